@@ -1,0 +1,207 @@
+/**
+ * The command line: from arguments to a {@linkcode Command}, or an error that says what was typed wrong.
+ *
+ * Pure, and the only file that imports `@std/cli`. What the help says is in help.ts; what a value may be is the
+ * settings table's business.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { EXIT, UserError } from "./errors.ts";
+import type { Layer } from "./settings.ts";
+import { flagOf, SETTINGS } from "./settings_table.ts";
+import { didYouMean, quote } from "./words.ts";
+
+/** Names of the commands, in the order of the help. */
+export const COMMANDS = ["publish", "watch", "queue", "settings", "version", "help"] as const;
+
+/** Name of a command. */
+export type CommandName = (typeof COMMANDS)[number];
+
+/** What is to be done. */
+export interface Command {
+  readonly name: CommandName;
+  /** `--help` was given, or the command is `help`: about what. */
+  readonly help: string | undefined;
+  /** Positional arguments after the command's name. */
+  readonly operands: readonly string[];
+  /** Flags without value that were given, without dashes. */
+  readonly switches: ReadonlySet<string>;
+  /** `--config`. */
+  readonly config: string | undefined;
+  /** The settings given as flags. */
+  readonly flags: Layer;
+}
+
+interface CommandShape {
+  /** Flags without a value. */
+  readonly switches: readonly string[];
+  /** Least and most operands. */
+  readonly operands: readonly [number, number];
+  /** Usage line after the command's name. */
+  readonly usage: string;
+}
+
+/** What each command takes. */
+export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
+  publish: { switches: ["dry-run"], operands: [0, 0], usage: "[--dry-run] [SETTINGS]" },
+  watch: { switches: [], operands: [1, 1], usage: "TOPIC [SETTINGS]" },
+  queue: {
+    switches: ["json", "yes"],
+    operands: [0, 1],
+    usage: "[clear [--yes]] [--json] [SETTINGS]",
+  },
+  settings: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
+  version: { switches: ["json"], operands: [0, 0], usage: "[--json]" },
+  help: { switches: [], operands: [0, 1], usage: "[COMMAND | settings]" },
+};
+
+/**
+ * Parses the arguments after the program's name.
+ *
+ * @throws {UserError} With exit code 64 if they cannot be understood.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { parseCommand } from "./cli.ts";
+ *
+ * const command = parseCommand(["publish", "--endpoint", "localhost", "--port=8443"]);
+ * assertEquals(command.flags.values, { endpoint: "localhost", port: "8443" });
+ * ```
+ */
+export function parseCommand(args: readonly string[]): Command {
+  const [name, ...rest] = args;
+  if (name === undefined) {
+    throw usageError("Cannot run: no command given", "type `mqtt443 publish`, or `mqtt443 help`");
+  }
+  if (name === "--help" || name === "-h") return helpCommand(undefined);
+  if (name === "--version") return parseCommand(["version", ...rest]);
+  const known = COMMANDS.find((command) => command === name);
+  if (known === undefined) {
+    const what = name.startsWith("-") ? "the command comes first" : "unknown command";
+    throw usageError(
+      `Cannot run ${quote(name)}: ${what}${didYouMean(name, COMMANDS)}`,
+      `the commands are ${COMMANDS.join(", ")}`,
+    );
+  }
+  return parseRest(known, rest);
+}
+
+function parseRest(name: CommandName, rest: readonly string[]): Command {
+  const shape = SHAPES[name];
+  const takesSettings = name !== "version" && name !== "help";
+  const keys = takesSettings ? SETTINGS.map(({ key }) => key) : [];
+  const valued = [...keys.map((key) => flagOf(key).slice(2)), ...(takesSettings ? ["config"] : [])];
+  const switches = [...shape.switches, "help"];
+  const unknown: string[] = [];
+  // With every flag a collected string, a value stays what was typed and a flag given twice is seen.
+  const parsed = parseArgs(checkForm(rest, valued, switches), {
+    string: [...valued, "_"],
+    boolean: switches,
+    collect: valued,
+    alias: { help: "h" },
+    unknown: (argument, key) => {
+      if (key === undefined) return true;
+      unknown.push(argument);
+      return false;
+    },
+  });
+  if (parsed.help) return helpCommand(name);
+  if (unknown.length > 0) throw unknownFlags(unknown, [...valued, ...switches], name);
+  const operands = parsed._.map(String);
+  const [least, most] = shape.operands;
+  if (operands.length < least || operands.length > most) {
+    const found = operands.length > most
+      ? `unexpected ${quote(operands[most])}`
+      : "TOPIC is missing";
+    throw usageError(`Cannot run ${name}: ${found}`, `usage: mqtt443 ${name} ${shape.usage}`);
+  }
+  const single = (flag: string) => (parsed[flag] as string[] | undefined)?.[0];
+  const values = keys.map((key) => [key, single(flagOf(key).slice(2))] as const);
+  return {
+    name,
+    help: name === "help" ? operands[0] ?? "" : undefined,
+    operands,
+    switches: new Set(switches.filter((flag) => Boolean(parsed[flag]))),
+    config: single("config"),
+    flags: {
+      origin: "flag",
+      name: "",
+      values: Object.fromEntries(values.filter(([, value]) => value !== undefined)),
+    },
+  };
+}
+
+/**
+ * Finds what parseArgs would silently make something else of: flags given twice, a flag without its value, a switch
+ * with one. Returns the arguments with each value tied to its flag by `=`.
+ */
+function checkForm(
+  rest: readonly string[],
+  valued: readonly string[],
+  switches: readonly string[],
+): string[] {
+  const seen = new Set<string>();
+  const tied: string[] = [];
+  for (let i = 0; i < rest.length; i++) {
+    const argument = rest[i]!;
+    const [, flag, equals] = /^--([^=]+)(=?)/.exec(argument) ?? [];
+    if (flag === undefined || !(valued.includes(flag) || switches.includes(flag))) {
+      tied.push(argument);
+      continue;
+    }
+    if (seen.has(flag)) {
+      throw usageError(`Cannot use --${flag} twice`, "give it once");
+    }
+    seen.add(flag);
+    if (switches.includes(flag)) {
+      if (equals === "=") {
+        throw usageError(
+          `Cannot use ${quote(argument)}: --${flag} takes no value`,
+          `type --${flag}`,
+        );
+      }
+      tied.push(argument);
+    } else if (equals === "=") {
+      tied.push(argument);
+    } else {
+      const value = rest[++i];
+      if (value === undefined || value.startsWith("--")) {
+        throw usageError(`Cannot use --${flag}: its value is missing`, `type --${flag}=VALUE`);
+      }
+      tied.push(`${argument}=${value}`);
+    }
+  }
+  return tied;
+}
+
+function helpCommand(about: string | undefined): Command {
+  return {
+    name: "help",
+    help: about ?? "",
+    operands: [],
+    switches: new Set(["help"]),
+    config: undefined,
+    flags: { origin: "flag", name: "", values: {} },
+  };
+}
+
+function unknownFlags(
+  unknown: readonly string[],
+  known: readonly string[],
+  name: string,
+): UserError {
+  const flags = known.map((flag) => `--${flag}`);
+  return new UserError(`Cannot run ${name}: unknown flag`, {
+    problems: unknown.map((flag) => {
+      const bare = flag.split("=")[0]!;
+      return `${quote(bare)}${didYouMean(bare, flags)}`;
+    }),
+    hint: `\`mqtt443 help ${name}\` lists the flags`,
+    exitCode: EXIT.usage,
+  });
+}
+
+function usageError(message: string, hint: string): UserError {
+  return new UserError(message, { hint, exitCode: EXIT.usage });
+}

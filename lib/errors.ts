@@ -1,0 +1,113 @@
+/**
+ * The words for what went wrong: one error class that carries everything a user needs, and the one
+ * place that turns it into the lines they read.
+ *
+ * Rules: a message is a sentence without a final period that names the thing, the rule and what was
+ * found; the hint can be typed or clicked; neither ever holds key material. Printing is left to app.ts.
+ */
+
+/** Exit codes of the process, after sysexits(3). Scripts depend on them. */
+export const EXIT = {
+  /** All done. */
+  ok: 0,
+  /** A bug in this program. */
+  bug: 1,
+  /** Wrong command line. */
+  usage: 64,
+  /** The endpoint cannot be reached, or hung up. */
+  unavailable: 69,
+  /** The state directory or the queue in it cannot be used. */
+  cannotCreate: 73,
+  /** Kept on disk, not delivered yet. */
+  kept: 75,
+  /** Refused: certificate, policy or credentials. */
+  refused: 77,
+  /** Settings or certificate files are wrong. */
+  config: 78,
+} as const;
+
+/** One of the values of {@linkcode EXIT}. */
+export type ExitCode = typeof EXIT[keyof typeof EXIT];
+
+/** How far an attempt got; the `step` field of a failure in the log. */
+export type Step =
+  | "settings"
+  | "files"
+  | "dns"
+  | "tcp"
+  | "tls"
+  | "alpn"
+  | "mqtt"
+  | "publish"
+  | "queue"
+  | "source";
+
+/** What {@linkcode UserError} needs besides its message. */
+export interface UserErrorOptions {
+  /** What to type or click next. */
+  readonly hint: string;
+  /** Exit code if this error ends the process. */
+  readonly exitCode: ExitCode;
+  /** The step at which it happened, for the log. */
+  readonly step?: Step;
+  /** One line per problem, where several are told at once. */
+  readonly problems?: readonly string[];
+  /** The error beneath this one. */
+  readonly cause?: unknown;
+}
+
+/**
+ * An error that the person at the device can act on.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { EXIT, UserError } from "./errors.ts";
+ *
+ * const error = new UserError('Cannot read device key "certs/private.pem.key": file not found', {
+ *   hint: "copy the key that came with the certificate there, or pass --key PATH",
+ *   exitCode: EXIT.config,
+ * });
+ * assertEquals(error.exitCode, 78);
+ * ```
+ */
+export class UserError extends Error {
+  override readonly name: string = "UserError";
+  /** What to type or click next. */
+  readonly hint: string;
+  /** Exit code if this error ends the process. */
+  readonly exitCode: ExitCode;
+  /** The step at which it happened, if it happened on the way to the endpoint. */
+  readonly step: Step | undefined;
+  /** One line per problem, where several are told at once. */
+  readonly problems: readonly string[];
+
+  constructor(message: string, options: UserErrorOptions) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.hint = options.hint;
+    this.exitCode = options.exitCode;
+    this.step = options.step;
+    this.problems = options.problems ?? [];
+  }
+}
+
+/**
+ * The lines a user reads: `error:`, one indented line per problem, `hint:`. Anything that is not a
+ * {@linkcode UserError} is a bug and shows its stack.
+ */
+export function formatError(error: unknown): string {
+  if (error instanceof UserError) {
+    return [
+      `error: ${error.message}`,
+      ...error.problems.map((problem) => `  ${problem}`),
+      `hint: ${error.hint}`,
+    ].join("\n");
+  }
+  const stack = error instanceof Error ? error.stack ?? String(error) : String(error);
+  return `error: internal error, please report it: ${stack}`;
+}
+
+/** The deepest message of an error, for the end of a sentence. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,115 @@
+/** The help texts and the sample settings file, made from the settings table. Pure. */
+
+import { COMMANDS, SHAPES } from "./cli.ts";
+import { EXIT, UserError } from "./errors.ts";
+import { flagOf, SETTINGS, type SettingSpec, variableOf } from "./settings_table.ts";
+import { didYouMean, quote } from "./words.ts";
+
+const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {
+  publish: "publish telemetry until stopped (the main job)",
+  watch: "print messages that arrive on a topic (to see that publishing works)",
+  queue: "show what waits on disk; `queue clear` discards it",
+  settings: "print every effective setting and where its value came from",
+  version: "print version, Deno, V8, TLS and ALPN support, and what is permitted",
+  help: "print this, the help of a command, or all settings",
+};
+
+const OVERVIEW = `mqtt443 publishes a gateway's telemetry over MQTT with mutual TLS on port 443.
+
+Usage:
+${COMMANDS.map((name) => `  mqtt443 ${name.padEnd(9)} ${SUMMARIES[name]}`).join("\n")}
+
+A session, with the files that the AWS console hands out in ./certs:
+  mqtt443 publish --endpoint abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com
+  mqtt443 watch 'dt/mqtt443/#' --endpoint … --client-id $(hostname)-watch
+  mqtt443 publish --endpoint … --topic test/date --message "Hello over MQTT on port 443"
+
+Settings come from flags, MQTT443_ variables, and --config FILE, ./mqtt443.json or
+/etc/mqtt443/mqtt443.json, in that order; \`mqtt443 help settings\` lists them.
+
+Exit codes: 0 done, 1 a bug, 64 wrong command line, 69 endpoint unreachable,
+  73 state directory unusable, 75 kept on disk, 77 refused, 78 settings or files wrong`;
+
+const DETAILS: Record<(typeof COMMANDS)[number], string> = {
+  publish: `Takes readings each interval (or lines of standard input), queues them on disk and
+publishes them, oldest first. Goes on while the link is down; ends by itself with
+--message, --count or at the end of input, else on SIGTERM or Ctrl-C.
+
+  --dry-run  print the messages it would send, connect nowhere, keep nothing
+
+Examples:
+  mqtt443 publish --source clock --format text --topic test/date --interval 1s --qos 0
+  mqtt443 publish --topic alpn/devicesdk --qos 0 --message "Hello over MQTT on port 443"
+  journalctl -f -o json | mqtt443 publish --source stdin`,
+  watch: `Subscribes to TOPIC (+ and # are wildcards) and prints each message as it comes:
+time, topic and payload. Needs a client id of its own: two sessions with one id throw
+each other out. --count N ends it after N messages.`,
+  queue: `Shows how many messages wait in the state directory, how old the oldest is, and
+what was quarantined or dropped. It may run beside \`publish\`.
+
+  clear      discard all that waits; needs --yes, or a terminal to answer on
+  --json     print it as JSON`,
+  settings:
+    `Prints every effective setting, its value and the layer it came from. It connects nowhere.
+
+  --json     print {"KEY": {"value": …, "origin": …}, …}`,
+  version: `Prints the version of the program and its runtime, whether ALPN works, and what
+this process is permitted to do.
+
+  --json     print it as JSON`,
+  help: "",
+};
+
+/**
+ * The help about a command, about `settings`, or about all.
+ *
+ * @param about Empty for the overview.
+ * @throws {UserError} If there is no such help.
+ */
+export function helpText(about: string): string {
+  if (about === "" || about === "help") return OVERVIEW;
+  const name = COMMANDS.find((command) => command === about);
+  if (name === undefined) {
+    throw new UserError(
+      `Cannot help with ${quote(about)}: unknown command${didYouMean(about, COMMANDS)}`,
+      {
+        hint: `the commands are ${COMMANDS.join(", ")}`,
+        exitCode: EXIT.usage,
+      },
+    );
+  }
+  const head = `Usage: mqtt443 ${name} ${SHAPES[name].usage}\n\n${DETAILS[name]}`;
+  if (name === "settings") return `${head}\n\n${settingsHelp()}\n\n${SAMPLE_NOTE}\n${sampleFile()}`;
+  return name === "version" ? head : `${head}\n\nAll settings: \`mqtt443 help settings\`.`;
+}
+
+const SAMPLE_NOTE = "A settings file (leave out what is right by default):";
+
+/** Each setting with its flag, variable, default and range. */
+export function settingsHelp(): string {
+  return [
+    "  --config FILE",
+    "      settings file; else ./mqtt443.json, else /etc/mqtt443/mqtt443.json",
+    ...SETTINGS.map((spec) =>
+      [
+        `  ${flagOf(spec.key)} ${spec.placeholder}  (${variableOf(spec.key)})`,
+        `      ${spec.sentence}`,
+        `      allowed: ${spec.allowed}; default: ${spec.default}`,
+      ].join("\n")
+    ),
+  ].join("\n");
+}
+
+/** A settings file that names the few settings most sites need. */
+export function sampleFile(): string {
+  const keys = ["endpoint", "clientId", "certs", "topic", "interval", "state"];
+  const entries = keys.map((key) => [key, SETTINGS.find((spec) => spec.key === key)!.example]);
+  return JSON.stringify(Object.fromEntries(entries), null, 2);
+}
+
+/** The settings as a table for README. */
+export function settingsTable(): string {
+  const row = (spec: SettingSpec) =>
+    `| \`${spec.key}\` | ${spec.default} | ${spec.allowed} | ${spec.sentence} |`;
+  return ["| key | default | allowed | |", "|---|---|---|---|", ...SETTINGS.map(row)].join("\n");
+}

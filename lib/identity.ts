@@ -1,0 +1,260 @@
+/**
+ * The device's identity: the three PEM files, found, read and checked before anything is connected.
+ *
+ * Deno 2.9.5 panics when key and certificate do not match, and silently drops a key it cannot read, so nothing goes
+ * to TLS that has not passed here. Reading is thin; {@linkcode inspectIdentity} is pure. The only file that imports
+ * `node:crypto`. Key material leaves only in {@linkcode Identity}, never in an error.
+ */
+
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { EXIT, messageOf, UserError } from "./errors.ts";
+import { describeBlocks, type PemBlock, pemBlocks } from "./pem.ts";
+import { quote } from "./words.ts";
+
+/** The files of an identity. */
+export interface IdentityFiles {
+  /** Empty: the public roots vouch for the endpoint. */
+  readonly ca: readonly string[];
+  readonly cert: string;
+  readonly key: string;
+  readonly keyPassphraseFile: string | undefined;
+}
+
+/** The texts of those files. */
+export interface IdentityTexts {
+  readonly ca: readonly { readonly path: string; readonly text: string }[];
+  readonly cert: string;
+  readonly key: string;
+  /** First line of the passphrase file. */
+  readonly passphrase: string | undefined;
+}
+
+/** What a certificate says of itself. */
+export interface CertificateFacts {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly validFrom: Date;
+  readonly validTo: Date;
+  /** SHA-256, colons between the bytes. */
+  readonly fingerprint: string;
+}
+
+/** A checked identity, ready for TLS. */
+export interface Identity {
+  /** PEM, leaf first. */
+  readonly certPem: string;
+  /** PEM, decrypted. Never print it. */
+  readonly keyPem: string;
+  /** PEM, one text a certificate; empty: the public roots. */
+  readonly caPems: readonly string[];
+  /** Files the CA came from, for errors. */
+  readonly caFiles: readonly string[];
+  readonly facts: CertificateFacts;
+  /** What is not wrong yet: a certificate about to expire, a clock that cannot be right. */
+  readonly warnings: readonly UserError[];
+}
+
+/** Options of {@linkcode inspectIdentity}. */
+export interface InspectOptions {
+  readonly now: Date;
+  /** No clock is right that is before this. */
+  readonly builtAt: Date;
+}
+
+const DAY_MS = 86_400_000;
+/** Days before the end at which the certificate's age becomes a warning. */
+const WARN_DAYS = 30;
+
+/**
+ * Checks the texts and makes an identity of them.
+ *
+ * @throws {UserError} With exit code 78: what was seen, and what to do.
+ */
+export function inspectIdentity(
+  files: IdentityFiles,
+  texts: IdentityTexts,
+  { now, builtAt }: InspectOptions,
+): Identity {
+  const chain = certificatesOf("device certificate", files.cert, texts.cert, "--cert");
+  const key = privateKeyOf(files, texts);
+  const leaf = chain[0]!;
+  const facts = factsOf(leaf.x509);
+  if (!leaf.x509.checkPrivateKey(key)) throw mismatch(files, chain, key);
+  const warnings = checkDates(files.cert, facts, { now, builtAt });
+  const caPems = texts.ca.flatMap(({ path, text }) =>
+    certificatesOf("CA certificate", path, text, "--ca").map(({ block, x509 }) => {
+      if (!x509.ca && x509.subject !== x509.issuer) throw notACa(path, factsOf(x509));
+      return block.text;
+    })
+  );
+  return {
+    certPem: chain.map(({ block }) => block.text).join(""),
+    keyPem: key.export({ type: "pkcs8", format: "pem" }) as string,
+    caPems,
+    caFiles: files.ca,
+    facts,
+    warnings,
+  };
+}
+
+/** A certificate in one line: subject, issuer, dates, fingerprint. */
+export function describeCertificate(facts: CertificateFacts): string {
+  return `subject ${quote(facts.subject)}, issuer ${quote(facts.issuer)}, ` +
+    `valid ${day(facts.validFrom)} to ${day(facts.validTo)}, SHA-256 ${facts.fingerprint}`;
+}
+
+interface Certificate {
+  readonly block: PemBlock;
+  readonly x509: X509Certificate;
+}
+
+function certificatesOf(what: string, path: string, text: string, flag: string): Certificate[] {
+  const blocks = pemBlocks(text).filter(({ label }) =>
+    /^(X509 |TRUSTED )?CERTIFICATE$/.test(label)
+  );
+  if (blocks.length === 0) {
+    const swapped = /PRIVATE KEY/.test(text) ? "; certificate and key look swapped" : "";
+    throw fileError(
+      `Cannot use ${what} ${quote(path)}: no certificate in it: ${describeBlocks(text)}${swapped}`,
+      `name the right file with ${flag} PATH`,
+    );
+  }
+  return blocks.map((block) => {
+    try {
+      return { block, x509: new X509Certificate(block.text) };
+    } catch (cause) {
+      throw fileError(
+        `Cannot use ${what} ${quote(path)}: its certificate is damaged (${messageOf(cause)})`,
+        "copy the file again from where the certificate was made",
+        cause,
+      );
+    }
+  });
+}
+
+function privateKeyOf(files: IdentityFiles, texts: IdentityTexts): KeyObject {
+  const path = quote(files.key);
+  const block = pemBlocks(texts.key).find(({ label }) => /PRIVATE KEY$/.test(label));
+  if (block === undefined) {
+    const swapped = texts.key.includes("BEGIN CERTIFICATE-----")
+      ? "; certificate and key look swapped"
+      : "";
+    throw fileError(
+      `Cannot use device key ${path}: no private key in it: ${describeBlocks(texts.key)}${swapped}`,
+      "name the private key that came with the certificate with --key PATH",
+    );
+  }
+  const encrypted = block.label.startsWith("ENCRYPTED") ||
+    /^Proc-Type:.*ENCRYPTED/m.test(block.text);
+  if (encrypted && texts.passphrase === undefined) {
+    throw fileError(
+      `Cannot use device key ${path}: it is encrypted and no passphrase is given`,
+      "put the passphrase in a file (chmod 600) and pass --key-passphrase-file PATH",
+    );
+  }
+  try {
+    return createPrivateKey({
+      key: block.text,
+      ...(encrypted && { passphrase: texts.passphrase! }),
+    });
+  } catch (cause) {
+    // The cause's text is not shown: it may quote what it could not parse.
+    throw encrypted
+      ? fileError(
+        `Cannot decrypt device key ${path} with the passphrase in ${
+          quote(files.keyPassphraseFile)
+        }`,
+        "correct the first line of that file; it is used as it stands, without its line end",
+        cause,
+      )
+      : fileError(
+        `Cannot use device key ${path}: its ${block.label.toLowerCase()} block is damaged`,
+        "copy the key again; `openssl pkey -noout -in FILE` must accept it",
+        cause,
+      );
+  }
+}
+
+function mismatch(files: IdentityFiles, chain: readonly Certificate[], key: KeyObject): UserError {
+  const other = chain.findIndex(({ x509 }) => x509.checkPrivateKey(key));
+  if (other > 0) {
+    return fileError(
+      `Cannot use device certificate ${quote(files.cert)}: the key fits certificate ${
+        other + 1
+      } in it, not the first`,
+      "put the device's own certificate first, then its chain",
+    );
+  }
+  return fileError(
+    `Cannot use device key ${quote(files.key)}: it does not match the certificate in ${
+      quote(files.cert)
+    } (${describeCertificate(factsOf(chain[0]!.x509))})`,
+    "use the two files that were downloaded together, or make a new certificate",
+  );
+}
+
+function notACa(path: string, facts: CertificateFacts): UserError {
+  return fileError(
+    `Cannot use CA certificate ${quote(path)}: it is no CA's certificate (${
+      describeCertificate(facts)
+    })`,
+    "download AmazonRootCA1.pem, or the CA that signed the broker's certificate, and pass --ca PATH",
+  );
+}
+
+function checkDates(
+  path: string,
+  facts: CertificateFacts,
+  { now, builtAt }: InspectOptions,
+): UserError[] {
+  if (now < builtAt) {
+    return [fileError(
+      `The clock says ${now.toISOString()}, which is before this program was built (${
+        day(builtAt)
+      })`,
+      "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
+    )];
+  }
+  const seen = `${quote(path)}: ${describeCertificate(facts)}`;
+  if (now < facts.validFrom) {
+    throw fileError(
+      `Cannot use device certificate ${seen}: not valid yet at ${now.toISOString()}`,
+      "if the clock is wrong, set it (`timedatectl`); else use another certificate",
+    );
+  }
+  if (now > facts.validTo) {
+    throw fileError(
+      `Cannot use device certificate ${seen}: expired on ${day(facts.validTo)}`,
+      "make a new certificate in the AWS IoT console; if the clock is wrong, set it (`timedatectl`)",
+    );
+  }
+  const days = Math.floor((facts.validTo.getTime() - now.getTime()) / DAY_MS);
+  if (days >= WARN_DAYS) return [];
+  return [fileError(
+    `Device certificate ${quote(path)} expires in ${days} days, on ${day(facts.validTo)}`,
+    "make a new certificate and put it in place before that day",
+  )];
+}
+
+function factsOf(x509: X509Certificate): CertificateFacts {
+  return {
+    subject: oneLine(x509.subject),
+    issuer: oneLine(x509.issuer),
+    validFrom: new Date(x509.validFrom),
+    validTo: new Date(x509.validTo),
+    fingerprint: x509.fingerprint256,
+  };
+}
+
+function oneLine(name: string | undefined): string {
+  return (name ?? "").split("\n").join(", ");
+}
+
+function day(date: Date): string {
+  return Number.isNaN(date.getTime()) ? "an unknown day" : date.toISOString().slice(0, 10);
+}
+
+/** An error about the files of an identity: exit code 78, step `files`. */
+export function fileError(message: string, hint: string, cause?: unknown): UserError {
+  return new UserError(message, { hint, exitCode: EXIT.config, step: "files", cause });
+}

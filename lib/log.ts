@@ -1,0 +1,132 @@
+/**
+ * The log: one line an event on stderr, as text or JSON. The only file that imports `@std/log`.
+ *
+ * stdout stays free for data, so `@std/log`'s ConsoleHandler (which writes there) is not used. Fields never hold
+ * key material: callers pass names and numbers. A closed or full stderr never stops the program.
+ */
+
+import { BaseHandler } from "@std/log/base-handler";
+import type { LevelName } from "@std/log/levels";
+import { Logger as StdLogger, type LogRecord } from "@std/log/logger";
+import { styleText } from "node:util";
+import { messageOf, UserError } from "./errors.ts";
+
+/** Events that scripts may wait for. */
+export type Event =
+  | "start"
+  | "connecting"
+  | "connected"
+  | "queued"
+  | "published"
+  | "disconnected"
+  | "retrying"
+  | "draining"
+  | "drained"
+  | "dropped"
+  | "quarantined"
+  | "source-failed"
+  | "warning"
+  | "stopping"
+  | "stopped";
+
+/** What is said of an event; undefined is left out. */
+export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Says what happened. Every method takes an event and its fields, and never throws. */
+export interface Logger {
+  debug(event: Event, fields?: Fields): void;
+  info(event: Event, fields?: Fields): void;
+  warn(event: Event, fields?: Fields): void;
+  error(event: Event, fields?: Fields): void;
+}
+
+/** Options of {@linkcode openLog}. */
+export interface LogOptions {
+  readonly format: "text" | "json";
+  readonly level: "debug" | "info" | "warn" | "error";
+  /** Takes a whole line without its end. */
+  readonly write: (line: string) => void;
+  /** Whether the text may be coloured. @default {false} */
+  readonly colour?: boolean;
+}
+
+/** Opens a log. */
+export function openLog({ format, level, write, colour = false }: LogOptions): Logger {
+  const levelName = level.toUpperCase() as LevelName;
+  const handler = new LineHandler(levelName, {
+    write,
+    line: format === "json" ? jsonLine : (record) => textLine(record, colour),
+  });
+  const std = new StdLogger("mqtt443", levelName, { handlers: [handler] });
+  return {
+    debug: (event, fields) => void std.debug(event, fields),
+    info: (event, fields) => void std.info(event, fields),
+    warn: (event, fields) => void std.warn(event, fields),
+    error: (event, fields) => void std.error(event, fields),
+  };
+}
+
+/** The fields of a failure: how far it got, why, and what to do. */
+export function failureFields(error: unknown): Fields {
+  if (!(error instanceof UserError)) return { cause: messageOf(error) };
+  return { step: error.step, cause: error.message, hint: error.hint };
+}
+
+class LineHandler extends BaseHandler {
+  readonly #write: (line: string) => void;
+  readonly #line: (record: LogRecord) => string;
+
+  constructor(
+    level: LevelName,
+    { write, line }: { write: (line: string) => void; line: (record: LogRecord) => string },
+  ) {
+    super(level);
+    this.#write = write;
+    this.#line = line;
+  }
+
+  override format(record: LogRecord): string {
+    return this.#line(record);
+  }
+
+  override log(line: string): void {
+    try {
+      this.#write(line);
+    } catch {
+      // stderr closed (EPIPE) or its disk full: telemetry goes on without words.
+    }
+  }
+}
+
+function fieldsOf(record: LogRecord): [string, string | number | boolean][] {
+  const fields = (record.args[0] ?? {}) as Fields;
+  return Object.entries(fields).filter((entry): entry is [string, string | number | boolean] =>
+    entry[1] !== undefined
+  );
+}
+
+function jsonLine(record: LogRecord): string {
+  return JSON.stringify({
+    time: record.datetime.toISOString(),
+    level: levelWord(record).toLowerCase(),
+    event: record.msg,
+    ...Object.fromEntries(fieldsOf(record)),
+  });
+}
+
+function textLine(record: LogRecord, colour: boolean): string {
+  const fields = fieldsOf(record).map(([name, value]) => ` ${name}=${plainOrQuoted(value)}`);
+  const word = levelWord(record).padEnd(5);
+  const paint = { WARN: "yellow", ERROR: "red" }[word.trim()] as "yellow" | "red" | undefined;
+  const shown = colour && paint ? styleText(paint, word, { validateStream: false }) : word;
+  return `${record.datetime.toISOString()} ${shown} ${record.msg}${fields.join("")}`;
+}
+
+function levelWord(record: LogRecord): string {
+  return record.levelName === "CRITICAL" ? "ERROR" : record.levelName;
+}
+
+function plainOrQuoted(value: string | number | boolean): string {
+  const text = String(value);
+  return /^[^\s"=\p{C}]+$/u.test(text) ? text : JSON.stringify(text);
+}

@@ -1,0 +1,127 @@
+/**
+ * What is measured and what is sent: readings, messages, payloads, topics, and the limits on them.
+ *
+ * Pure: no clock, no files. The limits are AWS IoT Core's (quotas page "iot-core"); they hold for every
+ * broker here, so that a gateway moved to AWS later does not start to lose messages.
+ */
+
+/** A value as JSON has it. */
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [key: string]: Json };
+
+/** One measured value; the unit is in the name, OpenMetrics style (`memory_used_bytes`). */
+export interface Reading {
+  readonly name: string;
+  readonly value: Json;
+}
+
+/** How readings become a payload. */
+export type Format = "json" | "text" | "shadow";
+
+/** Quality of service; AWS IoT Core answers no QoS 2. */
+export type Qos = 0 | 1;
+
+/** What a payload is made of, besides its `seq`, which the queue gives. */
+export interface Sample {
+  /** The client id. */
+  readonly device: string;
+  /** When it was taken, ms since the epoch. */
+  readonly timeMs: number;
+  readonly readings: readonly Reading[];
+}
+
+/** Largest payload in bytes that AWS IoT Core takes: 128 KiB. */
+export const MAX_PAYLOAD_BYTES = 131_072;
+/** Largest topic in UTF-8 bytes that AWS IoT Core takes. */
+export const MAX_TOPIC_BYTES = 256;
+/** Most slashes in a topic that AWS IoT Core takes, `$aws/rules/<name>/` not counted. */
+export const MAX_TOPIC_SLASHES = 7;
+
+const encoder = new TextEncoder();
+
+/** Length of a text in UTF-8 bytes. */
+export function utf8Bytes(text: string): number {
+  return encoder.encode(text).length;
+}
+
+/**
+ * The payload of a sample.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { payloadOf } from "./message.ts";
+ *
+ * const sample = { device: "gw-7", timeMs: 0, readings: [{ name: "cpu_load_1m", value: 0.12 }] };
+ * assertEquals(
+ *   payloadOf(sample, "json", 1042),
+ *   '{"device":"gw-7","seq":1042,"time":"1970-01-01T00:00:00.000Z","metrics":{"cpu_load_1m":0.12}}',
+ * );
+ * assertEquals(payloadOf(sample, "text", 1042), "0.12");
+ * assertEquals(payloadOf(sample, "shadow", 1042), '{"state":{"reported":{"cpu_load_1m":0.12}}}');
+ * ```
+ */
+export function payloadOf(sample: Sample, format: Format, seq: number): string {
+  if (format === "text") {
+    const value = sample.readings[0]?.value ?? "";
+    return typeof value === "string" ? value : JSON.stringify(value);
+  }
+  // fromEntries, not assignment: a reading may be called "__proto__".
+  const metrics = Object.fromEntries(sample.readings.map(({ name, value }) => [name, value]));
+  if (format === "shadow") return JSON.stringify({ state: { reported: metrics } });
+  return JSON.stringify({
+    device: sample.device,
+    seq,
+    time: new Date(sample.timeMs).toISOString(),
+    metrics,
+  });
+}
+
+/** The topic with `{clientId}` replaced. */
+export function expandTopic(template: string, clientId: string): string {
+  return template.replaceAll("{clientId}", () => clientId);
+}
+
+/** What is wrong with a topic to publish to, as the end of a sentence, or undefined. */
+export function topicProblem(topic: string): string | undefined {
+  if (topic === "") return "must not be empty";
+  if (topic.includes("\0")) return "must not hold NUL";
+  if (/[+#]/.test(topic)) return "must hold no wildcard (+ or #)";
+  return textProblem(topic) ?? sizeProblem(topic);
+}
+
+/** What is wrong with a topic filter to subscribe to, as the end of a sentence, or undefined. */
+export function filterProblem(filter: string): string | undefined {
+  if (filter === "") return "must not be empty";
+  const levels = filter.split("/");
+  for (const [index, level] of levels.entries()) {
+    if (level === "+" || (level === "#" && index === levels.length - 1)) continue;
+    if (/[+#]/.test(level)) return "must hold + as a whole level and # as the last one only";
+  }
+  return textProblem(filter) ?? sizeProblem(filter);
+}
+
+/** What is wrong with a text that goes into an MQTT packet as UTF-8, or undefined. */
+export function textProblem(text: string): string | undefined {
+  if (!text.isWellFormed()) return "must be valid Unicode (it holds half of a surrogate pair)";
+  // deno-lint-ignore no-control-regex -- MQTT 5 section 1.5.4 forbids just these
+  if (/[\u0000-\u001f\u007f-\u009f]/.test(text)) return "must hold no control characters";
+  return undefined;
+}
+
+function sizeProblem(topic: string): string | undefined {
+  const bytes = utf8Bytes(topic);
+  if (bytes > MAX_TOPIC_BYTES) {
+    return `must be at most ${MAX_TOPIC_BYTES} bytes of UTF-8, and is ${bytes}`;
+  }
+  const slashes = topic.replace(/^\$aws\/rules\/[^/]+\//, "").split("/").length - 1;
+  if (slashes > MAX_TOPIC_SLASHES) {
+    return `must hold at most ${MAX_TOPIC_SLASHES} slashes, and holds ${slashes}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,208 @@
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { UserError } from "../lib/errors.ts";
+import { parseNumber } from "../lib/sources/file.ts";
+import { openSources, readAll } from "../lib/sources/mod.ts";
+
+async function withFolder(
+  run: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await run(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** What a `file:` source says of a path it cannot use. */
+async function failureOf(path: string): Promise<UserError> {
+  const { readings, failures } = await readAll(openSources([`file:a=${path}`]));
+  assertEquals(readings, []);
+  assertEquals(failures.length, 1);
+  return failures[0]!.error;
+}
+
+for (
+  const [text, scale, value] of [
+    ["23456\n", 0.001, 23.456],
+    ["3\n", 0.1, 0.3],
+    ["-1.5e3", 1, -1500],
+    ["+7", 1, 7],
+    [".5", 2, 1],
+    ["0.1", 1, 0.1],
+    ["9007199254740991", 1, 9007199254740991],
+    ["1005", 0.01, 10.05],
+  ] as const
+) {
+  Deno.test(`file parser makes ${value} of ${JSON.stringify(text)} times ${scale}`, () => {
+    assertEquals(parseNumber(text, scale, "/x"), value);
+  });
+}
+
+for (
+  const text of [
+    "abc",
+    "1 2",
+    "0x10",
+    "NaN",
+    "Infinity",
+    "1e999",
+    "23.5 C",
+    "1,5",
+  ]
+) {
+  Deno.test(`file parser refuses ${JSON.stringify(text)} and quotes it`, () => {
+    assertThrows(
+      () => parseNumber(text, 1, "/x"),
+      UserError,
+      `Cannot read a number from "/x": must hold one number: it holds "${text}"`,
+    );
+  });
+}
+
+Deno.test("file parser refuses a number that its scale makes infinite", () => {
+  assertThrows(
+    () => parseNumber("1e308", 1000, "/x"),
+    UserError,
+    "must hold one number",
+  );
+});
+
+Deno.test("file parser says that a file is empty", () => {
+  assertThrows(
+    () => parseNumber(" \n", 1, "/x"),
+    UserError,
+    "the file is empty",
+  );
+});
+
+Deno.test("file parser quotes at most 40 characters", () => {
+  assertThrows(
+    () => parseNumber("x".repeat(4000), 1, "/x"),
+    UserError,
+    `it holds "${"x".repeat(40)}" and more`,
+  );
+});
+
+Deno.test("file source reads an IIO sensor through its symlink", async () => {
+  const root = new URL("./testdata/gateway", import.meta.url).pathname;
+  const spec = "file:temperature_celsius=/sys/bus/iio/devices/iio:device0/in_temp_input*0.001";
+  const { readings } = await readAll(openSources([spec], { root }));
+  assertEquals(readings, [{ name: "temperature_celsius", value: 23.456 }]);
+});
+
+Deno.test("file source reads a path with = and * in it", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/a=b*c`, "21");
+    const { readings } = await readAll(
+      openSources([`file:x=${folder}/a=b*c*2`]),
+    );
+    assertEquals(readings, [{ name: "x", value: 42 }]);
+  });
+});
+
+Deno.test("file source says that a file is missing", async () => {
+  await withFolder(async (folder) => {
+    const error = await failureOf(`${folder}/none`);
+    assertEquals(
+      error.message,
+      `Cannot read a number from "${folder}/none": file not found`,
+    );
+    assertEquals(error.hint, `look for it: ls -l ${folder}/none`);
+  });
+});
+
+Deno.test("file source refuses a directory", async () => {
+  await withFolder(async (folder) => {
+    assertStringIncludes(
+      (await failureOf(folder)).message,
+      "it is a directory",
+    );
+  });
+});
+
+Deno.test("file source refuses a FIFO instead of waiting for a writer", async () => {
+  await withFolder(async (folder) => {
+    const { success } = await new Deno.Command("mkfifo", {
+      args: [`${folder}/pipe`],
+    }).output();
+    assertEquals(success, true);
+    assertStringIncludes(
+      (await failureOf(`${folder}/pipe`)).message,
+      "it is a FIFO",
+    );
+  });
+});
+
+Deno.test("file source refuses a device", async () => {
+  assertStringIncludes(
+    (await failureOf("/dev/zero")).message,
+    "it is a device",
+  );
+});
+
+Deno.test("file source refuses more than 4 KiB", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/big`, "1".padEnd(4097));
+    assertStringIncludes(
+      (await failureOf(`${folder}/big`)).message,
+      "at most 4096 bytes",
+    );
+  });
+});
+
+Deno.test("file source reads exactly 4 KiB", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/page`, "1".padEnd(4096));
+    const { readings } = await readAll(openSources([`file:a=${folder}/page`]));
+    assertEquals(readings, [{ name: "a", value: 1 }]);
+  });
+});
+
+Deno.test("file source refuses a file of unknown size that gives more than 4 KiB", async () => {
+  const error = await failureOf("/proc/self/smaps");
+  assertStringIncludes(error.message, "at most 4096 bytes");
+});
+
+Deno.test("file source that fails does not touch the others", async () => {
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/good`, "1\n");
+    const specs = [`file:bad=${folder}/none`, `file:good=${folder}/good`];
+    const { readings, failures } = await readAll(openSources(specs));
+    assertEquals(readings, [{ name: "good", value: 1 }]);
+    assertEquals(failures.map(({ source }) => source), [specs[0]]);
+  });
+});
+
+Deno.test({
+  name: "file source without the right to read tells the flag to add",
+  permissions: { read: ["/tmp/mqtt443-elsewhere"] },
+  async fn() {
+    const error = await failureOf("/tmp/mqtt443-none");
+    assertEquals(
+      error.hint,
+      "add --allow-read=/tmp/mqtt443-none to the permissions",
+    );
+  },
+});
+
+Deno.test({
+  name: "file source below /sys with scoped permissions is told to bind it in the service unit",
+  permissions: { read: ["/run/mqtt443/host/sys/mqtt443-none"] },
+  async fn() {
+    const error = await failureOf("/sys/mqtt443-none");
+    assertStringIncludes(
+      error.hint,
+      "BindReadOnlyPaths=/sys:/run/mqtt443/host/sys",
+    );
+  },
+});
+
+Deno.test("openSources refuses a wrong entry and stdin", () => {
+  assertThrows(
+    () => openSources(["sytem"]),
+    UserError,
+    'did you mean "system"?',
+  );
+  assertThrows(() => openSources(["stdin"]), UserError, "is a stream");
+});
