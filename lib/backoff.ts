@@ -1,8 +1,8 @@
 /** How long to wait before the next attempt to connect. Pure. */
 
 /**
- * Milliseconds to wait before attempt `n + 1` after `n` attempts without success (n from 1):
- * 1 s + random(0, min(maxMs - 1 s, 2^n s)). Full jitter keeps a fleet from coming back in step; the second in front
+ * Milliseconds to wait before the next attempt when `n` attempts failed since the last good session (the one just
+ * failed not counted, so n from 0): 1 s + random(0, min(maxMs - 1 s, 2^n s)). Full jitter keeps a fleet from coming back in step; the second in front
  * keeps a server that drops us at once from being hammered.
  *
  * @param random A number from 0 to 1, 1 excluded.
@@ -12,7 +12,7 @@
  * import { assertEquals } from "@std/assert";
  * import { backoffMs } from "./backoff.ts";
  *
- * assertEquals(backoffMs(1, 0, 120_000), 1000);
+ * assertEquals(backoffMs(0, 0, 120_000), 1000);
  * assertEquals(backoffMs(3, 0.5, 120_000), 5000);
  * assertEquals(backoffMs(60, 0.5, 120_000), 60_500);
  * ```

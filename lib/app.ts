@@ -1,0 +1,56 @@
+/**
+ * The composition root: from a command line to an exit code.
+ *
+ * Every error a user can meet is printed here, and only here.
+ */
+
+import { type Command, parseCommand } from "./cli.ts";
+import { publishCommand } from "./commands/publish.ts";
+import { queueCommand } from "./commands/queue.ts";
+import { settingsCommand } from "./commands/settings.ts";
+import { versionCommand } from "./commands/version.ts";
+import { watchCommand } from "./commands/watch.ts";
+import { EXIT, type ExitCode, formatError, UserError } from "./errors.ts";
+import { helpText } from "./help.ts";
+import type { World } from "./world.ts";
+
+/**
+ * Runs the program.
+ *
+ * @param args What was typed after the program's name.
+ * @returns The exit code.
+ */
+export async function app(args: readonly string[], world: World): Promise<ExitCode> {
+  try {
+    if (args.length === 0) {
+      world.err(helpText(""));
+      return EXIT.usage;
+    }
+    return await run(parseCommand(args), world);
+  } catch (error) {
+    // The reader of our output has gone (`mqtt443 watch … | head`): nobody is left to tell.
+    if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
+    try {
+      world.err(formatError(error));
+    } catch { /* stderr is closed; the exit code still tells */ }
+    return error instanceof UserError ? error.exitCode : EXIT.bug;
+  }
+}
+
+function run(command: Command, world: World): ExitCode | Promise<ExitCode> {
+  switch (command.name) {
+    case "publish":
+      return publishCommand(command, world);
+    case "watch":
+      return watchCommand(command, world);
+    case "queue":
+      return queueCommand(command, world);
+    case "settings":
+      return settingsCommand(command, world);
+    case "version":
+      return versionCommand(command, world);
+    case "help":
+      world.out(`${helpText(command.help ?? "")}\n`);
+      return EXIT.ok;
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * What a failed attempt means: from what Deno, TLS and MQTT say to a sentence and a hint.
+ *
+ * Pure, and the one place for it: the publisher's log and every diagnosis use these words. The texts matched here
+ * are those of Deno 2.9.5 (rustls), each seen against a peer that misbehaves that way.
+ */
+
+import { EXIT, type ExitCode, messageOf, type Step, UserError } from "./errors.ts";
+import { quote } from "./words.ts";
+
+/** What the words need to know of the attempt. */
+export interface Target {
+  readonly endpoint: string;
+  readonly port: number;
+  readonly alpn: string | undefined;
+  readonly clientId: string;
+  /** Files of the CA; empty: the public roots. */
+  readonly caFiles: readonly string[];
+}
+
+interface Words {
+  readonly message: string;
+  readonly hint: string;
+  readonly step: Step;
+  readonly exitCode?: ExitCode;
+}
+
+/** The failure behind an error of DNS, TCP or TLS. */
+export function explainTransport(error: unknown, target: Target, now: Date): UserError {
+  if (error instanceof UserError) return error;
+  const text = messageOf(error);
+  return failure(
+    notCapable(error, target) ?? network(error, text, target) ?? certificate(text, target, now) ??
+      alert(text, target) ?? {
+      message: `Cannot connect to ${place(target)}: ${text}`,
+      hint: "try again with --log-level debug, and look at the network between here and there",
+      step: "tcp",
+    },
+    error,
+  );
+}
+
+/** The failure of an attempt whose time was up. */
+export function explainTimeout(step: Step, timeoutMs: number, target: Target): UserError {
+  const seconds = `${timeoutMs / 1000} s`;
+  const words: Record<string, Pick<Words, "message" | "hint">> = {
+    tcp: {
+      message: `Cannot connect to ${place(target)}: no answer within ${seconds}`,
+      hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
+    },
+    tls: {
+      message: `Cannot secure the connection to ${
+        place(target)
+      }: connected, but no TLS answer within ${seconds}`,
+      hint: "another kind of server, or a proxy, may be there: check --endpoint and --port",
+    },
+    mqtt: {
+      message: `Cannot open an MQTT session with ${place(target)}: no CONNACK within ${seconds}`,
+      hint: "check that this is an MQTT broker; on a slow link raise --connect-timeout",
+    },
+  };
+  return failure({ ...words[step] ?? words.tcp!, step });
+}
+
+/** The failure of a handshake in which the server did not agree to our protocol. */
+export function explainAlpn(got: string | null, target: Target): UserError {
+  return failure({
+    message: `Cannot use the connection to ${place(target)}: it answered without protocol ${
+      quote(target.alpn)
+    }${got === null ? "" : `, but with ${quote(got)}`}`,
+    hint: "a proxy that inspects TLS may be in the way; for a broker without ALPN pass --alpn none",
+    step: "alpn",
+  });
+}
+
+/** The failure of a link that ended, by the step it had reached. */
+export function explainHangUp(
+  reached: "connect" | "session",
+  error: unknown,
+  target: Target,
+  now: Date,
+): UserError {
+  if (error instanceof UserError) return error;
+  const text = error === undefined ? "" : messageOf(error);
+  const told = alert(text, target) ?? certificate(text, target, now);
+  if (told !== undefined) return failure(told, error);
+  if (reached === "connect") {
+    return failure({
+      message: `${place(target)} hung up before CONNACK`,
+      hint:
+        `in the AWS IoT console see that the certificate is active and attached to a policy that allows ` +
+        `iot:Connect for client/${target.clientId}; watch $aws/events/presence/connect_failed/${target.clientId}`,
+      step: "mqtt",
+    }, error);
+  }
+  return failure({
+    message: `${place(target)} hung up${/reset/i.test(text) ? " (connection reset)" : ""}`,
+    hint:
+      `if this comes again and again: another device may use client id ${
+        quote(target.clientId)
+      }, or the ` +
+      `policy lacks iot:Publish; watch $aws/events/presence/disconnected/${target.clientId}`,
+    step: "mqtt",
+  }, error);
+}
+
+/** The failure of a link on which nothing came back in time. */
+export function explainSilence(
+  what: "PUBACK" | "PINGRESP",
+  timeoutMs: number,
+  target: Target,
+): UserError {
+  return failure({
+    message: `No ${what} from ${place(target)} within ${timeoutMs / 1000} s`,
+    hint:
+      "the link is dead or very slow; what was not acknowledged is sent again after reconnecting",
+    step: what === "PUBACK" ? "publish" : "mqtt",
+  });
+}
+
+/** `host:port`, with brackets around an IPv6 address. */
+export function place({ endpoint, port }: Pick<Target, "endpoint" | "port">): string {
+  return endpoint.includes(":") ? `[${endpoint}]:${port}` : `${endpoint}:${port}`;
+}
+
+function failure(words: Words, cause?: unknown): UserError {
+  const { message, hint, step, exitCode = EXIT.unavailable } = words;
+  return new UserError(message, { hint, step, exitCode, cause });
+}
+
+function notCapable(error: unknown, target: Target): Words | undefined {
+  if (!(error instanceof Error && error.name === "NotCapable")) return undefined;
+  return {
+    message: `Cannot connect to ${place(target)}: this process was not granted to reach it`,
+    hint: "start it with `deno task publish`, which grants what the settings name; " +
+      "`mqtt443 version` prints what is permitted",
+    step: "settings",
+    exitCode: EXIT.config,
+  };
+}
+
+function network(error: unknown, text: string, target: Target): Words | undefined {
+  const head = `Cannot connect to ${place(target)}`;
+  if (/failed to lookup address|No address associated|name resolution/i.test(text)) {
+    return {
+      message: `Cannot find the address of ${target.endpoint}: ${
+        text.replace(/^.*information: /, "")
+      }`,
+      hint: `check --endpoint, and the name server (\`getent hosts ${target.endpoint}\`)`,
+      step: "dns",
+    };
+  }
+  const code = (error as { code?: string } | undefined)?.code ?? "";
+  if (code === "ECONNREFUSED" || /refused/i.test(text)) {
+    return {
+      message: `${head}: connection refused`,
+      hint: "nothing listens there, or a firewall says no: check --endpoint and --port",
+      step: "tcp",
+    };
+  }
+  if (/unreachable/i.test(text)) {
+    return {
+      message: `${head}: ${text.replace(/ \(os error.*/, "")}`,
+      hint: "this device has no route to it: check cable, gateway and `ip route`",
+      step: "tcp",
+    };
+  }
+  if (/timed out/i.test(text)) {
+    return {
+      message: `${head}: no answer`,
+      hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
+      step: "tcp",
+    };
+  }
+  if (code === "ECONNRESET" || /reset|tls handshake eof|unexpected eof|close_notify/i.test(text)) {
+    return {
+      message: `Cannot secure the connection to ${
+        place(target)
+      }: it hung up during the TLS handshake`,
+      hint: "a firewall or another kind of server may be there: check --endpoint and --port",
+      step: "tls",
+    };
+  }
+  return undefined;
+}
+
+function certificate(text: string, target: Target, now: Date): Words | undefined {
+  const fault = /invalid peer certificate: ([^]*)/.exec(text)?.[1];
+  if (fault === undefined) {
+    if (!/corrupt message|InvalidContentType|InvalidMessage/i.test(text)) return undefined;
+    return {
+      message: `Cannot secure the connection to ${
+        place(target)
+      }: what answers there does not speak TLS`,
+      hint: "check --port: 443 and 8883 speak TLS, 1883 and 80 do not; or a proxy is in the way",
+      step: "tls",
+    };
+  }
+  const head = `Cannot trust ${place(target)}`;
+  const words = (message: string, hint: string): Words => ({ message, hint, step: "tls" });
+  const name = /only valid for ([^]*)$/.exec(fault)?.[1];
+  if (/not valid for name/.test(fault)) {
+    const offered = (name ?? "other names").replace(
+      /(?:DnsName|IpAddress)\(("[^"]*"|[^)]*)\)/g,
+      "$1",
+    );
+    return words(
+      `${head}: its certificate is for ${offered}, not for ${quote(target.endpoint)}`,
+      "check --endpoint; a proxy or captive portal may answer in its place",
+    );
+  }
+  const instant = (pattern: RegExp) => {
+    const seconds = pattern.exec(fault)?.[1];
+    return seconds === undefined
+      ? "an unknown time"
+      : new Date(Number(seconds) * 1000).toISOString();
+  };
+  if (/expired/i.test(fault)) {
+    return words(
+      `${head}: its certificate expired at ${
+        instant(/not valid after (\d+)/)
+      }; this device says it is ${now.toISOString()}`,
+      "if this device's clock is right, the server must renew it; else set the clock (`timedatectl`)",
+    );
+  }
+  if (/not valid yet|NotValidYet/i.test(fault)) {
+    return words(
+      `${head}: its certificate is valid from ${
+        instant(/not valid before (\d+)/)
+      } only, and this device says it is ` +
+        `${now.toISOString()}: the clock is probably wrong`,
+      "set the clock (`timedatectl set-ntp true`); it goes on trying",
+    );
+  }
+  if (/UnknownIssuer|BadSignature|CaUsedAsEndEntity/.test(fault)) {
+    const by = target.caFiles.length === 0
+      ? "the public roots"
+      : `the configured CA (${target.caFiles.map(quote).join(", ")})`;
+    return words(
+      `${head}: its certificate is not signed by ${by}`,
+      "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS shows its own",
+    );
+  }
+  return words(
+    `${head}: its certificate is wrong (${fault})`,
+    "ask who runs the server, or check --endpoint",
+  );
+}
+
+function alert(text: string, target: Target): Words | undefined {
+  const name = /received fatal alert: (\w+)/.exec(text)?.[1];
+  if (name === undefined) return undefined;
+  if (name === "NoApplicationProtocol") {
+    return {
+      message: `${place(target)} does not offer protocol ${quote(target.alpn)}`,
+      hint: "AWS IoT Core offers x-amzn-mqtt-ca on port 443: check --endpoint, --port and --alpn",
+      step: "alpn",
+    };
+  }
+  if (/Certificate|UnknownCA|AccessDenied|DecryptError/.test(name)) {
+    return {
+      message: `${place(target)} refused the device certificate (TLS alert ${name})`,
+      hint:
+        "see in the AWS IoT console that this certificate is registered and active, in this region",
+      step: "tls",
+      exitCode: EXIT.refused,
+    };
+  }
+  return {
+    message: `Cannot secure the connection to ${place(target)}: it sent the TLS alert ${name}`,
+    hint: "its TLS versions or ciphers may not fit: TLS 1.2 and 1.3 are spoken here",
+    step: "tls",
+  };
+}

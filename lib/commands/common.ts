@@ -1,0 +1,45 @@
+/** What several commands begin with. */
+
+import { EXIT, UserError } from "../errors.ts";
+import { type Logger, openLog } from "../log.ts";
+import type { Settings } from "../settings.ts";
+import { TRUST_VARIABLES } from "../transport.ts";
+import type { World } from "../world.ts";
+
+/** The log of a command, on stderr. */
+export function openLogOf(settings: Settings, world: World): Logger {
+  return openLog({
+    format: settings.logFormat,
+    level: settings.logLevel,
+    write: world.err,
+    colour: world.isErrTerminal && !world.env.get("NO_COLOR"),
+  });
+}
+
+/**
+ * Looks at the variables that could weaken TLS from outside: refuses the one that writes keys to a file, and says that
+ * the others do nothing here.
+ *
+ * @throws {UserError} If `SSLKEYLOGFILE` is set.
+ */
+export function checkEnvironment(env: World["env"], log: Logger): void {
+  if (env.get("SSLKEYLOGFILE")) {
+    throw new UserError(
+      "Cannot run with SSLKEYLOGFILE set: it would write the keys of TLS to a file",
+      {
+        hint: "unset SSLKEYLOGFILE",
+        exitCode: EXIT.config,
+        step: "settings",
+      },
+    );
+  }
+  const ignored = [...TRUST_VARIABLES, "NODE_TLS_REJECT_UNAUTHORIZED", "MQTTJS_SOCKS_PROXY"]
+    .filter((name) => env.get(name));
+  for (const name of ignored) {
+    log.warn("warning", {
+      step: "settings",
+      cause: `${name} is set in the environment; it has no effect here`,
+      hint: `unset ${name}; trust is set with --ca`,
+    });
+  }
+}

@@ -1,0 +1,129 @@
+/** `publish`: wires settings, identity, queue, sources and connection into a run. */
+
+import type { Command } from "../cli.ts";
+import { targetOf } from "../connection.ts";
+import { EXIT, type ExitCode, type UserError } from "../errors.ts";
+import { gatherLines, gatherTicks } from "../gather.ts";
+import { loadSettings } from "../load.ts";
+import { failureFields } from "../log.ts";
+import type { Draft, Queue } from "../queue.ts";
+import { openQueue } from "../queue.ts";
+import { runPublisher } from "../publisher.ts";
+import { createReports, type Reports } from "../reports.ts";
+import { isAws, type Settings } from "../settings.ts";
+import { lineReadings, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
+import { VERSION } from "../version.ts";
+import type { World } from "../world.ts";
+import { checkEnvironment, openLogOf } from "./common.ts";
+import { createConnector } from "./connector.ts";
+import { openStateQueue, queueOptions } from "./state.ts";
+
+/** Runs until stopped, or until its input has ended and is delivered. */
+export async function publishCommand(command: Command, world: World): Promise<ExitCode> {
+  const isDry = command.switches.has("dry-run");
+  const { settings, configPath } = loadSettings(command, world, { needEndpoint: !isDry });
+  const log = openLogOf(settings, world);
+  if (isDry) return await dryRun(settings, world);
+  checkEnvironment(world.env, log);
+  const connector = createConnector(settings, world, log);
+  const reports = createReports(log, world.monotonicMs);
+  const state = openStateQueue(settings, log, world);
+  const { stop, leave, done } = stopSignals(world);
+  try {
+    log.info("start", {
+      version: VERSION,
+      endpoint: settings.endpoint,
+      port: settings.port,
+      clientId: settings.clientId,
+      topic: settings.topic,
+      certificate: connector.identity().facts.subject,
+      settings: configPath ?? "none",
+      queued: state.queue.stats().waiting,
+    });
+    const limits = settings.message === undefined ? sourceLimits(settings.source) : undefined;
+    if (limits) log.warn("warning", failureFields(limits));
+    return await runPublisher({
+      settings,
+      target: targetOf(settings, connector.identity()),
+      isAws: isAws(settings.endpoint),
+      queue: state.queue,
+      log,
+      reports,
+      connect: connector.connect,
+      gather: ({ put, room, signal }) =>
+        gather(settings, world, { put, room, signal, reports, queue: state.queue }),
+      stop,
+      leave,
+      random: world.random,
+      monotonicMs: world.monotonicMs,
+    });
+  } finally {
+    done();
+    state.close();
+  }
+}
+
+interface GatherTools {
+  readonly put: (drafts: readonly Draft[]) => void;
+  readonly room: () => Promise<void>;
+  readonly signal: AbortSignal;
+  readonly reports: Reports;
+  readonly queue: Queue;
+}
+
+async function gather(settings: Settings, world: World, tools: GatherTools): Promise<void> {
+  const now = () => world.now().getTime();
+  if (settings.message !== undefined) {
+    const { topic, qos, message } = settings;
+    tools.put([{ topic, qos, timeMs: now(), payload: () => message }]);
+    return;
+  }
+  const options = { ...tools, settings, now, monotonicMs: world.monotonicMs };
+  if (settings.source.includes("stdin")) {
+    const lines = readLines(world.input, { signal: tools.signal });
+    const stats = () => tools.queue.stats();
+    return await gatherLines(lines, { ...options, lineReadings, stats });
+  }
+  const sources = openSources(settings.source, { now: world.now });
+  return await gatherTicks(() => readAll(sources, {}), options);
+}
+
+/** Prints what would be sent, with a queue in memory that nothing leaves. */
+async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
+  const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
+  const queue = openQueue(":memory:", queueOptions(settings, world));
+  const { stop, done } = stopSignals(world);
+  const put = (drafts: readonly Draft[]) => {
+    for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);
+    const messages = queue.take(drafts.length);
+    for (const { topic, payload } of messages) world.out(`${topic} ${payload}\n`);
+    queue.accept(messages);
+  };
+  try {
+    const isStream = settings.source.includes("stdin");
+    await gather({ ...settings, count: settings.count ?? (isStream ? undefined : 1) }, world, {
+      put,
+      room: () => Promise.resolve(),
+      signal: stop,
+      reports: { ...createReports(SILENT, world.monotonicMs), sourceFailed: failed },
+      queue,
+    });
+    return EXIT.ok;
+  } finally {
+    done();
+    queue.close();
+  }
+}
+
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** The first SIGTERM or SIGINT stops, the second leaves. */
+function stopSignals(world: World): { stop: AbortSignal; leave: AbortSignal; done: () => void } {
+  const stop = new AbortController();
+  const leave = new AbortController();
+  const done = world.onSignals(["SIGTERM", "SIGINT"], () => {
+    if (stop.signal.aborted) leave.abort();
+    stop.abort();
+  });
+  return { stop: stop.signal, leave: leave.signal, done };
+}

@@ -1,0 +1,104 @@
+/** `queue`: what waits on disk; `queue clear` discards it. */
+
+import type { Command } from "../cli.ts";
+import { EXIT, type ExitCode, UserError } from "../errors.ts";
+import { loadSettings } from "../load.ts";
+import { openQueue, type QueueStats } from "../queue.ts";
+import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
+import type { Settings } from "../settings.ts";
+import { formatSize } from "../values.ts";
+import { quote } from "../words.ts";
+import type { World } from "../world.ts";
+import { queueOptions } from "./state.ts";
+
+const EMPTY: QueueStats = {
+  waiting: 0,
+  bytes: 0,
+  oldestMs: undefined,
+  quarantined: 0,
+  dropped: 0,
+  lastSeq: 0,
+};
+
+/** Shows or clears the queue of the state directory. */
+export function queueCommand(command: Command, world: World): ExitCode {
+  const { settings } = loadSettings(command, world, { needEndpoint: false });
+  const [verb] = command.operands;
+  if (verb !== undefined && verb !== "clear") {
+    throw new UserError(`Cannot run queue ${quote(verb)}: the only thing it can be told is clear`, {
+      hint: "type `mqtt443 queue` or `mqtt443 queue clear`",
+      exitCode: EXIT.usage,
+    });
+  }
+  const stats = statsOf(settings, world);
+  if (verb === "clear") return clear(stats, settings, command, world);
+  world.out(command.switches.has("json") ? jsonOf(stats) : textOf(stats, settings.state));
+  return EXIT.ok;
+}
+
+/** Reads beside a running publisher; a queue that was never made is an empty one. */
+function statsOf(settings: Settings, world: World): QueueStats {
+  const path = queuePathOf(settings.state);
+  try {
+    if (Deno.statSync(path).size === 0) return EMPTY;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return EMPTY;
+    throw new UserError(`Cannot read queue ${quote(path)}: ${(error as Error).message}`, {
+      hint: "run it as the user that publishes, or pass --state DIR",
+      exitCode: EXIT.cannotCreate,
+      step: "queue",
+      cause: error,
+    });
+  }
+  const queue = openQueue(path, { ...queueOptions(settings, world), readOnly: true });
+  try {
+    return queue.stats();
+  } finally {
+    queue.close();
+  }
+}
+
+function clear(stats: QueueStats, settings: Settings, command: Command, world: World): ExitCode {
+  const number = stats.waiting + stats.quarantined;
+  if (!command.switches.has("yes")) {
+    const question = `Discard ${number} messages in ${settings.state} for good?`;
+    if (world.confirm === undefined) {
+      throw new UserError(`Cannot discard ${number} messages: nobody was asked`, {
+        hint: "type `mqtt443 queue clear --yes`",
+        exitCode: EXIT.usage,
+      });
+    }
+    if (!world.confirm(question)) return EXIT.ok;
+  }
+  const directory = holdStateDirectory(settings.state);
+  try {
+    const queue = openQueue(directory.queuePath, queueOptions(settings, world));
+    const discarded = queue.clear();
+    queue.close();
+    world.out(
+      command.switches.has("json")
+        ? `${JSON.stringify({ discarded })}\n`
+        : `discarded: ${discarded}\n`,
+    );
+    return EXIT.ok;
+  } finally {
+    directory.release();
+  }
+}
+
+function jsonOf({ waiting, bytes, oldestMs, quarantined, dropped }: QueueStats): string {
+  const oldest = oldestMs === undefined ? null : new Date(oldestMs).toISOString();
+  return `${JSON.stringify({ waiting, bytes, oldest, quarantined, dropped })}\n`;
+}
+
+function textOf(stats: QueueStats, state: string): string {
+  const oldest = stats.oldestMs === undefined ? "-" : new Date(stats.oldestMs).toISOString();
+  return [
+    `queue        ${queuePathOf(state)}`,
+    `waiting      ${stats.waiting} messages, ${formatSize(stats.bytes)}`,
+    `oldest       ${oldest}`,
+    `quarantined  ${stats.quarantined}`,
+    `dropped      ${stats.dropped}`,
+    "",
+  ].join("\n");
+}

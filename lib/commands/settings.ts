@@ -1,0 +1,27 @@
+/** `settings`: every effective setting and where it came from. */
+
+import type { Command } from "../cli.ts";
+import { EXIT, type ExitCode } from "../errors.ts";
+import { loadSettings } from "../load.ts";
+import { settingsDocument } from "../settings.ts";
+import type { World } from "../world.ts";
+
+/** Prints them; a missing endpoint is shown, not an error. */
+export function settingsCommand(command: Command, world: World): ExitCode {
+  const document = settingsDocument(loadSettings(command, world, { needEndpoint: false }));
+  if (command.switches.has("json")) {
+    world.out(`${JSON.stringify(document, null, 2)}\n`);
+    return EXIT.ok;
+  }
+  const rows = Object.entries(document).map(([key, { value, origin, from }]) => ({
+    key,
+    text: value === null ? "-" : Array.isArray(value) ? value.join(",") : String(value),
+    from: from ?? origin,
+  }));
+  const keyWidth = Math.max(...rows.map(({ key }) => key.length));
+  const textWidth = Math.min(44, Math.max(...rows.map(({ text }) => text.length)));
+  for (const { key, text, from } of rows) {
+    world.out(`${key.padEnd(keyWidth)}  ${text.padEnd(textWidth)}  ${from}\n`);
+  }
+  return EXIT.ok;
+}

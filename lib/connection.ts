@@ -1,0 +1,263 @@
+/**
+ * One MQTT session: from CONNECT to its end. The only file that imports MQTT.js.
+ *
+ * Rules: one client object an attempt, never its reconnect, its store or its queue (they wait a fixed time and keep
+ * messages in memory); every wait has a deadline; any error ends the session, and the reason told is the first and
+ * deepest one known. When to try again is the publisher's business.
+ */
+
+import type { Buffer } from "node:buffer";
+import mqtt from "mqtt/lib/client";
+import type { MqttClient } from "mqtt";
+import { explainHangUp, explainSilence, explainTimeout, place, type Target } from "./causes.ts";
+import { EXIT, UserError } from "./errors.ts";
+import type { Identity } from "./identity.ts";
+import type { Qos } from "./message.ts";
+import {
+  explainConnack,
+  explainDisconnect,
+  PublishRefusedError,
+  reasonName,
+} from "./reason_codes.ts";
+import type { Settings } from "./settings.ts";
+import { openTransport, type Transport } from "./transport.ts";
+
+/** The settings a connection needs. Durations in ms. */
+export type ConnectionSettings = Pick<
+  Settings,
+  "endpoint" | "port" | "alpn" | "mqttVersion" | "clientId" | "keepAlive" | "connectTimeout"
+>;
+
+/** What is known of an open session. */
+export interface ConnectionFacts {
+  /** Protocol agreed on in the handshake. */
+  readonly alpn: string | null;
+  /** Address and port of the server. */
+  readonly peer: string;
+  /** Unacknowledged QoS 1 messages the server takes. */
+  readonly receiveMaximum: number;
+  /** From the start of the attempt to CONNACK. */
+  readonly ms: number;
+}
+
+/** An open session. */
+export interface Connection {
+  readonly facts: ConnectionFacts;
+  /**
+   * Sends one message. `done` is called once: without an argument when the message is delivered (QoS 1: PUBACK; QoS 0:
+   * written), with {@linkcode PublishRefusedError} when the server refuses it. When the session ends first, it is
+   * never called.
+   */
+  publish(message: OutgoingMessage, done: (refused?: PublishRefusedError) => void): void;
+  /** Settles at SUBACK. @throws {UserError} If the server refuses. */
+  subscribe(filter: string, onMessage: (topic: string, payload: Uint8Array) => void): Promise<void>;
+  /** Sends DISCONNECT and closes; for a session in which nothing is in flight. Settles in 1 s at most. */
+  end(): Promise<void>;
+  /** Ends it at once. */
+  abort(reason?: UserError): void;
+  /** Settles when the session has ended: with the reason, or undefined if we ended it. */
+  readonly closed: Promise<UserError | undefined>;
+}
+
+/** What is sent. */
+export interface OutgoingMessage {
+  readonly topic: string;
+  readonly payload: string;
+  readonly qos: Qos;
+}
+
+/** Options of {@linkcode openConnection}. */
+export interface ConnectionOptions {
+  /** Ends the attempt, or the session. */
+  readonly signal?: AbortSignal;
+  /** @default () => new Date() */
+  readonly now?: () => Date;
+  /** @default Deno.connectTls */
+  readonly connect?: typeof Deno.connectTls;
+}
+
+/** How long a DISCONNECT may take to leave. */
+const END_MS = 1000;
+/** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
+const NO_RECEIVE_MAXIMUM = 65_535;
+
+/** What the words about a failure need to know. */
+export function targetOf(
+  settings: ConnectionSettings,
+  identity: Pick<Identity, "caFiles">,
+): Target {
+  const { endpoint, port, alpn, clientId } = settings;
+  return { endpoint, port, alpn, clientId, caFiles: identity.caFiles };
+}
+
+/**
+ * Opens a session; settles at CONNACK.
+ *
+ * @throws {UserError} With the step reached. Exit code 77 means that trying again soon is pointless.
+ */
+export async function openConnection(
+  settings: ConnectionSettings,
+  identity: Identity,
+  { signal, now = () => new Date(), connect = Deno.connectTls }: ConnectionOptions = {},
+): Promise<Connection> {
+  const startMs = performance.now();
+  const target = targetOf(settings, identity);
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), settings.connectTimeout);
+  const attempt = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
+  try {
+    const transport = await openTransport({
+      target,
+      identity,
+      signal: attempt,
+      timeoutMs: settings.connectTimeout,
+      now,
+      connect,
+    });
+    const session = openSession(settings, transport, target, now);
+    const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
+    attempt.addEventListener("abort", onAbort, { once: true });
+    if (attempt.aborted) onAbort();
+    const receiveMaximum = await session.opened.finally(() =>
+      attempt.removeEventListener("abort", onAbort)
+    );
+    const ms = Math.round(performance.now() - startMs);
+    return {
+      ...session,
+      facts: { alpn: transport.alpn, peer: transport.peer, receiveMaximum, ms },
+    };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A session whose CONNACK is still to come. */
+interface Session extends Omit<Connection, "facts"> {
+  /** Settles at CONNACK with the server's Receive Maximum. */
+  readonly opened: Promise<number>;
+}
+
+function openSession(
+  settings: ConnectionSettings,
+  transport: Transport,
+  target: Target,
+  now: () => Date,
+): Session {
+  const opened = Promise.withResolvers<number>();
+  const closed = Promise.withResolvers<UserError | undefined>();
+  let isOpen = false;
+  let isEnding = false;
+  let reason: UserError | undefined;
+  const client: MqttClient = new mqtt.default(() => transport.stream as never, {
+    protocolId: "MQTT",
+    protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
+    clientId: settings.clientId,
+    keepalive: Math.round(settings.keepAlive / 1000),
+    // The queue redelivers; a session kept by the server would do it a second time.
+    clean: true,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    // Our own deadline covers the attempt from its start.
+    connectTimeout: settings.connectTimeout * 2,
+    // Its cache of numbers costs 15 MiB and 20 ms.
+    writeCache: false,
+  });
+
+  /** Ends the session; the first reason given stays. */
+  const finish = (why: UserError | undefined) => {
+    reason ??= why;
+    client.end(true);
+    transport.stream.destroy();
+  };
+  client.on("packetreceive", (packet) => {
+    const version = settings.mqttVersion;
+    if (packet.cmd === "connack") {
+      const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
+      if (code !== 0) return finish(explainConnack(code, version, target));
+      isOpen = true;
+      opened.resolve(packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM);
+    } else if (packet.cmd === "disconnect") {
+      finish(explainDisconnect(packet.reasonCode ?? 0, target));
+    }
+  });
+  client.on("error", (error) => {
+    // TLS errors come here a second time, in other words; what the transport met is the deeper one.
+    if (transport.failure() !== undefined || reason !== undefined) return finish(undefined);
+    finish(
+      /keepalive/i.test(error.message)
+        ? explainSilence("PINGRESP", settings.keepAlive * 1.5, target)
+        : brokenProtocol(error, target),
+    );
+  });
+  client.on("close", () => {
+    client.end(true);
+    if (!isEnding) {
+      reason ??= explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
+    }
+    // Never heard where the session was already open.
+    opened.reject(reason);
+    closed.resolve(reason);
+  });
+  opened.promise.catch(() => {});
+
+  return {
+    opened: opened.promise,
+    closed: closed.promise,
+    publish({ topic, payload, qos }, done) {
+      client.publish(topic, payload, { qos }, (error?: unknown) => {
+        if (!client.connected && error) return;
+        const code = (error as { code?: unknown } | undefined)?.code;
+        if (typeof code === "number") done(new PublishRefusedError(code, topic));
+        else if (!error) done();
+      });
+    },
+    async subscribe(filter, onMessage) {
+      client.on("message", (topic, payload: Buffer) => onMessage(topic, payload));
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      client.subscribe(filter, { qos: 1 }, (error, granted) => {
+        const code = granted?.[0]?.qos ?? 0;
+        if (error || code >= 128) reject(subscribeRefused(filter, code, target, error));
+        else resolve();
+      });
+      void closed.promise.then((why) => reject(why));
+      await promise;
+    },
+    async end() {
+      isEnding = true;
+      const timer = setTimeout(() => finish(undefined), END_MS);
+      client.end(false);
+      await closed.promise;
+      clearTimeout(timer);
+    },
+    abort(why) {
+      isEnding = why === undefined;
+      finish(why);
+    },
+  };
+}
+
+function brokenProtocol(error: Error, target: Target): UserError {
+  return new UserError(`${place(target)} does not speak MQTT as it should: ${error.message}`, {
+    hint: "check --endpoint, --port and --mqtt-version",
+    step: "mqtt",
+    exitCode: EXIT.unavailable,
+    cause: error,
+  });
+}
+
+function subscribeRefused(
+  filter: string,
+  code: number,
+  target: Target,
+  cause: unknown,
+): UserError {
+  const said = code >= 128 ? `SUBACK ${reasonName(code)}` : (cause as Error).message;
+  return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
+    hint:
+      `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
+    step: "mqtt",
+    exitCode: EXIT.refused,
+    cause,
+  });
+}

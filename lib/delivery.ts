@@ -1,0 +1,215 @@
+/**
+ * One session's deliveries: takes messages from the queue, keeps the window full, accepts what was acknowledged.
+ *
+ * Rules: never more in flight than the window; the next message leaves inside the PUBACK of an earlier one, so there is
+ * no stall between batches; a message is accepted only when it was delivered, and acknowledgements that come together
+ * are accepted in one commit. Owns no I/O; what a loss means is suspicion.ts's business.
+ */
+
+import { explainSilence, type Target } from "./causes.ts";
+import type { Connection } from "./connection.ts";
+import { UserError } from "./errors.ts";
+import type { Logger } from "./log.ts";
+import { utf8Bytes } from "./message.ts";
+import type { Pacer, Rates } from "./pacing.ts";
+import type { Queue, QueuedMessage } from "./queue.ts";
+import type { Reports } from "./reports.ts";
+import type { Suspicion } from "./suspicion.ts";
+
+/** Messages read from the queue at once. */
+const TAKE = 200;
+/** Messages refused one after the other, none taken between, after which the session is given up. */
+const MOST_REFUSED = 3;
+
+/** What one session's delivery works with. */
+export interface DeliveryOptions {
+  readonly connection: Connection;
+  readonly queue: Queue;
+  readonly suspicion: Suspicion;
+  readonly pacer: Pacer;
+  readonly reports: Reports;
+  readonly log: Logger;
+  readonly target: Target;
+  /** Most messages in flight. */
+  readonly inflight: number;
+  readonly ackTimeoutMs: number;
+  /** Rates while no backlog waits, and while one does. */
+  readonly rates: { readonly live: Rates; readonly backlog: Rates };
+  /** Called when messages have left the queue. */
+  readonly onAccepted: () => void;
+  /** Milliseconds. */
+  readonly monotonicMs: () => number;
+}
+
+/** The deliveries of one session. */
+export interface Delivery {
+  /** Looks for new messages; call it after each `put`. */
+  wake(): void;
+  /** Whether nothing is in flight and nothing waits. */
+  isIdle(): boolean;
+  /** Settles when {@linkcode Delivery.isIdle} is true for the first time from now. Rejects when the queue fails. */
+  idle(): Promise<void>;
+  /** Ends it: notes what was lost and makes it the next to be taken. */
+  stop(): void;
+  /** Messages delivered in this session, and those in flight. */
+  readonly counts: { delivered: number; inFlight: number };
+}
+
+/** Starts delivering. */
+export function startDelivery(options: DeliveryOptions): Delivery {
+  const { connection, queue, suspicion, pacer, reports, log, target } = options;
+  const { monotonicMs, ackTimeoutMs, rates } = options;
+  const flying = new Map<number, { message: QueuedMessage; sentMs: number; bytes: number }>();
+  const refused: { message: QueuedMessage; why: UserError }[] = [];
+  let ready: QueuedMessage[] = [];
+  let acknowledged: QueuedMessage[] = [];
+  let drained = false;
+  let stopped = false;
+  let pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  let ackTimer: ReturnType<typeof setTimeout> | undefined;
+  let onIdle: PromiseWithResolvers<void> | undefined;
+  const counts = { delivered: 0, inFlight: 0 };
+
+  /** Runs what may meet a failing queue; such a failure ends the session. */
+  const guarded = (action: () => void) => {
+    if (stopped) return;
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      connection.abort(error);
+    }
+  };
+  const next = (): QueuedMessage | undefined => {
+    for (;;) {
+      if (ready.length === 0 && !drained) {
+        ready = queue.take(TAKE).reverse();
+        drained = ready.length < TAKE;
+      }
+      const message = ready.pop();
+      if (message === undefined) return undefined;
+      if (!suspicion.isPassedOver(message.seq) && !flying.has(message.seq)) return message;
+    }
+  };
+  const fill = () => {
+    while (!stopped && flying.size < Math.min(options.inflight, suspicion.window())) {
+      const nowMs = monotonicMs();
+      const waitMs = pacer.waitMs(nowMs);
+      if (waitMs > 0) {
+        pauseTimer ??= setTimeout(() => {
+          pauseTimer = undefined;
+          guarded(fill);
+        }, waitMs);
+        return;
+      }
+      const message = next();
+      if (message === undefined) break;
+      send(message, nowMs);
+    }
+    if (isIdle()) onIdle?.resolve();
+  };
+  const send = (message: QueuedMessage, nowMs: number) => {
+    const bytes = utf8Bytes(message.payload);
+    flying.set(message.seq, { message, sentMs: nowMs, bytes });
+    counts.inFlight = flying.size;
+    pacer.sent(nowMs, bytes + message.topic.length, ready.length > 0 ? rates.backlog : rates.live);
+    connection.publish(message, (why) => guarded(() => settle(message, why)));
+    ackTimer ??= setTimeout(checkAcks, ackTimeoutMs);
+  };
+  const settle = (
+    message: QueuedMessage,
+    why: (UserError & { transient: boolean }) | undefined,
+  ) => {
+    const flight = flying.get(message.seq);
+    if (flight === undefined) return;
+    flying.delete(message.seq);
+    counts.inFlight = flying.size;
+    if (why !== undefined) return refuse(message, why);
+    counts.delivered++;
+    reports.published({
+      topic: message.topic,
+      seq: message.seq,
+      bytes: flight.bytes,
+      ms: monotonicMs() - flight.sentMs,
+    });
+    acknowledged.push(message);
+    // Acknowledgements of one packet arrive in one turn; they leave the disk in one commit after it.
+    if (acknowledged.length === 1) setTimeout(() => guarded(accept));
+    const blamed = suspicion.delivered(message.seq);
+    if (blamed !== undefined) blame(blamed);
+    for (const other of refused.splice(0)) quarantine(other.message, other.why.message);
+    fill();
+  };
+  const refuse = (message: QueuedMessage, why: UserError & { transient: boolean }) => {
+    if (why.transient) return connection.abort(why);
+    refused.push({ message, why });
+    log.warn("warning", { step: "publish", seq: message.seq, cause: why.message, hint: why.hint });
+    if (refused.length >= MOST_REFUSED) return connection.abort(why);
+    fill();
+  };
+  const accept = () => {
+    const batch = acknowledged;
+    acknowledged = [];
+    queue.accept(batch);
+    options.onAccepted();
+    if (isIdle()) onIdle?.resolve();
+  };
+  const blame = (seq: number) => {
+    const message = queue.find(seq);
+    if (message) {
+      quarantine(
+        message,
+        "the endpoint hung up each time it was sent alone, and took the next one",
+      );
+    }
+  };
+  const quarantine = (message: QueuedMessage, why: string) => {
+    queue.quarantine(message, why);
+    log.error("quarantined", {
+      step: "publish",
+      seq: message.seq,
+      topic: message.topic,
+      cause: why,
+      hint: "it is kept on disk and not sent again; `mqtt443 queue` counts it",
+    });
+  };
+  const checkAcks = () => {
+    ackTimer = undefined;
+    // Messages are sent in the order of the map, so its first one is the oldest.
+    const [oldest] = flying.values();
+    if (stopped || oldest === undefined) return;
+    const leftMs = oldest.sentMs + ackTimeoutMs - monotonicMs();
+    if (leftMs <= 0) return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target));
+    ackTimer = setTimeout(checkAcks, leftMs);
+  };
+  const isIdle = () =>
+    drained && ready.length === 0 && flying.size === 0 && acknowledged.length === 0;
+
+  guarded(fill);
+  return {
+    counts,
+    wake: () =>
+      guarded(() => {
+        drained = false;
+        fill();
+      }),
+    isIdle,
+    idle() {
+      onIdle ??= Promise.withResolvers<void>();
+      if (isIdle()) onIdle.resolve();
+      return onIdle.promise;
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(pauseTimer);
+      clearTimeout(ackTimer);
+      try {
+        queue.accept(acknowledged);
+      } catch {
+        // They are sent again: a repeat, not a loss. The failure itself comes back with the next put or take.
+      }
+      suspicion.lost([...flying.keys()]);
+      queue.rewind();
+    },
+  };
+}

@@ -1,0 +1,150 @@
+/**
+ * From sources to the queue: a message each interval, or one per line of input.
+ *
+ * Rules: ticks stay on the grid of the monotonic clock and a missed one is skipped; a failing source never stops the
+ * others; input is read only while the queue has room, so a pipe waits instead of losing lines. Owns no I/O: sources,
+ * lines and queue come in.
+ */
+
+import { EXIT, UserError } from "./errors.ts";
+import { MAX_PAYLOAD_BYTES, payloadOf, type Reading, type Sample } from "./message.ts";
+import type { Draft } from "./queue.ts";
+import type { Reports } from "./reports.ts";
+import type { Settings } from "./settings.ts";
+import type { Line } from "./sources/mod.ts";
+
+/** The settings gathering needs. */
+export type GatherSettings = Pick<
+  Settings,
+  | "clientId"
+  | "topic"
+  | "qos"
+  | "format"
+  | "interval"
+  | "count"
+  | "queueMaxMessages"
+  | "queueMaxBytes"
+>;
+
+/** What gathering works with. */
+export interface GatherOptions {
+  readonly settings: GatherSettings;
+  readonly reports: Reports;
+  /** Takes drafts; returns when they are queued. */
+  readonly put: (drafts: readonly Draft[]) => void;
+  /** No more readings are wanted. */
+  readonly signal: AbortSignal;
+  /** ms since the epoch, for the payload. */
+  readonly now: () => number;
+  /** ms of a clock that never jumps, for the ticks. */
+  readonly monotonicMs: () => number;
+}
+
+/** Reads all sources once. */
+export type ReadSources = () => Promise<{
+  readonly readings: readonly Reading[];
+  readonly failures: readonly { readonly source: string; readonly error: UserError }[];
+}>;
+
+/** Gathers a message each interval until the signal or the count ends it. */
+export async function gatherTicks(read: ReadSources, options: GatherOptions): Promise<void> {
+  const { settings, reports, put, signal, now, monotonicMs } = options;
+  const startMs = monotonicMs();
+  for (let taken = 0, tick = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
+    const timeMs = now();
+    const { readings, failures } = await read();
+    for (const { source, error } of failures) reports.sourceFailed(source, error);
+    if (readings.length > 0) {
+      put([draftOf({ device: settings.clientId, timeMs, readings }, settings)]);
+      taken++;
+      if (taken === settings.count) return;
+    }
+    const nowMs = monotonicMs();
+    tick = Math.max(tick + 1, Math.ceil((nowMs - startMs) / settings.interval));
+    await sleep(startMs + tick * settings.interval - nowMs, signal);
+  }
+}
+
+/** What input needs besides. */
+export interface GatherLinesOptions extends GatherOptions {
+  readonly lineReadings: (line: string) => readonly Reading[];
+  /** Number and size of what waits. */
+  readonly stats: () => { readonly waiting: number; readonly bytes: number };
+  /** Settles when something left the queue. */
+  readonly room: () => Promise<void>;
+}
+
+/** Gathers a message per line until the input, the signal or the count ends it. */
+export async function gatherLines(
+  batches: AsyncIterable<readonly Line[]>,
+  options: GatherLinesOptions,
+): Promise<void> {
+  const { settings, reports, put, signal, now, lineReadings } = options;
+  let taken = 0;
+  const part = Math.min(PART, Math.max(1, Math.floor(settings.queueMaxMessages / 4)));
+  for await (const lines of batches) {
+    for (let from = 0; from < lines.length; from += part) {
+      await waitForRoom(part, options);
+      if (signal.aborted) return;
+      const timeMs = now();
+      const drafts: Draft[] = [];
+      for (const line of lines.slice(from, from + part)) {
+        if (taken === settings.count) break;
+        if (typeof line !== "string") {
+          reports.sourceFailed("stdin", tooLarge(line.bytes));
+          continue;
+        }
+        const sample = { device: settings.clientId, timeMs, readings: lineReadings(line) };
+        drafts.push(draftOf(sample, settings));
+        taken++;
+      }
+      if (drafts.length > 0) put(drafts);
+      if (taken === settings.count) return;
+    }
+  }
+}
+
+/** Lines put in one commit at most. */
+const PART = 500;
+
+/** Waits until the queue is at most half full, so that its limits are never met by input. */
+async function waitForRoom(
+  part: number,
+  { settings, stats, room, signal }: GatherLinesOptions,
+): Promise<void> {
+  for (;;) {
+    const { waiting, bytes } = stats();
+    const hasRoom = waiting + part <= Math.max(1, settings.queueMaxMessages / 2) &&
+      bytes <= settings.queueMaxBytes / 2;
+    if (hasRoom || signal.aborted) return;
+    await room();
+  }
+}
+
+/** A draft of a sample. */
+export function draftOf(
+  sample: Sample,
+  { topic, qos, format }: Pick<Settings, "topic" | "qos" | "format">,
+): Draft {
+  return { topic, qos, timeMs: sample.timeMs, payload: (seq) => payloadOf(sample, format, seq) };
+}
+
+/** The error about a message that no endpoint takes. */
+export function tooLarge(bytes: number): UserError {
+  return new UserError(
+    `Cannot publish a message of ${bytes} bytes: AWS IoT Core takes at most ${MAX_PAYLOAD_BYTES}`,
+    { hint: "send smaller messages; this one was left out", exitCode: EXIT.config, step: "source" },
+  );
+}
+
+/** Waits; an abort ends the wait early. */
+export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, Math.max(0, ms));
+  const onAbort = () => resolve();
+  signal.addEventListener("abort", onAbort, { once: true });
+  await promise;
+  clearTimeout(timer);
+  signal.removeEventListener("abort", onAbort);
+}

@@ -1,0 +1,133 @@
+/**
+ * How the link fares: what is said of it, and how long to wait before the next attempt.
+ *
+ * Rules: while offline nothing is said more than once a minute; the wait grows over short sessions too and starts anew
+ * only after 30 s up with a delivery; a refusal, or a link that dies each time, is retried at the slow end.
+ */
+
+import { backoffMs, slowBackoffMs } from "./backoff.ts";
+import { place, type Target } from "./causes.ts";
+import type { Connection } from "./connection.ts";
+import { EXIT, UserError } from "./errors.ts";
+import { failureFields, type Logger } from "./log.ts";
+import { createRepeats } from "./reports.ts";
+import type { Settings } from "./settings.ts";
+
+/** A session this long, with a delivery in it, was a good one. */
+const GOOD_MS = 30_000;
+/** Short sessions in a row that make a pattern. */
+const PATTERN = 3;
+
+/** What an ended session was like. */
+export interface SessionEnd {
+  /** How long it was open. */
+  readonly ms: number;
+  readonly delivered: number;
+  readonly inFlight: number;
+}
+
+/** Keeps account of attempts and sessions. */
+export interface Outage {
+  /** An attempt begins. */
+  connecting(): void;
+  /** It succeeded. */
+  connected(connection: Connection): void;
+  /** It failed. Returns the ms to wait. */
+  failed(error: UserError): number;
+  /** The session ended. Returns the ms to wait. */
+  ended(reason: UserError, end: SessionEnd): number;
+}
+
+/** Options of {@linkcode createOutage}. */
+export interface OutageOptions {
+  readonly settings: Pick<Settings, "backoffMax" | "mqttVersion" | "clientId">;
+  readonly target: Target;
+  readonly log: Logger;
+  readonly random: () => number;
+  readonly monotonicMs: () => number;
+}
+
+/** Makes an account without failures. */
+export function createOutage(options: OutageOptions): Outage {
+  const { settings, target, log, random, monotonicMs } = options;
+  /** Failures since the last good session. */
+  let failures = 0;
+  /** Sessions in a row that the other side ended early, and those of them in which nothing was taken. */
+  let short = 0;
+  let fruitless = 0;
+  const repeats = createRepeats(monotonicMs);
+
+  const wait = (reason: UserError): number => {
+    const slow = reason.exitCode === EXIT.refused || short >= PATTERN;
+    const ms = slow
+      ? slowBackoffMs(random(), settings.backoffMax)
+      : backoffMs(failures, random(), settings.backoffMax);
+    failures++;
+    return ms;
+  };
+  const retrying = (ms: number, reason: UserError) => {
+    const say = repeats.due("retrying") ? log.warn : log.debug;
+    say("retrying", {
+      in: `${(ms / 1000).toFixed(1)}s`,
+      attempt: failures + 1,
+      ...failureFields(reason),
+    });
+    return ms;
+  };
+
+  return {
+    connecting() {
+      const say = repeats.due("connecting") ? log.info : log.debug;
+      say("connecting", {
+        endpoint: place(target),
+        alpn: target.alpn ?? "none",
+        clientId: target.clientId,
+      });
+    },
+    connected({ facts }) {
+      repeats.reset();
+      log.info("connected", {
+        endpoint: place(target),
+        tls: "TLSv1.2+",
+        alpn: facts.alpn ?? "none",
+        sni: target.endpoint,
+        peer: facts.peer,
+        mqtt: settings.mqttVersion,
+        ms: facts.ms,
+      });
+    },
+    failed(error) {
+      return retrying(wait(error), error);
+    },
+    ended(reason, end) {
+      if (end.ms >= GOOD_MS && end.delivered > 0) failures = 0;
+      const early = end.ms < GOOD_MS && reason.step === "mqtt";
+      short = early ? short + 1 : 0;
+      fruitless = early && end.delivered === 0 && end.inFlight > 0 ? fruitless + 1 : 0;
+      const named = short >= PATTERN ? namePattern(reason, fruitless >= PATTERN, target) : reason;
+      const say = repeats.due("disconnected") ? log.warn : log.debug;
+      const ms = wait(named);
+      say("disconnected", { ...failureFields(named), in: `${(ms / 1000).toFixed(1)}s` });
+      return ms;
+    },
+  };
+}
+
+/** The likely cause of sessions that end early again and again. */
+function namePattern(reason: UserError, fruitless: boolean, target: Target): UserError {
+  const options = { exitCode: reason.exitCode, step: "mqtt", cause: reason } as const;
+  if (fruitless) {
+    return new UserError(`${reason.message}, ${PATTERN} times or more right after a PUBLISH`, {
+      ...options,
+      hint:
+        `the policy most likely lacks iot:Publish on this topic (\`mqtt443 settings\` shows it); ` +
+        `watch $aws/events/presence/disconnected/${target.clientId}`,
+    });
+  }
+  return new UserError(`${reason.message}, ${PATTERN} times or more soon after connecting`, {
+    ...options,
+    hint:
+      `most likely another device uses client id "${target.clientId}": give each its own --client-id; ` +
+      `watch $aws/events/presence/disconnected/${target.clientId}`,
+  });
+}

@@ -1,0 +1,210 @@
+/**
+ * The main job: gather, queue, connect, publish, account for every message.
+ *
+ * Promises: at least once, oldest first; memory does not grow with the backlog; it never gives up on the link by
+ * itself, and never hammers it. Owns no I/O of its own: queue, connections and sources come in.
+ */
+
+import type { Target } from "./causes.ts";
+import type { Connection } from "./connection.ts";
+import { type Delivery, startDelivery } from "./delivery.ts";
+import { EXIT, type ExitCode, UserError } from "./errors.ts";
+import { sleep, tooLarge } from "./gather.ts";
+import type { Logger } from "./log.ts";
+import { createOutage } from "./outage.ts";
+import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
+import type { Draft, Queue } from "./queue.ts";
+import type { Reports } from "./reports.ts";
+import type { Settings } from "./settings.ts";
+import { createSuspicion } from "./suspicion.ts";
+
+/** What a run works with. */
+export interface PublisherOptions {
+  readonly settings: Settings;
+  readonly target: Target;
+  /** Whether AWS IoT Core's limits apply. */
+  readonly isAws: boolean;
+  readonly queue: Queue;
+  readonly log: Logger;
+  readonly reports: Reports;
+  /** Opens one session. */
+  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  /**
+   * Gathers messages until its input ends or the signal comes. `room` settles when something left the queue.
+   */
+  readonly gather: (
+    tools: {
+      put: (drafts: readonly Draft[]) => void;
+      room: () => Promise<void>;
+      signal: AbortSignal;
+    },
+  ) => Promise<void>;
+  /** First signal: stop gathering and drain. */
+  readonly stop: AbortSignal;
+  /** Second signal: leave at once. */
+  readonly leave: AbortSignal;
+  /** From 0 to 1. */
+  readonly random: () => number;
+  /** ms of a clock that never jumps. */
+  readonly monotonicMs: () => number;
+}
+
+/** How long a stopped run drains, in ms. */
+const DRAIN_MS = 5000;
+
+/**
+ * Publishes until stopped, or until the input has ended and all is delivered.
+ *
+ * @returns The exit code.
+ */
+export async function runPublisher(options: PublisherOptions): Promise<ExitCode> {
+  const { settings, queue, log, reports, stop, leave, monotonicMs } = options;
+  const suspicion = createSuspicion();
+  const pacer = createPacer();
+  const outage = createOutage(options);
+  /** Ends connecting and publishing. */
+  const over = new AbortController();
+  let delivery: Delivery | undefined;
+  let open: Connection | undefined;
+  let lastFailure: UserError | undefined;
+  let progressMs = monotonicMs();
+  let onRoom = Promise.withResolvers<void>();
+  const madeRoom = () => {
+    onRoom.resolve();
+    onRoom = Promise.withResolvers();
+  };
+
+  const put = (drafts: readonly Draft[]) => {
+    const result = queue.put(drafts);
+    for (const bytes of result.tooLarge) reports.sourceFailed("payload", tooLarge(bytes));
+    reports.dropped(result.dropped, "the queue is full");
+    log.debug("queued", { messages: result.stored, seq: result.lastSeq });
+    delivery?.wake();
+  };
+
+  const session = async (connection: Connection) => {
+    const backlog = queue.stats().waiting;
+    const inflight = Math.min(settings.inflight, connection.facts.receiveMaximum);
+    const bytes = options.isAws ? AWS_BYTES_PER_S : undefined;
+    const startMs = monotonicMs();
+    const current = startDelivery({
+      ...options,
+      connection,
+      suspicion,
+      pacer,
+      reports: {
+        ...reports,
+        published(message) {
+          progressMs = monotonicMs();
+          reports.published(message);
+        },
+      },
+      inflight,
+      ackTimeoutMs: settings.ackTimeout,
+      rates: {
+        live: { messages: settings.maxRate, bytes },
+        backlog: { messages: slower(settings.drainRate, settings.maxRate), bytes },
+      },
+      onAccepted: madeRoom,
+    });
+    delivery = current;
+    if (backlog > inflight) {
+      log.info("draining", { messages: backlog });
+      const total = reports.totals.published;
+      void current.idle().then(() => {
+        const messages = reports.totals.published - total;
+        log.info("drained", { messages, ms: Math.round(monotonicMs() - startMs) });
+      });
+    }
+    const reason = await connection.closed;
+    delivery = undefined;
+    current.stop();
+    return { reason, ms: monotonicMs() - startMs, ...current.counts };
+  };
+
+  const connectLoop = async () => {
+    while (!over.signal.aborted) {
+      outage.connecting();
+      let connection: Connection;
+      try {
+        connection = await options.connect(over.signal);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        if (over.signal.aborted) return;
+        lastFailure = error;
+        await sleep(outage.failed(error), over.signal);
+        continue;
+      }
+      outage.connected(connection);
+      open = connection;
+      if (over.signal.aborted) connection.abort();
+      const end = await session(connection);
+      open = undefined;
+      if (over.signal.aborted || end.reason === undefined) return;
+      lastFailure = end.reason;
+      await sleep(outage.ended(end.reason, end), over.signal);
+    }
+  };
+
+  /** Waits until all is delivered, or no more of it can be awaited; returns whether all was. */
+  const drain = async (mostMs: () => number): Promise<boolean> => {
+    const giveUp = AbortSignal.any([leave, over.signal]);
+    while (!giveUp.aborted) {
+      if (queue.stats().waiting === 0 && (delivery?.isIdle() ?? true)) return true;
+      const leftMs = mostMs();
+      if (leftMs <= 0) return false;
+      const idle = delivery?.idle() ?? Promise.resolve();
+      const poll = sleep(Math.min(leftMs, POLL_MS), giveUp);
+      await Promise.race(delivery ? [idle, poll] : [poll]);
+    }
+    return queue.stats().waiting === 0;
+  };
+
+  const loop = connectLoop();
+  // A bug in the loop must end the run, not hang it.
+  loop.catch(() => over.abort());
+  await options.gather({
+    put,
+    room: () => onRoom.promise,
+    signal: AbortSignal.any([stop, leave, over.signal]),
+  });
+  if (stop.aborted || leave.aborted) {
+    log.info("stopping", { waiting: queue.stats().waiting });
+    const deadlineMs = monotonicMs() + DRAIN_MS;
+    // Without a link nothing can be drained: the queue keeps it.
+    await drain(() => delivery ? deadlineMs - monotonicMs() : 0);
+  } else {
+    progressMs = monotonicMs();
+    await drain(() => stop.aborted ? 0 : progressMs + settings.giveUpAfter - monotonicMs());
+  }
+  over.abort();
+  // With messages in flight there is no orderly end: MQTT.js would wait for them.
+  if (delivery?.counts.inFlight === 0) await open?.end();
+  else open?.abort();
+  await loop;
+  const { waiting } = queue.stats();
+  reports.flush();
+  log.info("stopped", { ...reports.totals, queued: waiting });
+  return exitCode({ waiting, stopped: stop.aborted, durability: settings.durability, lastFailure });
+}
+
+/** How often a drain looks whether a new session has begun, in ms. */
+const POLL_MS = 250;
+
+/** What a run's end means. */
+function exitCode(
+  { waiting, stopped, durability, lastFailure }: {
+    waiting: number;
+    stopped: boolean;
+    durability: Settings["durability"];
+    lastFailure: UserError | undefined;
+  },
+): ExitCode {
+  if (waiting === 0 || stopped) return EXIT.ok;
+  if (durability !== "none") return EXIT.kept;
+  return lastFailure?.exitCode === EXIT.refused ? EXIT.refused : EXIT.unavailable;
+}
+
+function slower(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b);
+}

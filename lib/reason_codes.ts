@@ -1,0 +1,124 @@
+/**
+ * MQTT's reason codes in words. Pure.
+ *
+ * From MQTT 5 section 2.4 and MQTT 3.1.1 section 3.2.2.3; which ones AWS IoT Core sends, and what it means by them, is
+ * in its developer guide, page "mqtt".
+ */
+
+import { EXIT, UserError } from "./errors.ts";
+import { place, type Target } from "./causes.ts";
+import { quote } from "./words.ts";
+
+/** What a code calls for. */
+interface Reason {
+  readonly name: string;
+  /** Whether it may go away by itself. */
+  readonly transient?: boolean;
+  readonly hint?: string;
+}
+
+const V5: Readonly<Record<number, Reason>> = {
+  0x80: { name: "unspecified error", transient: true },
+  0x81: { name: "malformed packet" },
+  0x82: { name: "protocol error" },
+  0x83: { name: "implementation specific error", transient: true },
+  0x84: { name: "unsupported protocol version", hint: "try --mqtt-version 3.1.1" },
+  0x85: { name: "client identifier not valid", hint: "pass another --client-id" },
+  0x86: {
+    name: "bad user name or password",
+    hint: "check that the certificate is registered and active",
+  },
+  0x87: { name: "not authorized" },
+  0x88: { name: "server unavailable", transient: true },
+  0x89: { name: "server busy", transient: true },
+  0x8a: { name: "banned", hint: "ask who runs the broker" },
+  0x8b: { name: "server shutting down", transient: true, hint: "nothing to do: it reconnects" },
+  0x8c: { name: "bad authentication method" },
+  0x8d: {
+    name: "keep alive timeout",
+    transient: true,
+    hint: "the link lost packets; see it with --log-level debug",
+  },
+  0x8e: {
+    name: "session taken over",
+    hint: "another device uses the same client id: give each its own --client-id",
+  },
+  0x90: { name: "topic name invalid", hint: "pass another --topic" },
+  0x91: { name: "packet identifier in use", transient: true },
+  0x93: { name: "receive maximum exceeded", transient: true, hint: "lower --inflight" },
+  0x94: { name: "topic alias invalid" },
+  0x95: { name: "packet too large" },
+  0x96: { name: "message rate too high", transient: true, hint: "lower --max-rate" },
+  0x97: {
+    name: "quota exceeded",
+    transient: true,
+    hint: "lower --max-rate, or raise the interval",
+  },
+  0x98: { name: "administrative action", transient: true },
+  0x99: { name: "payload format invalid" },
+  0x9a: { name: "retain not supported" },
+  0x9b: { name: "QoS not supported", hint: "pass --qos 0" },
+  0x9c: { name: "use another server", hint: "pass another --endpoint" },
+  0x9d: { name: "server moved", hint: "pass another --endpoint" },
+  0x9f: { name: "connection rate exceeded", transient: true },
+};
+
+const V3: Readonly<Record<number, Reason>> = {
+  1: { name: "unacceptable protocol version", hint: "try --mqtt-version 5" },
+  2: { name: "identifier rejected", hint: "pass another --client-id" },
+  3: { name: "server unavailable", transient: true },
+  4: {
+    name: "bad user name or password",
+    hint: "check that the certificate is registered and active",
+  },
+  5: { name: "not authorized" },
+};
+
+/** A code with its name: `0x87 not authorized`. Never without one. */
+export function reasonName(code: number, version: "5" | "3.1.1" = "5"): string {
+  const name = (version === "5" ? V5 : V3)[code]?.name ?? "unknown reason";
+  return version === "5" ? `0x${code.toString(16).padStart(2, "0")} ${name}` : `${code} ${name}`;
+}
+
+/** The failure that a CONNACK other than success means. */
+export function explainConnack(code: number, version: "5" | "3.1.1", target: Target): UserError {
+  const reason = (version === "5" ? V5 : V3)[code] ?? { name: "unknown reason" };
+  const policy = `its policy must allow iot:Connect for client/${target.clientId}`;
+  return new UserError(
+    `${place(target)} refused the session: CONNACK ${reasonName(code, version)}`,
+    {
+      hint: reason.hint ?? (reason.transient ? "nothing to do: it tries again" : policy),
+      step: "mqtt",
+      exitCode: reason.transient ? EXIT.unavailable : EXIT.refused,
+    },
+  );
+}
+
+/** The failure that the server's DISCONNECT means. */
+export function explainDisconnect(code: number, target: Target): UserError {
+  const reason = V5[code] ?? { name: "unknown reason", transient: true };
+  const policy = "the policy lacks iot:Publish on this topic, or iot:Subscribe";
+  return new UserError(`${place(target)} ended the session: DISCONNECT ${reasonName(code)}`, {
+    hint: reason.hint ?? (code === 0x87 ? policy : "it reconnects"),
+    step: "mqtt",
+    exitCode: reason.transient ? EXIT.unavailable : EXIT.refused,
+  });
+}
+
+/** Why a message was not taken. */
+export class PublishRefusedError extends UserError {
+  override readonly name = "PublishRefusedError";
+  /** Whether the same message may be taken later. */
+  readonly transient: boolean;
+
+  constructor(code: number, topic: string) {
+    const reason = V5[code];
+    const policy = `the policy must allow iot:Publish on topic/${topic}`;
+    super(`The endpoint refused a message to ${quote(topic)}: PUBACK ${reasonName(code)}`, {
+      hint: reason?.hint ?? (code === 0x87 ? policy : "see what the broker's log says of it"),
+      step: "publish",
+      exitCode: EXIT.refused,
+    });
+    this.transient = reason?.transient ?? false;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * A queue whose disk may fail: then messages wait in memory, bounded, until the disk takes them again.
+ *
+ * Rules: nothing already on disk is lost; what was delivered but could not be deleted is not taken again in this run;
+ * the disk is tried again with each `put`. Without a failure it only passes calls on.
+ */
+
+import type { UserError } from "./errors.ts";
+import type { Queue, QueuedMessage } from "./queue.ts";
+
+/** Options of {@linkcode createSpill}. */
+export interface SpillOptions {
+  readonly disk: Queue;
+  /** Takes over while the disk fails. */
+  readonly memory: Queue;
+  /** Told of each failure; may be often. */
+  readonly onFailure: (error: UserError) => void;
+  /** Told when the disk takes messages again. */
+  readonly onHealed: (messages: number) => void;
+}
+
+/** Makes one queue of the two. */
+export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions): Queue {
+  /** Messages now in memory. */
+  const spilled = new Set<number>();
+  /** Delivered, but still on the failing disk. */
+  let owed: QueuedMessage[] = [];
+  /** The last one given, known even when the disk can no longer be read. */
+  let lastSeq = disk.stats().lastSeq;
+
+  const attempt = <T>(action: () => T, otherwise: () => T): T => {
+    try {
+      return action();
+    } catch (error) {
+      onFailure(error as UserError);
+      return otherwise();
+    }
+  };
+  const heal = () => {
+    if (owed.length > 0) {
+      disk.accept(owed);
+      owed = [];
+    }
+    if (spilled.size === 0) return;
+    memory.rewind();
+    const messages = memory.take(spilled.size);
+    disk.restore(messages);
+    memory.clear();
+    spilled.clear();
+    onHealed(messages.length);
+  };
+  return {
+    put(drafts, afterSeq = 0) {
+      return attempt(() => {
+        heal();
+        const result = disk.put(drafts, Math.max(afterSeq, lastSeq));
+        lastSeq = result.lastSeq;
+        return result;
+      }, () => {
+        const after = Math.max(afterSeq, lastSeq);
+        const result = memory.put(drafts, after);
+        lastSeq = result.lastSeq;
+        for (let seq = after + 1; seq <= lastSeq; seq++) spilled.add(seq);
+        return result;
+      });
+    },
+    restore: (messages) => disk.restore(messages),
+    take(most) {
+      const owing = new Set(owed.map(({ seq }) => seq));
+      const first = attempt(() => disk.take(most), () => [])
+        .filter(({ seq }) => !owing.has(seq));
+      return first.length > 0 || spilled.size === 0 ? first : memory.take(most);
+    },
+    find: (seq) =>
+      spilled.has(seq) ? memory.find(seq) : attempt(() => disk.find(seq), () => undefined),
+    accept(messages) {
+      const onDisk = messages.filter(({ seq }) => !spilled.has(seq));
+      const inMemory = messages.filter(({ seq }) => spilled.delete(seq));
+      memory.accept(inMemory);
+      attempt(() => {
+        disk.accept([...owed, ...onDisk]);
+        owed = [];
+      }, () => void owed.push(...onDisk));
+    },
+    rewind() {
+      disk.rewind();
+      memory.rewind();
+    },
+    quarantine(message, reason) {
+      if (spilled.delete(message.seq)) memory.quarantine(message, reason);
+      else attempt(() => disk.quarantine(message, reason), () => void owed.push(message));
+    },
+    stats() {
+      const inMemory = memory.stats();
+      const onDisk = attempt(() => disk.stats(), () => inMemory);
+      if (onDisk === inMemory) return inMemory;
+      return {
+        waiting: onDisk.waiting + inMemory.waiting - owed.length,
+        bytes: onDisk.bytes + inMemory.bytes,
+        oldestMs: onDisk.oldestMs ?? inMemory.oldestMs,
+        quarantined: onDisk.quarantined + inMemory.quarantined,
+        dropped: onDisk.dropped + inMemory.dropped,
+        lastSeq: Math.max(onDisk.lastSeq, inMemory.lastSeq),
+      };
+    },
+    clear: () => memory.clear() + disk.clear(),
+    close() {
+      // A last attempt: what is only in memory ends with this process.
+      attempt(heal, () => undefined);
+      memory.close();
+      disk.close();
+    },
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * The TLS connection, and its shape as a Node stream for MQTT.js.
+ *
+ * `Deno.connectTls`, not `node:tls`: it refuses a wrong name before our certificate is sent, and says why. It has two
+ * gaps. Its `caCerts` add to the default trust store, so that store is emptied first ({@linkcode limitTrust}). It
+ * cannot set TCP_NODELAY, so what MQTT.js writes in one turn leaves as one write.
+ */
+
+import { Buffer } from "node:buffer";
+import { Duplex } from "node:stream";
+import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
+import type { Identity } from "./identity.ts";
+
+/** Bytes read at once: four of TLS's largest records. */
+const READ_BYTES = 65_536;
+
+/** An open, checked TLS connection. */
+export interface Transport {
+  readonly stream: Duplex;
+  /** Protocol the server agreed to. */
+  readonly alpn: string | null;
+  /** Address and port of the peer. */
+  readonly peer: string;
+  /** Why reading or writing failed, once it has. */
+  readonly failure: () => unknown;
+}
+
+/** Options of {@linkcode openTransport}. */
+export interface TransportOptions {
+  readonly target: Target;
+  readonly identity: Identity;
+  /** Ends the attempt. */
+  readonly signal: AbortSignal;
+  /** Milliseconds the attempt may take, for the error's text. */
+  readonly timeoutMs: number;
+  readonly now: () => Date;
+  readonly connect: typeof Deno.connectTls;
+}
+
+/** The environment variables through which Deno's trust store can be changed from outside. */
+export const TRUST_VARIABLES = ["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA_CERTS"] as const;
+
+/**
+ * Makes Deno's default trust store empty, or the public roots where no CA is configured. Deno reads these variables at
+ * the first use of TLS, so this must come before it.
+ */
+export function limitTrust(env: Pick<Deno.Env, "set" | "delete">, hasCa: boolean): void {
+  env.set("DENO_TLS_CA_STORE", hasCa ? "" : "mozilla");
+  env.delete("DENO_CERT");
+  env.delete("NODE_EXTRA_CA_CERTS");
+}
+
+/**
+ * Opens a TLS connection with the device's certificate and checks what was negotiated.
+ *
+ * @throws {UserError} With step `dns`, `tcp`, `tls` or `alpn`.
+ */
+export async function openTransport(options: TransportOptions): Promise<Transport> {
+  const { target, identity, signal, timeoutMs, now, connect } = options;
+  const connecting = connect({
+    hostname: target.endpoint,
+    port: target.port,
+    caCerts: [...identity.caPems],
+    cert: identity.certPem,
+    key: identity.keyPem,
+    ...(target.alpn !== undefined && { alpnProtocols: [target.alpn] }),
+  });
+  let conn: Deno.TlsConn | undefined;
+  try {
+    conn = await until(connecting, signal, () => explainTimeout("tcp", timeoutMs, target));
+    const { alpnProtocol } = await until(
+      conn.handshake(),
+      signal,
+      () => explainTimeout("tls", timeoutMs, target),
+    );
+    if (target.alpn !== undefined && alpnProtocol !== target.alpn) {
+      throw explainAlpn(alpnProtocol, target);
+    }
+    const { hostname, port } = conn.remoteAddr as Deno.NetAddr;
+    return { ...streamOf(conn), alpn: alpnProtocol, peer: `${hostname}:${port}` };
+  } catch (error) {
+    if (conn) close(conn);
+    // A connection that comes too late is closed as soon as it comes: Deno cannot stop the attempt itself.
+    else connecting.then(close, () => {});
+    throw explainTransport(error, target, now());
+  }
+}
+
+/** Settles as the promise does, or rejects when the signal comes first. */
+async function until<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  error: () => unknown,
+): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(error());
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    promise.catch(() => {});
+  }
+}
+
+function close(conn: Deno.TlsConn): void {
+  try {
+    conn.close();
+  } catch {
+    // Closed already.
+  }
+}
+
+function streamOf(conn: Deno.TlsConn): Pick<Transport, "stream" | "failure"> {
+  const buffer = new Uint8Array(READ_BYTES);
+  let failure: unknown;
+  let reading = false;
+  const write = async (bytes: Uint8Array, done: (error?: Error | null) => void) => {
+    try {
+      for (let sent = 0; sent < bytes.length;) sent += await conn.write(bytes.subarray(sent));
+      done();
+    } catch (error) {
+      failure ??= error;
+      done(error as Error);
+    }
+  };
+  const pump = async () => {
+    try {
+      for (let more = true; more;) {
+        const n = await conn.read(buffer);
+        if (stream.destroyed) return;
+        more = stream.push(n === null ? null : Buffer.from(buffer.subarray(0, n))) && n !== null;
+      }
+      reading = false;
+    } catch (error) {
+      failure ??= error;
+      stream.destroy(error as Error);
+    }
+  };
+  const stream = new Duplex({
+    // An end from the server is the end of the session: MQTT knows no half-open link.
+    allowHalfOpen: false,
+    read() {
+      if (reading) return;
+      reading = true;
+      void pump();
+    },
+    write(chunk: Uint8Array, _encoding, done) {
+      void write(chunk, done);
+    },
+    // What was written in one turn leaves as one TLS record where it fits, and one packet.
+    writev(chunks, done) {
+      void write(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer)), done);
+    },
+    destroy(error, done) {
+      close(conn);
+      done(error);
+    },
+  });
+  return { stream, failure: () => failure };
+}

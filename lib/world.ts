@@ -1,0 +1,51 @@
+/** The process as the program sees it: arguments with real defaults, so that a test can bring its own. */
+
+/** What the program touches besides files and the network. */
+export interface World {
+  readonly env: Pick<Deno.Env, "get" | "set" | "delete" | "toObject">;
+  /** Writes to stdout; throws when it is closed. */
+  readonly out: (text: string) => void;
+  /** Writes a line to stderr. */
+  readonly err: (line: string) => void;
+  readonly isErrTerminal: boolean;
+  readonly input: ReadableStream<Uint8Array>;
+  /** Asks on the terminal; undefined where there is none. */
+  readonly confirm: ((question: string) => boolean) | undefined;
+  /** Listens for signals until the returned function is called. */
+  readonly onSignals: (names: readonly Deno.Signal[], listener: () => void) => () => void;
+  readonly hostName: () => string;
+  readonly now: () => Date;
+  /** ms of a clock that never jumps. */
+  readonly monotonicMs: () => number;
+  /** From 0 to 1. */
+  readonly random: () => number;
+}
+
+/** The real one. */
+export function realWorld(): World {
+  return {
+    env: Deno.env,
+    out: (text) => writeAll(Deno.stdout, text),
+    err: (line) => writeAll(Deno.stderr, `${line}\n`),
+    isErrTerminal: Deno.stderr.isTerminal(),
+    input: Deno.stdin.readable,
+    confirm: Deno.stdin.isTerminal() ? confirm : undefined,
+    onSignals(names, listener) {
+      for (const name of names) Deno.addSignalListener(name, listener);
+      return () => {
+        for (const name of names) Deno.removeSignalListener(name, listener);
+      };
+    },
+    hostName: Deno.hostname,
+    now: () => new Date(),
+    monotonicMs: () => performance.now(),
+    random: Math.random,
+  };
+}
+
+function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) {
+    written += stream.writeSync(bytes.subarray(written));
+  }
+}
