@@ -8,8 +8,8 @@ import type { Logger } from "./log.ts";
 
 /** Milliseconds between summaries of what was published. */
 const SUMMARY_MS = 10_000;
-/** Messages no closer than this are told one by one. */
-const ONE_BY_ONE_MS = 1000;
+/** Messages no closer than this are told one by one: one a second, with some jitter. */
+const ONE_BY_ONE_MS = 900;
 /** Milliseconds between two lines that say the same. */
 export const REPEAT_MS = 60_000;
 

@@ -33,7 +33,7 @@ export function didYouMean(word: string, known: readonly string[]): string {
 /** A value as it appears in an error: quoted, and cut if it is long. */
 export function quote(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value) ?? String(value);
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
+  return JSON.stringify(text.length > 160 ? `${text.slice(0, 157)}...` : text);
 }
 
 /** Letters to insert, delete, replace or swap with their neighbour to turn one word into the other. */

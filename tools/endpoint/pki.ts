@@ -44,7 +44,7 @@ export interface Pki extends Certificates {
 export interface Validity {
   /** @default now minus one day */
   readonly validFrom?: Date;
-  /** @default now plus 30 days */
+  /** @default now plus 90 days */
   readonly validTo?: Date;
   /** @default "ec" */
   readonly keyType?: KeyType;
@@ -126,7 +126,7 @@ export async function makeAuthority(
       subject: subjectName,
       issuer: subject,
       notBefore: validity.validFrom ?? new Date(Date.now() - DAY_MS),
-      notAfter: validity.validTo ?? new Date(Date.now() + 30 * DAY_MS),
+      notAfter: validity.validTo ?? new Date(Date.now() + 90 * DAY_MS),
       publicKey,
       signingKey: keys.privateKey,
       extensions: [
