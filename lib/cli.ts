@@ -51,7 +51,7 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
     usage: "[clear [--yes]] [--json] [SETTINGS]",
   },
   settings: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
-  version: { switches: ["json"], operands: [0, 0], usage: "[--json]" },
+  version: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
   help: { switches: [], operands: [0, 1], usage: "[COMMAND | settings]" },
 };
 
@@ -89,7 +89,7 @@ export function parseCommand(args: readonly string[]): Command {
 
 function parseRest(name: CommandName, rest: readonly string[]): Command {
   const shape = SHAPES[name];
-  const takesSettings = name !== "version" && name !== "help";
+  const takesSettings = name !== "help";
   const keys = takesSettings ? SETTINGS.map(({ key }) => key) : [];
   const valued = [...keys.map((key) => flagOf(key).slice(2)), ...(takesSettings ? ["config"] : [])];
   const switches = [...shape.switches, "help"];

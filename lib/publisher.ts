@@ -108,7 +108,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       onAccepted: madeRoom,
     });
     delivery = current;
-    if (backlog > inflight) {
+    if (backlog > 1) {
       log.info("draining", { messages: backlog });
       const total = reports.totals.published;
       void current.idle().then(() => {

@@ -1,7 +1,9 @@
 /** `version`: the program, its runtime, ALPN, and what the process is permitted to do. */
 
 import type { Command } from "../cli.ts";
-import { EXIT, type ExitCode } from "../errors.ts";
+import { EXIT, type ExitCode, UserError } from "../errors.ts";
+import { type Grants, grantsOf } from "../grants.ts";
+import { loadSettings } from "../load.ts";
 import { VERSION } from "../version.ts";
 import type { World } from "../world.ts";
 
@@ -19,7 +21,7 @@ export function versionCommand(command: Command, world: World): ExitCode {
     target: Deno.build.target,
     tls: ["TLSv1.2", "TLSv1.3"],
     alpn: isSince(Deno.version.deno, ALPN_SINCE),
-    permissions: Object.fromEntries(PERMISSIONS.map((name) => [name, permission(name)])),
+    permissions: permitted(wantedGrants(command, world)),
   };
   world.out(
     command.switches.has("json") ? `${JSON.stringify(document, null, 2)}\n` : textOf(document),
@@ -27,26 +29,50 @@ export function versionCommand(command: Command, world: World): ExitCode {
   return EXIT.ok;
 }
 
-/** `all`, `some` (for named hosts, files or variables) or `none`. */
-function permission(name: (typeof PERMISSIONS)[number]): "all" | "some" | "none" {
-  const status = Deno.permissions.querySync({ name } as Deno.PermissionDescriptor);
-  if (status.state === "granted") return "all";
-  return someGranted(name) ? "some" : "none";
+/** `all`, or what was granted of what the settings need; Deno does not list what it was started with. */
+function permitted(grants: Grants): Record<string, "all" | readonly string[]> {
+  return Object.fromEntries(PERMISSIONS.map((name) => {
+    if (isGranted({ name } as Deno.PermissionDescriptor)) return [name, "all"];
+    return [
+      name,
+      descriptorsOf(name, grants).filter(([, wanted]) => isGranted(wanted)).map(([what]) => what),
+    ];
+  }));
 }
 
-/** Deno tells of a part of a permission only when asked for that very part, so what we may have been given is tried. */
-function someGranted(name: (typeof PERMISSIONS)[number]): boolean {
-  const granted = (descriptor: Deno.PermissionDescriptor) =>
-    Deno.permissions.querySync(descriptor).state === "granted";
+function descriptorsOf(
+  name: (typeof PERMISSIONS)[number],
+  grants: Grants,
+): [string, Deno.PermissionDescriptor][] {
   switch (name) {
-    case "env":
-      return granted({ name, variable: "MQTT443_ENDPOINT" });
-    case "sys":
-      return granted({ name, kind: "hostname" });
+    case "net":
+      return grants.net.map((host) => [host, { name, host }]);
     case "read":
-      return granted({ name, path: "./mqtt443.json" });
+    case "write":
+      return grants[name].map((path) => [path, { name, path }]);
+    case "env":
+      return grants.env.map((
+        pattern,
+      ) => [pattern, { name, variable: pattern.replace("*", "ENDPOINT") }]);
+    case "sys":
+      return grants.sys.map((kind) => [kind, { name, kind: kind as "hostname" }]);
     default:
-      return false;
+      return [];
+  }
+}
+
+function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(descriptor).state === "granted";
+}
+
+/** The grants of the effective settings; settings that are wrong are no reason not to tell the version. */
+function wantedGrants(command: Command, world: World): Grants {
+  try {
+    const { settings, configPath } = loadSettings(command, world, { needEndpoint: false });
+    return grantsOf(settings, configPath);
+  } catch (error) {
+    if (!(error instanceof UserError || error instanceof Deno.errors.NotCapable)) throw error;
+    return { net: [], read: [], write: [], env: ["MQTT443_*"], sys: ["hostname"] };
   }
 }
 
@@ -65,15 +91,18 @@ function textOf(document: {
   target: string;
   tls: string[];
   alpn: boolean;
-  permissions: Record<string, string>;
+  permissions: Record<string, "all" | readonly string[]>;
 }): string {
-  const permissions = Object.entries(document.permissions).map(([name, what]) => `${name} ${what}`);
+  const permissions = Object.entries(document.permissions).map(([name, what], index) => {
+    const list = what === "all" ? "all" : what.join(" ") || "none";
+    return `${index === 0 ? "permitted" : "         "}    ${name.padEnd(6)} ${list}`;
+  });
   return [
     `mqtt443      ${document.version}`,
     `Deno         ${document.deno} (V8 ${document.v8}, ${document.target})`,
     `TLS          ${document.tls.join(", ")}`,
     `ALPN         ${document.alpn ? "yes" : "no: this Deno leaves it out; use 2.9.5"}`,
-    `permissions  ${permissions.join(", ")}`,
+    ...permissions,
     "",
   ].join("\n");
 }

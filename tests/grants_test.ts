@@ -1,0 +1,166 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { grantFlags } from "../lib/grants.ts";
+import { denoArguments } from "../tools/publish.ts";
+import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
+
+const MAIN = new URL("../main.ts", import.meta.url).pathname;
+const PUBLISH = new URL("../tools/publish.ts", import.meta.url).pathname;
+const PROBE = new URL("grants_probe.ts", import.meta.url).pathname;
+
+interface Site {
+  readonly directory: string;
+  readonly certs: string;
+  readonly state: string;
+  readonly port: number;
+  readonly received: () => readonly { topic: string; payload: string }[];
+}
+
+/** A directory with certificates, and an endpoint that knows them. */
+async function withSite(action: (site: Site) => Promise<void>): Promise<void> {
+  const directory = await Deno.makeTempDir();
+  const certs = `${directory}/certs`;
+  const pki = await makePki({ device: "gw-7" });
+  await writeCerts(certs, pki);
+  const endpoint = await startEndpoint({ certificates: pki });
+  try {
+    await action({
+      directory,
+      certs,
+      state: `${directory}/state`,
+      port: endpoint.port,
+      received: () => endpoint.received,
+    });
+  } finally {
+    await endpoint.close();
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+function publishArgs({ certs, state, port }: Site): string[] {
+  return [
+    ...["--endpoint", "localhost", "--port", String(port), "--certs", certs],
+    ...["--state", state, "--client-id", "gw-7"],
+  ];
+}
+
+async function deno(args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const text = new TextDecoder();
+  return { code, out: text.decode(stdout), err: text.decode(stderr) };
+}
+
+Deno.test("publish task delivers with the grants of its settings alone", async () => {
+  await withSite(async (site) => {
+    const args = [...publishArgs(site), "--message", "scoped", "--topic", "a/b"];
+    const { code, err } = await deno(["run", "-A", "--frozen", PUBLISH, ...args]);
+    assertEquals(code, 0, err);
+    assertEquals(site.received().map(({ topic, payload }) => [topic, payload]), [[
+      "a/b",
+      "scoped",
+    ]]);
+  });
+});
+
+Deno.test("grants of the settings refuse other hosts, other files, subprocesses and native code", async () => {
+  await withSite(async (site) => {
+    const flags = denoArguments(publishArgs(site)).slice(1, -1 - publishArgs(site).length);
+    assertEquals(flags.at(-1), new URL(`file://${MAIN}`).href);
+    await Deno.mkdir(site.state);
+    const probeArgs = [site.certs, site.state, `${site.directory}/outside`];
+    const { out, err } = await deno(["run", ...flags.slice(0, -1), PROBE, ...probeArgs]);
+    assertEquals(err, "");
+    assertEquals(JSON.parse(out), {
+      readCerts: "done",
+      writeState: "done",
+      otherHost: "NotCapable",
+      otherPort: "NotCapable",
+      listen: "NotCapable",
+      readOther: "NotCapable",
+      writeOther: "NotCapable",
+      writeCerts: "NotCapable",
+      run: "NotCapable",
+      ffi: "NotCapable",
+      environment: "empty",
+    });
+  });
+});
+
+Deno.test("program outside its grants says which grant is missing instead of NotCapable", async () => {
+  await withSite(async (site) => {
+    const flags = denoArguments(publishArgs(site)).slice(0, -1 - publishArgs(site).length);
+    const other = publishArgs({ ...site, port: 1 });
+    const args = [...flags, "publish", ...other, "--message", "x", "--give-up-after", "1s"];
+    const { code, err } = await deno(args);
+    assertEquals(code, 75);
+    assertMatch(
+      err,
+      /cause="Cannot connect to localhost:1: this process was not granted to reach it"/,
+    );
+    assertStringIncludes(err, "deno task publish");
+  });
+});
+
+Deno.test("program refused its certificate directory says so with exit code 78", async () => {
+  await withSite(async (site) => {
+    const flags = denoArguments(publishArgs(site)).slice(0, -1 - publishArgs(site).length);
+    const elsewhere = publishArgs({ ...site, certs: `${site.directory}/elsewhere` });
+    const { code, err } = await deno([...flags, "publish", ...elsewhere, "--message", "x"]);
+    assertEquals(code, 78);
+    assertMatch(
+      err,
+      /^error: Cannot read certificate directory ".*": this process was not granted/m,
+    );
+  });
+});
+
+Deno.test("version prints what the process is permitted to do", async () => {
+  await withSite(async (site) => {
+    const flags = denoArguments(publishArgs(site)).slice(0, -1 - publishArgs(site).length);
+    const args = ["version", "--json", ...publishArgs(site)];
+    const { code, out } = await deno([...flags, ...args]);
+    assertEquals(code, 0);
+    const { net, read, write, env, sys, ...others } = JSON.parse(out).permissions;
+    assertEquals(net, [`localhost:${site.port}`]);
+    assertEquals(read.includes(site.certs), true);
+    assertEquals(write, [site.state]);
+    assertEquals(env.includes("MQTT443_*") && sys.includes("hostname"), true);
+    assertEquals(others, { run: [], ffi: [], import: [] });
+  });
+});
+
+Deno.test("publish task passes wrong settings on as exit code 78, and wrong flags as 64", async () => {
+  const wrong = await deno(["run", "-A", "--frozen", PUBLISH, "--endpoint", "mqtts://x"]);
+  assertEquals(wrong.code, 78);
+  assertStringIncludes(wrong.err, "endpoint: must be a host name or IP address alone");
+  const unknown = await deno(["run", "-A", "--frozen", PUBLISH, "--endpiont", "x"]);
+  assertEquals(unknown.code, 64);
+});
+
+Deno.test("grants name one endpoint, with brackets around an IPv6 address", () => {
+  const command = denoArguments(["--endpoint", "::1", "--port", "8883"]);
+  assertEquals(command.filter((flag) => flag.startsWith("--allow-net")), [
+    "--allow-net=[::1]:8883",
+  ]);
+});
+
+Deno.test("grants write nothing when nothing is kept on disk", () => {
+  const flags = denoArguments(["--endpoint", "localhost", "--durability", "none"]);
+  assertEquals(flags.filter((flag) => flag.startsWith("--allow-write")), []);
+});
+
+Deno.test("grants never open the network, the disk or subprocesses as a whole", () => {
+  const flags = denoArguments(["--endpoint", "localhost"]);
+  const bare = flags.filter((flag) => /^--allow-\w+$|^-A$|--allow-(run|ffi|all|import)/.test(flag));
+  assertEquals(bare, []);
+  assertEquals(flags.includes("--no-prompt") && flags.includes("--ignore-env"), true);
+});
+
+Deno.test("grants keep a comma in a path", () => {
+  const flags = grantFlags({ net: [], read: ["/a,b"], write: [], env: [], sys: [] });
+  assertEquals(flags.at(-1), "--allow-read=/a,,b");
+});

@@ -1,0 +1,164 @@
+/**
+ * The drawing of the layers as data: who may import whom, and through which file each package enters. Type imports are
+ * free downward.
+ */
+
+import { assert, assertEquals } from "@std/assert";
+
+const LIB = new URL("../lib/", import.meta.url);
+
+/** Layers from the bottom; a file may import from its own `beside` list and from lower layers. */
+const LAYERS: Record<string, number> = {
+  "errors.ts": 0,
+  "message.ts": 0,
+  "words.ts": 0,
+  "version.ts": 0,
+  "values.ts": 1,
+  "settings_table.ts": 1,
+  "settings.ts": 1,
+  "cli.ts": 1,
+  "help.ts": 1,
+  "backoff.ts": 1,
+  "pacing.ts": 1,
+  "suspicion.ts": 1,
+  "pem.ts": 1,
+  "causes.ts": 1,
+  "reason_codes.ts": 1,
+  "log.ts": 2,
+  "identity.ts": 2,
+  "identity_files.ts": 2,
+  "transport.ts": 2,
+  "connection.ts": 2,
+  "queue.ts": 2,
+  "queue_dir.ts": 2,
+  "spill.ts": 2,
+  "sources/": 2,
+  "reports.ts": 3,
+  "outage.ts": 3,
+  "gather.ts": 3,
+  "delivery.ts": 3,
+  "publisher.ts": 3,
+  "world.ts": 4,
+  "load.ts": 4,
+  "grants.ts": 4,
+  "commands/": 4,
+  "app.ts": 4,
+};
+
+/** The one file by which each outside package enters, and why only there. */
+const OWNERS: Record<string, readonly string[]> = {
+  "@std/cli/parse-args": ["cli.ts"],
+  "@std/log/base-handler": ["log.ts"],
+  "@std/log/levels": ["log.ts"],
+  "@std/log/logger": ["log.ts"],
+  "mqtt": ["connection.ts"],
+  "mqtt/lib/client": ["connection.ts"],
+  "node:buffer": ["connection.ts", "transport.ts"],
+  "node:crypto": ["identity.ts"],
+  "node:fs": ["sources/disk.ts"],
+  "node:sqlite": ["queue.ts"],
+  "node:stream": ["transport.ts"],
+  "node:util": ["log.ts"],
+};
+
+/** Arrows that the layers would allow or forbid otherwise, each with its reason. */
+const FORBIDDEN: readonly (readonly [from: RegExp, to: RegExp, reason: string])[] = [
+  [
+    /^(publisher|delivery|gather|outage|reports)\.ts$/,
+    /^(connection|queue|identity|spill)\.ts$/,
+    "policy gets the edges as arguments, so that a test can hand it others",
+  ],
+  [
+    /^queue\.ts$/,
+    /^connection\.ts$/,
+    "a message may leave the disk only when its PUBACK says so, which the publisher decides",
+  ],
+  [/^connection\.ts$/, /^queue\.ts$/, "a session knows nothing of what waits"],
+  [/^sources\//, /^(connection|queue|publisher)\.ts$/, "a source only measures"],
+  [/^(?!commands\/|app\.ts)/, /^commands\//, "only the wiring wires"],
+];
+
+interface Import {
+  readonly file: string;
+  readonly target: string;
+  readonly isType: boolean;
+}
+
+Deno.test("every file of lib is in the drawing", () => {
+  const missing = files().filter((file) => layerOf(file) === undefined);
+  assertEquals(missing, []);
+});
+
+Deno.test("imports in lib go down, or to the same layer", () => {
+  const upward = localImports().filter(({ file, target, isType }) =>
+    !isType && layerOf(target)! > layerOf(file)!
+  );
+  assertEquals(upward, []);
+});
+
+Deno.test("forbidden arrows are not drawn", () => {
+  const drawn = localImports().filter(({ isType }) => !isType).flatMap(({ file, target }) =>
+    FORBIDDEN.filter(([from, to]) => from.test(file) && to.test(target))
+      .map(([, , reason]) => `${file} -> ${target}: ${reason}`)
+  );
+  assertEquals(drawn, []);
+});
+
+Deno.test("each outside package enters lib by its own file", () => {
+  const strangers = allImports().filter(({ target }) => !target.startsWith("."))
+    .filter(({ file, target }) => !OWNERS[target]?.includes(file))
+    .map(({ file, target }) => `${file} imports ${target}`);
+  assertEquals(strangers, []);
+});
+
+Deno.test("lib never imports tools or tests", () => {
+  assert(allImports().every(({ target }) => !/(^|\/)(tools|tests)\//.test(target)));
+});
+
+Deno.test("only main.ts and the world touch arguments, exit code, signals and environment", () => {
+  const pattern = /Deno\.(args|exit\b|exitCode|addSignalListener|env\b(?!"))/;
+  const touching = files().filter((file) => file !== "world.ts")
+    .filter((file) => pattern.test(code(file)));
+  assertEquals(touching, []);
+});
+
+Deno.test("nobody in lib calls console", () => {
+  assertEquals(files().filter((file) => /\bconsole\./.test(code(file))), []);
+});
+
+function files(folder = ""): string[] {
+  return [...Deno.readDirSync(new URL(folder, LIB))].flatMap(({ name, isDirectory }) =>
+    isDirectory ? files(`${folder}${name}/`) : [`${folder}${name}`]
+  );
+}
+
+function layerOf(file: string): number | undefined {
+  return LAYERS[file] ?? LAYERS[file.replace(/[^/]+$/, "")];
+}
+
+/** The text without comments. */
+function code(file: string): string {
+  const text = Deno.readTextFileSync(new URL(file, LIB));
+  return text.replace(/\/\*[^]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
+}
+
+function allImports(): Import[] {
+  const pattern = /^\s*(import|export)\s+(type\s+)?([^;]*?)\s*from\s+"([^"]+)"/gm;
+  return files().flatMap((file) =>
+    [...code(file).matchAll(pattern)].map(([, , type, names, target]) => ({
+      file,
+      target: target!,
+      // `import { type A, type B }` is a type import too.
+      isType: type !== undefined ||
+        (names!.startsWith("{") && names!.slice(1, -1).split(",").map((name) => name.trim())
+          .filter(Boolean).every((name) => name.startsWith("type "))),
+    }))
+  );
+}
+
+function localImports(): Import[] {
+  return allImports().filter(({ target }) => target.startsWith(".")).map((entry) => {
+    const path = new URL(entry.target, new URL(entry.file, LIB)).href.slice(LIB.href.length);
+    return { ...entry, target: path };
+  }).filter(({ target }) => layerOf(target) !== undefined);
+}

@@ -1,0 +1,158 @@
+/**
+ * `deno task demo`: the main job, seen from outside, without any account.
+ *
+ * Makes throw-away certificates, starts the local endpoint, publishes this machine's telemetry to it through the same
+ * `app()` that main.ts runs, cuts the link, shows the queue fill and drain, and counts at the end. Exit code 1 if a
+ * message was lost. `--forever` goes on until Ctrl-C.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { app } from "../lib/app.ts";
+import { realWorld, type World } from "../lib/world.ts";
+import { type Endpoint, makePki, startEndpoint, writeCerts } from "./endpoint.ts";
+
+/** Milliseconds from message to message. */
+const INTERVAL_MS = 500;
+/** Messages before the cut, and in the queue when the link comes back. */
+const BEFORE = 6;
+const DURING = 8;
+const AFTER = 6;
+/** Longest wait for any of it. */
+const PATIENCE_MS = 30_000;
+
+const CLIENT_ID = "demo-gateway";
+
+if (import.meta.main) Deno.exit(await demo(Deno.args));
+
+async function demo(args: readonly string[]): Promise<number> {
+  const { forever, _: rest, help, ...others } = parseArgs([...args], {
+    boolean: ["forever", "help"],
+  });
+  if (help || rest.length > 0 || Object.keys(others).length > 0) {
+    say("usage: deno task demo [--forever]");
+    return help ? 0 : 64;
+  }
+  const directory = Deno.makeTempDirSync({ prefix: "mqtt443-demo-" });
+  try {
+    return await show(directory, forever);
+  } finally {
+    Deno.removeSync(directory, { recursive: true });
+  }
+}
+
+async function show(directory: string, forever: boolean): Promise<number> {
+  const certs = `${directory}/certs`;
+  const state = `${directory}/state`;
+  say("1. Making throw-away certificates: a CA, a server, a device …");
+  const pki = await makePki({ device: CLIENT_ID });
+  await writeCerts(certs, pki);
+  for (const { name } of Deno.readDirSync(certs)) {
+    if (name.includes(".")) say(`     ${certs}/${name}`);
+  }
+  await using endpoint = await startEndpoint({ certificates: pki });
+  say(`2. Started a local stand-in for AWS IoT Core: localhost:${endpoint.port}`);
+  say(
+    "     it wants a client certificate (mutual TLS) and ALPN x-amzn-mqtt-ca, as port 443 of AWS does",
+  );
+  const publishArgs = [
+    ...["publish", "--endpoint", "localhost", "--port", String(endpoint.port)],
+    ...["--certs", certs, "--state", state, "--client-id", CLIENT_ID],
+    ...["--interval", `${INTERVAL_MS}ms`, "--backoff-max", "3s"],
+  ];
+  say("3. Publishing this machine's telemetry; the program's own log is behind the bar:");
+  say(`     mqtt443 ${publishArgs.join(" ")}`);
+  const { world, stop } = stoppable();
+  const running = app(publishArgs, world);
+  const until = (enough: () => boolean, what: string) =>
+    endpoint.until(enough, { deadlineMs: PATIENCE_MS, what });
+  const received = () => endpoint.received.length;
+  await until(() => received() >= BEFORE, "first messages");
+  say(`4. ${received()} messages have arrived. The last one:`);
+  say(`     ${endpoint.received.at(-1)!.topic}`);
+  say(`     ${endpoint.received.at(-1)!.payload}`);
+  say("5. Cutting the link: the port is closed, as if the site had lost its uplink");
+  endpoint.pause();
+  endpoint.cut("rst");
+  await queueFills(state);
+  say("6. The link is back; the queue drains, oldest first");
+  const atReturn = received();
+  await endpoint.resume();
+  await until(() => received() >= atReturn + DURING + AFTER, "the backlog");
+  const atDrain = await waiting(state);
+  say(`     waiting on disk: ${atDrain}; arrived since the link is back: ${received() - atReturn}`);
+  if (forever) await goOn(endpoint);
+  say("7. Stopping, as SIGTERM would");
+  stop();
+  const code = await running;
+  return summary(endpoint, code);
+}
+
+/** Shows the queue as `mqtt443 queue` sees it, until enough waits in it. */
+async function queueFills(state: string): Promise<void> {
+  const deadlineMs = performance.now() + PATIENCE_MS;
+  for (let last = -1; last < DURING && performance.now() < deadlineMs;) {
+    const now = await waiting(state);
+    if (now !== last) say(`     waiting on disk: ${now} ${"#".repeat(now)}`);
+    last = now;
+    await new Promise((resolve) => setTimeout(resolve, INTERVAL_MS));
+  }
+}
+
+async function waiting(state: string): Promise<number> {
+  let text = "";
+  await app(["queue", "--json", "--state", state], {
+    ...realWorld(),
+    out: (part) => text += part,
+  });
+  return JSON.parse(text).waiting;
+}
+
+async function goOn(endpoint: Endpoint): Promise<void> {
+  say("     publishing until Ctrl-C …");
+  const { promise, resolve } = Promise.withResolvers<void>();
+  Deno.addSignalListener("SIGINT", resolve);
+  await promise;
+  Deno.removeSignalListener("SIGINT", resolve);
+  say(`     ${endpoint.received.length} messages so far`);
+}
+
+function summary(endpoint: Endpoint, code: number): number {
+  const seqs = endpoint.received.map(({ payload }) => JSON.parse(payload).seq as number);
+  const distinct = new Set(seqs);
+  const last = Math.max(...seqs);
+  const lost = last - distinct.size;
+  say("");
+  say(`published  ${last}`);
+  say(`received   ${distinct.size}`);
+  say(`repeated   ${seqs.length - distinct.size}`);
+  say(`lost       ${lost}`);
+  say("");
+  say(
+    "To use a real endpoint: put the files of the AWS IoT console into ./certs (see certs.example) and type",
+  );
+  say(
+    "  npx -y deno@2.9.5 task publish --endpoint PREFIX-ats.iot.REGION.amazonaws.com --client-id THING",
+  );
+  if (lost > 0) say("error: messages were lost; please report it");
+  return lost > 0 || code !== 0 ? 1 : 0;
+}
+
+/** The real world, but its signal comes from here. */
+function stoppable(): { world: World; stop: () => void } {
+  let listener = () => {};
+  return {
+    world: {
+      ...realWorld(),
+      err: (line) => say(`     | ${line}`),
+      onSignals(_names, added) {
+        listener = added;
+        return () => {};
+      },
+    },
+    stop: () => listener(),
+  };
+}
+
+function say(line: string): void {
+  console.log(line);
+}

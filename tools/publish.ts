@@ -1,0 +1,62 @@
+/**
+ * `deno task publish`: runs the program with just the permissions that its effective settings need.
+ *
+ * It reads the settings as the program does, turns them into grants with lib/grants.ts, and starts `main.ts` with those
+ * and nothing else. Signals and the exit code pass through.
+ */
+
+import { type Command, parseCommand } from "../lib/cli.ts";
+import { formatError, UserError } from "../lib/errors.ts";
+import { grantFlags, type Grants, grantsOf } from "../lib/grants.ts";
+import { loadSettings } from "../lib/load.ts";
+import { realWorld } from "../lib/world.ts";
+
+const MAIN = new URL("../main.ts", import.meta.url);
+
+/** Makes Deno fetch the program's packages now: in the child, fetching them would be its first use of TLS. */
+export const program = () => import("../main.ts");
+
+/**
+ * The arguments of Deno that run `publish` with scoped permissions.
+ *
+ * @param args What follows `publish`.
+ * @throws {UserError} If the settings are wrong.
+ */
+export function denoArguments(args: readonly string[]): string[] {
+  const command = parseCommand(["publish", ...args]);
+  return ["run", "--frozen", ...grantFlags(grantsFor(command)), MAIN.href, "publish", ...args];
+}
+
+/** Help needs nothing; a dry run reads sources, and connects nowhere. */
+function grantsFor(command: Command): Grants {
+  if (command.name === "help") return { net: [], read: [], write: [], env: [], sys: [] };
+  const isDry = command.switches.has("dry-run");
+  const { settings, configPath } = loadSettings(command, realWorld(), { needEndpoint: !isDry });
+  const grants = grantsOf(settings, configPath);
+  return isDry ? { ...grants, net: [], write: [] } : grants;
+}
+
+if (import.meta.main) {
+  Deno.exit(await start(Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args));
+}
+
+async function start(args: readonly string[]): Promise<number> {
+  let denoArgs: string[];
+  try {
+    denoArgs = denoArguments(args);
+  } catch (error) {
+    console.error(formatError(error));
+    return error instanceof UserError ? error.exitCode : 1;
+  }
+  const child = new Deno.Command(Deno.execPath(), {
+    args: denoArgs,
+    stdin: "inherit",
+    stdout: "inherit",
+    stderr: "inherit",
+  }).spawn();
+  // At a terminal Ctrl-C reaches the child by itself; sent twice, it would mean "leave at once".
+  const isTerminal = Deno.stdin.isTerminal() || Deno.stderr.isTerminal();
+  Deno.addSignalListener("SIGINT", () => isTerminal || child.kill("SIGINT"));
+  Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
+  return (await child.status).code;
+}
