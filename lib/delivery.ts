@@ -106,7 +106,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       if (message === undefined) break;
       send(message, nowMs);
     }
-    if (isIdle()) onIdle?.resolve();
+    noteIdle();
   };
   const send = (message: QueuedMessage, nowMs: number) => {
     const bytes = utf8Bytes(message.payload);
@@ -152,7 +152,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     acknowledged = [];
     queue.accept(batch);
     options.onAccepted();
-    if (isIdle()) onIdle?.resolve();
+    noteIdle();
   };
   const blame = (seq: number) => {
     const message = queue.find(seq);
@@ -182,6 +182,11 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     if (leftMs <= 0) return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target));
     ackTimer = setTimeout(checkAcks, leftMs);
   };
+  const noteIdle = () => {
+    if (!isIdle()) return;
+    onIdle?.resolve();
+    onIdle = undefined;
+  };
   const isIdle = () =>
     drained && ready.length === 0 && flying.size === 0 && acknowledged.length === 0;
 
@@ -195,8 +200,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       }),
     isIdle,
     idle() {
+      if (isIdle()) return Promise.resolve();
       onIdle ??= Promise.withResolvers<void>();
-      if (isIdle()) onIdle.resolve();
       return onIdle.promise;
     },
     stop() {

@@ -153,9 +153,12 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       if (queue.stats().waiting === 0 && (delivery?.isIdle() ?? true)) return true;
       const leftMs = mostMs();
       if (leftMs <= 0) return false;
-      const idle = delivery?.idle() ?? Promise.resolve();
-      const poll = sleep(Math.min(leftMs, POLL_MS), giveUp);
-      await Promise.race(delivery ? [idle, poll] : [poll]);
+      const enough = new AbortController();
+      // Idle with messages waiting: they are held back, and only time helps.
+      const idle = delivery?.isIdle() === false ? [delivery.idle()] : [];
+      const poll = sleep(Math.min(leftMs, POLL_MS), AbortSignal.any([giveUp, enough.signal]));
+      await Promise.race([...idle, poll]);
+      enough.abort();
     }
     return queue.stats().waiting === 0;
   };
