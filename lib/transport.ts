@@ -9,6 +9,7 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
+import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
 
 /** Bytes read at once: four of TLS's largest records. */
@@ -43,11 +44,28 @@ export const TRUST_VARIABLES = ["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA
 /**
  * Makes Deno's default trust store empty, or the public roots where no CA is configured. Deno reads these variables at
  * the first use of TLS, so this must come before it.
+ *
+ * @throws {UserError} If this process was not granted to set them.
  */
 export function limitTrust(env: Pick<Deno.Env, "set" | "delete">, hasCa: boolean): void {
-  env.set("DENO_TLS_CA_STORE", hasCa ? "" : "mozilla");
-  env.delete("DENO_CERT");
-  env.delete("NODE_EXTRA_CA_CERTS");
+  try {
+    env.set("DENO_TLS_CA_STORE", hasCa ? "" : "mozilla");
+    env.delete("DENO_CERT");
+    env.delete("NODE_EXTRA_CA_CERTS");
+  } catch (cause) {
+    throw new UserError(
+      "Cannot see to it that only the configured CA vouches for the endpoint: this process was not granted to set " +
+        TRUST_VARIABLES.join(", "),
+      {
+        hint: `start it with \`deno task publish\`, or with --allow-env=${
+          TRUST_VARIABLES.join(",")
+        }`,
+        exitCode: EXIT.config,
+        step: "settings",
+        cause,
+      },
+    );
+  }
 }
 
 /**
