@@ -30,11 +30,24 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
   } catch (error) {
     // The reader of our output has gone (`mqtt443 watch … | head`): nobody is left to tell.
     if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
+    const told = error instanceof Deno.errors.NotCapable ? notGranted(error) : error;
     try {
-      world.err(formatError(error));
+      world.err(formatError(told));
     } catch { /* stderr is closed; the exit code still tells */ }
-    return error instanceof UserError ? error.exitCode : EXIT.bug;
+    return told instanceof UserError ? told.exitCode : EXIT.bug;
   }
+}
+
+/** A permission that no module expected to miss. */
+function notGranted(cause: Error): UserError {
+  const what = cause.message.replace(/, run again.*/s, "");
+  return new UserError(`Cannot go on: this process was not granted what it needs: ${what}`, {
+    hint: "start it with `deno task publish`, which grants what the settings name; " +
+      "`mqtt443 version` prints what is permitted",
+    exitCode: EXIT.config,
+    step: "settings",
+    cause,
+  });
 }
 
 function run(command: Command, world: World): ExitCode | Promise<ExitCode> {

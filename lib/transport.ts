@@ -47,25 +47,31 @@ export const TRUST_VARIABLES = ["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA
  *
  * @throws {UserError} If this process was not granted to set them.
  */
-export function limitTrust(env: Pick<Deno.Env, "set" | "delete">, hasCa: boolean): void {
+export function limitTrust(env: Pick<Deno.Env, "get" | "set" | "delete">, hasCa: boolean): void {
+  const store = hasCa ? "" : "mozilla";
   try {
-    env.set("DENO_TLS_CA_STORE", hasCa ? "" : "mozilla");
+    env.set("DENO_TLS_CA_STORE", store);
     env.delete("DENO_CERT");
     env.delete("NODE_EXTRA_CA_CERTS");
+    // With --ignore-env, setting a variable that was not granted does nothing, in silence.
+    if (env.get("DENO_TLS_CA_STORE") === store) return;
   } catch (cause) {
-    throw new UserError(
-      "Cannot see to it that only the configured CA vouches for the endpoint: this process was not granted to set " +
-        TRUST_VARIABLES.join(", "),
-      {
-        hint: `start it with \`deno task publish\`, or with --allow-env=${
-          TRUST_VARIABLES.join(",")
-        }`,
-        exitCode: EXIT.config,
-        step: "settings",
-        cause,
-      },
-    );
+    throw cannotLimitTrust(cause);
   }
+  throw cannotLimitTrust();
+}
+
+function cannotLimitTrust(cause?: unknown): UserError {
+  const names = TRUST_VARIABLES.join(",");
+  return new UserError(
+    `Cannot see to it that only the configured CA vouches for the endpoint: this process may not set ${names}`,
+    {
+      hint: `start it with \`deno task publish\`, or with --allow-env=${names}`,
+      exitCode: EXIT.config,
+      step: "settings",
+      cause,
+    },
+  );
 }
 
 /**
