@@ -5,6 +5,7 @@
  */
 
 import { type Command, parseCommand } from "./cli.ts";
+import { doctorCommand } from "./commands/doctor.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { queueCommand } from "./commands/queue.ts";
 import { settingsCommand } from "./commands/settings.ts";
@@ -54,6 +55,8 @@ function run(command: Command, world: World): ExitCode | Promise<ExitCode> {
   switch (command.name) {
     case "publish":
       return publishCommand(command, world);
+    case "doctor":
+      return doctorCommand(command, world);
     case "watch":
       return watchCommand(command, world);
     case "queue":

@@ -12,7 +12,15 @@ import { flagOf, SETTINGS } from "./settings_table.ts";
 import { didYouMean, quote } from "./words.ts";
 
 /** Names of the commands, in the order of the help. */
-export const COMMANDS = ["publish", "watch", "queue", "settings", "version", "help"] as const;
+export const COMMANDS = [
+  "publish",
+  "doctor",
+  "watch",
+  "queue",
+  "settings",
+  "version",
+  "help",
+] as const;
 
 /** Name of a command. */
 export type CommandName = (typeof COMMANDS)[number];
@@ -28,6 +36,8 @@ export interface Command {
   readonly switches: ReadonlySet<string>;
   /** `--config`. */
   readonly config: string | undefined;
+  /** `--policy-file` of `doctor`. */
+  readonly policyFile?: string | undefined;
   /** The settings given as flags. */
   readonly flags: Layer;
 }
@@ -44,6 +54,11 @@ interface CommandShape {
 /** What each command takes. */
 export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   publish: { switches: ["dry-run"], operands: [0, 0], usage: "[--dry-run] [SETTINGS]" },
+  doctor: {
+    switches: ["offline", "json", "policy"],
+    operands: [0, 0],
+    usage: "[--offline] [--json] [--policy] [--policy-file FILE] [SETTINGS]",
+  },
   watch: { switches: [], operands: [1, 1], usage: "TOPIC [SETTINGS]" },
   queue: {
     switches: ["json", "yes"],
@@ -91,11 +106,16 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
   const shape = SHAPES[name];
   const takesSettings = name !== "help";
   const keys = takesSettings ? SETTINGS.map(({ key }) => key) : [];
-  const valued = [...keys.map((key) => flagOf(key).slice(2)), ...(takesSettings ? ["config"] : [])];
+  const valued = [
+    ...keys.map((key) => flagOf(key).slice(2)),
+    ...(takesSettings ? ["config"] : []),
+    ...(name === "doctor" ? ["policy-file"] : []),
+  ];
   const switches = [...shape.switches, "help"];
   const unknown: string[] = [];
   // With every flag a collected string, a value stays what was typed and a flag given twice is seen.
-  const parsed = parseArgs(checkForm(rest, valued, switches), {
+  const { tied, empty } = checkForm(rest, valued, switches);
+  const parsed = parseArgs(tied, {
     string: [...valued, "_"],
     boolean: switches,
     collect: valued,
@@ -116,7 +136,8 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
       : "TOPIC is missing";
     throw usageError(`Cannot run ${name}: ${found}`, `usage: mqtt443 ${name} ${shape.usage}`);
   }
-  const single = (flag: string) => (parsed[flag] as string[] | undefined)?.[0];
+  const single = (flag: string) =>
+    empty.has(flag) ? "" : (parsed[flag] as string[] | undefined)?.[0];
   const values = keys.map((key) => [key, single(flagOf(key).slice(2))] as const);
   return {
     name,
@@ -124,6 +145,7 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
     operands,
     switches: new Set(switches.filter((flag) => Boolean(parsed[flag]))),
     config: single("config"),
+    ...(name === "doctor" && { policyFile: single("policy-file") }),
     flags: {
       origin: "flag",
       name: "",
@@ -134,17 +156,27 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
 
 /**
  * Finds what parseArgs would silently make something else of: flags given twice, a flag without its value, a switch
- * with one. Returns the arguments with each value tied to its flag by `=`.
+ * with one. Returns the arguments with each value tied to its flag by `=`, and apart from them the flags with an empty
+ * value, which parseArgs does not know as such.
  */
 function checkForm(
   rest: readonly string[],
   valued: readonly string[],
   switches: readonly string[],
-): string[] {
+): { tied: string[]; empty: ReadonlySet<string> } {
   const seen = new Set<string>();
+  const empty = new Set<string>();
   const tied: string[] = [];
+  const tie = (flag: string, value: string) => {
+    if (value === "") empty.add(flag);
+    else tied.push(`--${flag}=${value}`);
+  };
   for (let i = 0; i < rest.length; i++) {
     const argument = rest[i]!;
+    if (argument === "--") {
+      tied.push(...rest.slice(i));
+      break;
+    }
     const [, flag, equals] = /^--([^=]+)(=?)/.exec(argument) ?? [];
     if (flag === undefined || !(valued.includes(flag) || switches.includes(flag))) {
       tied.push(argument);
@@ -163,16 +195,16 @@ function checkForm(
       }
       tied.push(argument);
     } else if (equals === "=") {
-      tied.push(argument);
+      tie(flag, argument.slice(argument.indexOf("=") + 1));
     } else {
       const value = rest[++i];
       if (value === undefined || value.startsWith("--")) {
         throw usageError(`Cannot use --${flag}: its value is missing`, `type --${flag}=VALUE`);
       }
-      tied.push(`${argument}=${value}`);
+      tie(flag, value);
     }
   }
-  return tied;
+  return { tied, empty };
 }
 
 function helpCommand(about: string | undefined): Command {

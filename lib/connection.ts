@@ -36,6 +36,8 @@ export interface ConnectionFacts {
   readonly peer: string;
   /** Unacknowledged QoS 1 messages the server takes. */
   readonly receiveMaximum: number;
+  /** Keep-alive in seconds that the server wants instead of ours. */
+  readonly serverKeepAliveS: number | undefined;
   /** From the start of the attempt to CONNACK. */
   readonly ms: number;
 }
@@ -76,6 +78,8 @@ export interface ConnectionOptions {
   readonly connect?: typeof Deno.connectTls;
 }
 
+/** Longest packet taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
+const MAX_PACKET_BYTES = 256 * 1024;
 /** How long a DISCONNECT may take to leave. */
 const END_MS = 1000;
 /** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
@@ -118,13 +122,13 @@ export async function openConnection(
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();
-    const receiveMaximum = await session.opened.finally(() =>
+    const granted = await session.opened.finally(() =>
       attempt.removeEventListener("abort", onAbort)
     );
     const ms = Math.round(performance.now() - startMs);
     return {
       ...session,
-      facts: { alpn: transport.alpn, peer: transport.peer, receiveMaximum, ms },
+      facts: { alpn: transport.alpn, peer: transport.peer, ...granted, ms },
     };
   } finally {
     clearTimeout(timer);
@@ -133,8 +137,8 @@ export async function openConnection(
 
 /** A session whose CONNACK is still to come. */
 interface Session extends Omit<Connection, "facts"> {
-  /** Settles at CONNACK with the server's Receive Maximum. */
-  readonly opened: Promise<number>;
+  /** Settles at CONNACK with what the server said in it. */
+  readonly opened: Promise<Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">>;
 }
 
 function openSession(
@@ -143,7 +147,9 @@ function openSession(
   target: Target,
   now: () => Date,
 ): Session {
-  const opened = Promise.withResolvers<number>();
+  const opened = Promise.withResolvers<
+    Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">
+  >();
   const closed = Promise.withResolvers<UserError | undefined>();
   let isOpen = false;
   let isEnding = false;
@@ -170,13 +176,28 @@ function openSession(
     client.end(true);
     transport.stream.destroy();
   };
+  const lengthIn = createLengthWatch();
+  transport.stream.on("data", (bytes: Uint8Array) => {
+    const length = lengthIn(bytes);
+    // MQTT.js would gather the whole of it in memory.
+    if (length > MAX_PACKET_BYTES) finish(brokenProtocol(`it sent a packet of ${length} bytes`, target));
+  });
   client.on("packetreceive", (packet) => {
     const version = settings.mqttVersion;
+    if (packet.cmd === "puback" && client.outgoing[packet.messageId ?? 0] === undefined) {
+      return finish(brokenProtocol("it acknowledged a message that was not sent", target));
+    }
+    if (!isOpen && packet.cmd === "publish") {
+      return finish(brokenProtocol("it sent a message before CONNACK", target));
+    }
     if (packet.cmd === "connack") {
       const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
       if (code !== 0) return finish(explainConnack(code, version, target));
       isOpen = true;
-      opened.resolve(packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM);
+      opened.resolve({
+        receiveMaximum: packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM,
+        serverKeepAliveS: packet.properties?.serverKeepAlive,
+      });
     } else if (packet.cmd === "disconnect") {
       finish(explainDisconnect(packet.reasonCode ?? 0, target));
     }
@@ -187,7 +208,7 @@ function openSession(
     finish(
       /keepalive/i.test(error.message)
         ? explainSilence("PINGRESP", settings.keepAlive * 1.5, target)
-        : brokenProtocol(error, target),
+        : brokenProtocol(error.message, target, error),
     );
   });
   client.on("close", () => {
@@ -237,13 +258,48 @@ function openSession(
   };
 }
 
-function brokenProtocol(error: Error, target: Target): UserError {
-  return new UserError(`${place(target)} does not speak MQTT as it should: ${error.message}`, {
+function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
+  return new UserError(`${place(target)} does not speak MQTT as it should: ${what}`, {
     hint: "check --endpoint, --port and --mqtt-version",
     step: "mqtt",
     exitCode: EXIT.unavailable,
-    cause: error,
+    cause,
   });
+}
+
+/**
+ * Follows the packets in a stream of bytes by their heads. The function returned takes what came and returns the
+ * length of the longest packet that began in it, as told in its head (MQTT 5 section 2.1.4).
+ */
+export function createLengthWatch(): (bytes: Uint8Array) => number {
+  /** Bytes until the next head. */
+  let skip = 0;
+  /** Place in the head: 0 is its type, the others are digits of the length, to base 128. */
+  let place = 0;
+  let length = 0;
+  return (bytes) => {
+    let longest = 0;
+    for (let at = 0; at < bytes.length;) {
+      if (skip > 0) {
+        const step = Math.min(skip, bytes.length - at);
+        skip -= step;
+        at += step;
+        continue;
+      }
+      const byte = bytes[at++]!;
+      if (place++ === 0) {
+        length = 0;
+        continue;
+      }
+      length += (byte & 0x7f) * 128 ** (place - 2);
+      // A fifth digit is against the rules; MQTT.js says so.
+      if (byte >= 0x80 && place < 5) continue;
+      longest = Math.max(longest, length);
+      skip = length;
+      place = 0;
+    }
+    return longest;
+  };
 }
 
 function subscribeRefused(

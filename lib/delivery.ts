@@ -18,8 +18,10 @@ import type { Suspicion } from "./suspicion.ts";
 
 /** Messages read from the queue at once. */
 const TAKE = 200;
-/** Messages refused one after the other, none taken between, after which the session is given up. */
+/** Messages refused one after the other, none taken between, after which others to the same topics are held back. */
 const MOST_REFUSED = 3;
+/** Why a message that ends sessions is set aside. */
+const HUNG_UP = "the endpoint hung up each time it was sent alone, and took others";
 
 /** What one session's delivery works with. */
 export interface DeliveryOptions {
@@ -49,8 +51,12 @@ export interface Delivery {
   isIdle(): boolean;
   /** Settles when {@linkcode Delivery.isIdle} is true for the first time from now. Rejects when the queue fails. */
   idle(): Promise<void>;
-  /** Ends it: notes what was lost and makes it the next to be taken. */
-  stop(): void;
+  /**
+   * Ends it: makes what was not acknowledged the next to be taken.
+   *
+   * @param isLost Whether the session was lost, and not ended by us.
+   */
+  stop(isLost: boolean): void;
   /** Messages delivered in this session, and those in flight. */
   readonly counts: { delivered: number; inFlight: number };
 }
@@ -60,11 +66,15 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const { connection, queue, suspicion, pacer, reports, log, target } = options;
   const { monotonicMs, ackTimeoutMs, rates } = options;
   const flying = new Map<number, { message: QueuedMessage; sentMs: number; bytes: number }>();
-  const refused: { message: QueuedMessage; why: UserError }[] = [];
+  /** Refused since the last one that was taken. */
+  const refused = new Map<number, QueuedMessage>();
+  /** Refused once before another was taken: refused again, they are to blame, not the server. */
+  const onTrial = new Set<number>();
   let ready: QueuedMessage[] = [];
-  let acknowledged: QueuedMessage[] = [];
+  let acknowledged = new Map<number, QueuedMessage>();
   let drained = false;
   let stopped = false;
+  let filling = false;
   let pauseTimer: ReturnType<typeof setTimeout> | undefined;
   let ackTimer: ReturnType<typeof setTimeout> | undefined;
   let onIdle: PromiseWithResolvers<void> | undefined;
@@ -88,10 +98,24 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       }
       const message = ready.pop();
       if (message === undefined) return undefined;
-      if (!suspicion.isPassedOver(message.seq) && !flying.has(message.seq)) return message;
+      if (!isHeldBack(message)) return message;
     }
   };
+  const isHeldBack = ({ seq, topic }: QueuedMessage) =>
+    flying.has(seq) || acknowledged.has(seq) || refused.has(seq) || suspicion.isPassedOver(seq) ||
+    (refused.size >= MOST_REFUSED && refused.values().some((other) => other.topic === topic));
   const fill = () => {
+    // With QoS 0 a message may be delivered while it is being sent.
+    if (filling) return;
+    filling = true;
+    try {
+      fillWindow();
+    } finally {
+      filling = false;
+    }
+    noteIdle();
+  };
+  const fillWindow = () => {
     while (!stopped && flying.size < Math.min(options.inflight, suspicion.window())) {
       const nowMs = monotonicMs();
       const waitMs = pacer.waitMs(nowMs);
@@ -103,10 +127,9 @@ export function startDelivery(options: DeliveryOptions): Delivery {
         return;
       }
       const message = next();
-      if (message === undefined) break;
+      if (message === undefined) return;
       send(message, nowMs);
     }
-    noteIdle();
   };
   const send = (message: QueuedMessage, nowMs: number) => {
     const bytes = utf8Bytes(message.payload);
@@ -132,36 +155,42 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       bytes: flight.bytes,
       ms: monotonicMs() - flight.sentMs,
     });
-    acknowledged.push(message);
+    acknowledged.set(message.seq, message);
     // Acknowledgements of one packet arrive in one turn; they leave the disk in one commit after it.
-    if (acknowledged.length === 1) setTimeout(() => guarded(accept));
-    const blamed = suspicion.delivered(message.seq);
-    if (blamed !== undefined) blame(blamed);
-    for (const other of refused.splice(0)) quarantine(other.message, other.why.message);
+    if (acknowledged.size === 1) setTimeout(() => guarded(accept));
+    onTrial.delete(message.seq);
+    const retry = suspicion.delivered(message.seq);
+    if (retry || refused.size > 0) takeAgain();
     fill();
+  };
+  /** Begins with the oldest again, for what was passed over. */
+  const takeAgain = () => {
+    for (const seq of refused.keys()) onTrial.add(seq);
+    refused.clear();
+    queue.rewind();
+    ready = [];
+    drained = false;
   };
   const refuse = (message: QueuedMessage, why: UserError & { transient: boolean }) => {
     if (why.transient) return connection.abort(why);
-    refused.push({ message, why });
-    log.warn("warning", { step: "publish", seq: message.seq, cause: why.message, hint: why.hint });
-    if (refused.length >= MOST_REFUSED) return connection.abort(why);
+    if (onTrial.delete(message.seq)) {
+      quarantine(message, why.message);
+    } else {
+      refused.set(message.seq, message);
+      const { seq } = message;
+      log.warn("warning", { step: "publish", seq, cause: why.message, hint: why.hint });
+    }
     fill();
+    // Nothing left to see whether the server takes anything: try again later.
+    const isStuck = refused.size > 0 && flying.size === 0 && pauseTimer === undefined;
+    if (isStuck) connection.abort(why);
   };
   const accept = () => {
     const batch = acknowledged;
-    acknowledged = [];
-    queue.accept(batch);
+    acknowledged = new Map();
+    queue.accept([...batch.values()]);
     options.onAccepted();
     noteIdle();
-  };
-  const blame = (seq: number) => {
-    const message = queue.find(seq);
-    if (message) {
-      quarantine(
-        message,
-        "the endpoint hung up each time it was sent alone, and took the next one",
-      );
-    }
   };
   const quarantine = (message: QueuedMessage, why: string) => {
     queue.quarantine(message, why);
@@ -172,6 +201,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       cause: why,
       hint: "it is kept on disk and not sent again; `mqtt443 queue` counts it",
     });
+    options.onAccepted();
   };
   const checkAcks = () => {
     ackTimer = undefined;
@@ -188,7 +218,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     onIdle = undefined;
   };
   const isIdle = () =>
-    drained && ready.length === 0 && flying.size === 0 && acknowledged.length === 0;
+    drained && ready.length === 0 && flying.size === 0 && acknowledged.size === 0;
 
   guarded(fill);
   return {
@@ -204,17 +234,20 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       onIdle ??= Promise.withResolvers<void>();
       return onIdle.promise;
     },
-    stop() {
+    stop(isLost) {
       stopped = true;
       clearTimeout(pauseTimer);
       clearTimeout(ackTimer);
       try {
-        queue.accept(acknowledged);
+        queue.accept([...acknowledged.values()]);
+        const blamed = isLost ? suspicion.lost([...flying.keys()]) : undefined;
+        const message = blamed === undefined ? undefined : queue.find(blamed);
+        if (message !== undefined) quarantine(message, HUNG_UP);
       } catch {
         // They are sent again: a repeat, not a loss. The failure itself comes back with the next put or take.
       }
-      suspicion.lost([...flying.keys()]);
       queue.rewind();
+      options.onAccepted();
     },
   };
 }

@@ -6,6 +6,8 @@
  * found; the hint can be typed or clicked; neither ever holds key material. Printing is left to app.ts.
  */
 
+import { oneLine } from "./words.ts";
+
 /** Exit codes of the process, after sysexits(3). Scripts depend on them. */
 export const EXIT = {
   /** All done. */
@@ -101,7 +103,7 @@ export function formatError(error: unknown): string {
       `error: ${error.message}`,
       ...error.problems.map((problem) => `  ${problem}`),
       `hint: ${error.hint}`,
-    ].join("\n");
+    ].map(oneLine).join("\n");
   }
   const stack = error instanceof Error ? error.stack ?? String(error) : String(error);
   return `error: internal error, please report it: ${stack}`;

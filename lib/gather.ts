@@ -81,14 +81,13 @@ export async function gatherLines(
 ): Promise<void> {
   const { settings, reports, put, signal, now, lineReadings } = options;
   let taken = 0;
-  const part = Math.min(PART, Math.max(1, Math.floor(settings.queueMaxMessages / 4)));
-  for await (const lines of batches) {
-    for (let from = 0; from < lines.length; from += part) {
-      await waitForRoom(part, options);
+  for await (const batch of batches) {
+    for (const lines of partsOf(batch, settings)) {
+      await waitForRoom(lines, options);
       if (signal.aborted) return;
       const timeMs = now();
       const drafts: Draft[] = [];
-      for (const line of lines.slice(from, from + part)) {
+      for (const line of lines) {
         if (taken === settings.count) break;
         if (typeof line !== "string") {
           reports.sourceFailed("stdin", tooLarge(line.bytes));
@@ -107,16 +106,43 @@ export async function gatherLines(
 /** Lines put in one commit at most. */
 const PART = 500;
 
-/** Waits until the queue is at most half full, so that its limits are never met by input. */
+/** Cuts lines into parts of at most a quarter of what the queue may hold, a single large line apart. */
+function* partsOf(
+  lines: readonly Line[],
+  { queueMaxMessages, queueMaxBytes }: GatherSettings,
+): Generator<readonly Line[]> {
+  const most = Math.min(PART, Math.max(1, Math.floor(queueMaxMessages / 4)));
+  let part: Line[] = [];
+  let bytes = 0;
+  for (const line of lines) {
+    const more = mostBytes(line);
+    if (part.length === most || (part.length > 0 && bytes + more > queueMaxBytes / 4)) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(line);
+    bytes += more;
+  }
+  if (part.length > 0) yield part;
+}
+
+/** Bytes that a line's message takes in the queue, or more: topic, names and UTF-8 included. */
+function mostBytes(line: Line): number {
+  return typeof line === "string" ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024 : 0;
+}
+
+/** Waits until the queue would be at most half full, so that its limits are never met by input. */
 async function waitForRoom(
-  part: number,
+  lines: readonly Line[],
   { settings, stats, room, signal }: GatherLinesOptions,
 ): Promise<void> {
+  const more = lines.reduce((sum, line) => sum + mostBytes(line), 0);
   for (;;) {
     const { waiting, bytes } = stats();
-    const hasRoom = waiting + part <= Math.max(1, settings.queueMaxMessages / 2) &&
-      bytes <= settings.queueMaxBytes / 2;
-    if (hasRoom || signal.aborted) return;
+    const hasRoom = waiting + lines.length <= settings.queueMaxMessages / 2 &&
+      bytes + more <= settings.queueMaxBytes / 2;
+    if (hasRoom || waiting === 0 || signal.aborted) return;
     await room();
   }
 }

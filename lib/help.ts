@@ -7,6 +7,7 @@ import { didYouMean, quote } from "./words.ts";
 
 const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {
   publish: "publish telemetry until stopped (the main job)",
+  doctor: "find out whether this device can publish, and what to do if it cannot",
   watch: "print messages that arrive on a topic (to see that publishing works)",
   queue: "show what waits on disk; `queue clear` discards it",
   settings: "print every effective setting and where its value came from",
@@ -20,6 +21,7 @@ Usage:
 ${COMMANDS.map((name) => `  mqtt443 ${name.padEnd(9)} ${SUMMARIES[name]}`).join("\n")}
 
 A session, with the files that the AWS console hands out in ./certs:
+  mqtt443 doctor --endpoint abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com
   mqtt443 publish --endpoint abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com
   mqtt443 watch 'dt/mqtt443/#' --endpoint … --client-id $(hostname)-watch
   mqtt443 publish --endpoint … --topic test/date --message "Hello over MQTT on port 443"
@@ -41,6 +43,15 @@ Examples:
   mqtt443 publish --source clock --format text --topic test/date --interval 1s --qos 0
   mqtt443 publish --topic alpn/devicesdk --qos 0 --message "Hello over MQTT on port 443"
   journalctl -f -o json | mqtt443 publish --source stdin`,
+  doctor:
+    `Checks, in this order: settings, files, key-match, dates, clock, file-modes, queue, dns, tcp,
+tls, alpn, mqtt-connect, publish. Each says what it saw and, unless it is ok, one likely cause
+and what to do. It sends one test message to the topic. The exit code is the first failure's.
+
+  --offline           only what needs no network: up to queue
+  --json              print the report as JSON
+  --policy            print the least AWS IoT policy for this client id and topic, and nothing else
+  --policy-file FILE  say whether that policy document allows this client id and topic`,
   watch: `Subscribes to TOPIC (+ and # are wildcards) and prints each message as it comes:
 time, topic and payload. Needs a client id of its own: two sessions with one id throw
 each other out. --count N ends it after N messages.`,

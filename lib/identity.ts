@@ -8,7 +8,7 @@
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { EXIT, messageOf, UserError } from "./errors.ts";
-import { describeBlocks, type PemBlock, pemBlocks } from "./pem.ts";
+import { describeBlocks, isCutShort, pemBlocks } from "./pem.ts";
 import { quote } from "./words.ts";
 
 /** The files of an identity. */
@@ -66,31 +66,69 @@ const DAY_MS = 86_400_000;
 const WARN_DAYS = 30;
 
 /**
- * Checks the texts and makes an identity of them.
+ * Checks the texts and makes an identity of them: the four steps below in their order.
  *
  * @throws {UserError} With exit code 78: what was seen, and what to do.
  */
 export function inspectIdentity(
   files: IdentityFiles,
   texts: IdentityTexts,
-  { now, builtAt }: InspectOptions,
+  options: InspectOptions,
 ): Identity {
+  const parsed = parseIdentity(files, texts);
+  checkKey(files, parsed);
+  const clock = checkClock(options);
+  const warnings = clock === undefined ? checkDates(files.cert, parsed.facts, options) : [clock];
+  return identityOf(files, parsed, warnings);
+}
+
+/** What the files hold, read and not yet held against each other. */
+export interface ParsedIdentity {
+  readonly chain: readonly X509Certificate[];
+  readonly key: KeyObject;
+  readonly ca: readonly X509Certificate[];
+  /** Of the device's certificate. */
+  readonly facts: CertificateFacts;
+}
+
+/** Reads certificates and key. @throws {UserError} With exit code 78. */
+export function parseIdentity(files: IdentityFiles, texts: IdentityTexts): ParsedIdentity {
   const chain = certificatesOf("device certificate", files.cert, texts.cert, "--cert");
   const key = privateKeyOf(files, texts);
-  const leaf = chain[0]!;
-  const facts = factsOf(leaf.x509);
-  if (!leaf.x509.checkPrivateKey(key)) throw mismatch(files, chain, key);
-  const warnings = checkDates(files.cert, facts, { now, builtAt });
-  const caPems = texts.ca.flatMap(({ path, text }) =>
-    certificatesOf("CA certificate", path, text, "--ca").map(({ block, x509 }) => {
+  const ca = texts.ca.flatMap(({ path, text }) =>
+    certificatesOf("CA certificate", path, text, "--ca").map((x509) => {
       if (!x509.ca && x509.subject !== x509.issuer) throw notACa(path, factsOf(x509));
-      return block.text;
+      return x509;
     })
   );
+  return { chain, key, ca, facts: factsOf(chain[0]!) };
+}
+
+/** @throws {UserError} With exit code 78 if the key is not the certificate's. */
+export function checkKey(files: IdentityFiles, { chain, key }: ParsedIdentity): void {
+  if (!chain[0]!.checkPrivateKey(key)) throw mismatch(files, chain, key);
+}
+
+/** What is wrong with the clock, or undefined. */
+export function checkClock({ now, builtAt }: InspectOptions): UserError | undefined {
+  if (now >= builtAt) return undefined;
+  return fileError(
+    `The clock says ${now.toISOString()}, which is before this program was built (${day(builtAt)})`,
+    "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
+  );
+}
+
+/** The identity of what was parsed, ready for TLS. */
+export function identityOf(
+  files: IdentityFiles,
+  { chain, key, ca, facts }: ParsedIdentity,
+  warnings: readonly UserError[] = [],
+): Identity {
   return {
-    certPem: chain.map(({ block }) => block.text).join(""),
+    // Written anew: TLS knows no label but CERTIFICATE, and passes others over in silence.
+    certPem: chain.map((x509) => x509.toString()).join(""),
     keyPem: key.export({ type: "pkcs8", format: "pem" }) as string,
-    caPems,
+    caPems: ca.map((x509) => x509.toString()),
     caFiles: files.ca,
     facts,
     warnings,
@@ -103,12 +141,7 @@ export function describeCertificate(facts: CertificateFacts): string {
     `valid ${day(facts.validFrom)} to ${day(facts.validTo)}, SHA-256 ${facts.fingerprint}`;
 }
 
-interface Certificate {
-  readonly block: PemBlock;
-  readonly x509: X509Certificate;
-}
-
-function certificatesOf(what: string, path: string, text: string, flag: string): Certificate[] {
+function certificatesOf(what: string, path: string, text: string, flag: string): X509Certificate[] {
   const blocks = pemBlocks(text).filter(({ label }) =>
     /^(X509 |TRUSTED )?CERTIFICATE$/.test(label)
   );
@@ -119,9 +152,15 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
       `name the right file with ${flag} PATH`,
     );
   }
+  if (isCutShort(text)) {
+    throw fileError(
+      `Cannot use ${what} ${quote(path)}: a PEM block in it is cut short`,
+      "copy the file again from where the certificate was made",
+    );
+  }
   return blocks.map((block) => {
     try {
-      return { block, x509: new X509Certificate(block.text) };
+      return new X509Certificate(block.text);
     } catch (cause) {
       throw fileError(
         `Cannot use ${what} ${quote(path)}: its certificate is damaged (${messageOf(cause)})`,
@@ -175,8 +214,12 @@ function privateKeyOf(files: IdentityFiles, texts: IdentityTexts): KeyObject {
   }
 }
 
-function mismatch(files: IdentityFiles, chain: readonly Certificate[], key: KeyObject): UserError {
-  const other = chain.findIndex(({ x509 }) => x509.checkPrivateKey(key));
+function mismatch(
+  files: IdentityFiles,
+  chain: readonly X509Certificate[],
+  key: KeyObject,
+): UserError {
+  const other = chain.findIndex((x509) => x509.checkPrivateKey(key));
   if (other > 0) {
     return fileError(
       `Cannot use device certificate ${quote(files.cert)}: the key fits certificate ${
@@ -188,7 +231,7 @@ function mismatch(files: IdentityFiles, chain: readonly Certificate[], key: KeyO
   return fileError(
     `Cannot use device key ${quote(files.key)}: it does not match the certificate in ${
       quote(files.cert)
-    } (${describeCertificate(factsOf(chain[0]!.x509))})`,
+    } (${describeCertificate(factsOf(chain[0]!))})`,
     "use the two files that were downloaded together, or make a new certificate",
   );
 }
@@ -202,19 +245,17 @@ function notACa(path: string, facts: CertificateFacts): UserError {
   );
 }
 
-function checkDates(
+/**
+ * Holds a certificate's dates against the clock, which must be right.
+ *
+ * @returns What is not wrong yet.
+ * @throws {UserError} With exit code 78 if it is not valid now.
+ */
+export function checkDates(
   path: string,
   facts: CertificateFacts,
-  { now, builtAt }: InspectOptions,
+  { now }: InspectOptions,
 ): UserError[] {
-  if (now < builtAt) {
-    return [fileError(
-      `The clock says ${now.toISOString()}, which is before this program was built (${
-        day(builtAt)
-      })`,
-      "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
-    )];
-  }
   const seen = `${quote(path)}: ${describeCertificate(facts)}`;
   if (now < facts.validFrom) {
     throw fileError(
@@ -238,15 +279,15 @@ function checkDates(
 
 function factsOf(x509: X509Certificate): CertificateFacts {
   return {
-    subject: oneLine(x509.subject),
-    issuer: oneLine(x509.issuer),
+    subject: joined(x509.subject),
+    issuer: joined(x509.issuer),
     validFrom: new Date(x509.validFrom),
     validTo: new Date(x509.validTo),
     fingerprint: x509.fingerprint256,
   };
 }
 
-function oneLine(name: string | undefined): string {
+function joined(name: string | undefined): string {
   return (name ?? "").split("\n").join(", ");
 }
 

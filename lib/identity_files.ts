@@ -99,40 +99,53 @@ export function modeProblem(
 }
 
 /**
- * Finds, checks and reads the files that the settings name.
+ * Finds, checks and reads the files that the settings name: the three steps below in their order.
  *
  * @throws {UserError} With exit code 78.
  */
 export function readIdentityFiles(
   settings: FileSettings,
 ): { files: IdentityFiles; texts: IdentityTexts } {
-  const files = chooseFiles(settings, namesIn(settings.certs));
-  for (const [what, path] of secrets(files)) {
-    checkSecret(what, path);
-  }
+  const files = findIdentityFiles(settings);
+  checkModes(files);
+  return { files, texts: readIdentityTexts(files) };
+}
+
+/** Finds the files. @throws {UserError} With exit code 78. */
+export function findIdentityFiles(settings: FileSettings): IdentityFiles {
+  return chooseFiles(settings, namesIn(settings.certs));
+}
+
+/** @throws {UserError} With exit code 78 if others could read or replace a secret. */
+export function checkModes(files: IdentityFiles): void {
+  for (const [what, path, flag] of secrets(files)) checkSecret(what, path, flag);
+}
+
+/** Reads the files. @throws {UserError} With exit code 78. */
+export function readIdentityTexts(files: IdentityFiles): IdentityTexts {
   return {
-    files,
-    texts: {
-      ca: files.ca.map((path) => ({ path, text: readText("CA certificate", path, "--ca") })),
-      cert: readText("device certificate", files.cert, "--cert"),
-      key: readText("device key", files.key, "--key"),
-      passphrase: files.keyPassphraseFile === undefined
-        ? undefined
-        : readText("key passphrase", files.keyPassphraseFile, "--key-passphrase-file")
-          .split(/\r?\n/)[0]!,
-    },
+    ca: files.ca.map((path) => ({ path, text: readText("CA certificate", path, "--ca") })),
+    cert: readText("device certificate", files.cert, "--cert"),
+    key: readText("device key", files.key, "--key"),
+    passphrase: files.keyPassphraseFile === undefined
+      ? undefined
+      : readText("key passphrase", files.keyPassphraseFile, "--key-passphrase-file")
+        .split(/\r?\n/)[0]!,
   };
 }
 
-function secrets(files: IdentityFiles): [string, string][] {
-  const key: [string, string] = ["device key", files.key];
-  return files.keyPassphraseFile === undefined
-    ? [key]
-    : [key, ["key passphrase", files.keyPassphraseFile]];
+function secrets(files: IdentityFiles): [what: string, path: string, flag: string][] {
+  const { key, keyPassphraseFile } = files;
+  return [
+    ["device key", key, "--key"],
+    ...(keyPassphraseFile === undefined ? [] : [
+      ["key passphrase", keyPassphraseFile, "--key-passphrase-file"] as [string, string, string],
+    ]),
+  ];
 }
 
-function checkSecret(what: string, path: string): void {
-  const status = attempt(what, path, `--key`, () => Deno.statSync(path));
+function checkSecret(what: string, path: string, flag: string): void {
+  const status = attempt(what, path, flag, () => Deno.statSync(path));
   const found = modeProblem(path, status, Deno.uid());
   if (found !== undefined) {
     throw fileError(`Cannot use ${what} ${quote(path)}: ${found.problem}`, found.hint);

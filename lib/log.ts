@@ -10,6 +10,7 @@ import type { LevelName } from "@std/log/levels";
 import { Logger as StdLogger, type LogRecord } from "@std/log/logger";
 import { styleText } from "node:util";
 import { messageOf, UserError } from "./errors.ts";
+import { oneLine } from "./words.ts";
 
 /** Events that scripts may wait for. */
 export type Event =
@@ -128,5 +129,5 @@ function levelWord(record: LogRecord): string {
 
 function plainOrQuoted(value: string | number | boolean): string {
   const text = String(value);
-  return /^[^\s"=\p{C}]+$/u.test(text) ? text : JSON.stringify(text);
+  return /^[^\s"=\p{C}]+$/u.test(text) ? text : oneLine(JSON.stringify(text));
 }

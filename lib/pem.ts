@@ -21,12 +21,22 @@ export interface PemBlock {
  * ```
  */
 export function pemBlocks(text: string): PemBlock[] {
-  const clean = text.replaceAll("\r", "").replace(/^\uFEFF/, "");
-  const pattern = /-----BEGIN ([A-Z0-9 ]+)-----\n[^]*?\n-----END \1-----/g;
-  return [...clean.matchAll(pattern)].map(([block, label]) => ({
-    label: label!,
-    text: `${block}\n`,
-  }));
+  const pattern = /^-----BEGIN ([A-Z0-9 ]+)-----\n[^]*?\n-----END \1-----/;
+  return beginnings(text).flatMap((part) => {
+    const [block, label] = pattern.exec(part) ?? [];
+    return block === undefined ? [] : [{ label: label!, text: `${block}\n` }];
+  });
+}
+
+/** Whether a block begins that has no end, as in a file copied in part. */
+export function isCutShort(text: string): boolean {
+  return pemBlocks(text).length < beginnings(text).length;
+}
+
+/** The text from each `-----BEGIN` to the next. */
+function beginnings(text: string): string[] {
+  return text.replaceAll("\r", "").split(/(?=-----BEGIN )/)
+    .filter((part) => part.startsWith("-----BEGIN "));
 }
 
 /** What a file without the wanted block holds, as the end of a sentence. */
@@ -34,7 +44,7 @@ export function describeBlocks(text: string): string {
   if (text.trim() === "") return "it is empty";
   const labels = [...new Set(pemBlocks(text).map(({ label }) => label.toLowerCase()))];
   if (labels.length === 0) {
-    return text.includes("-----BEGIN")
+    return isCutShort(text)
       ? "its PEM block is cut short"
       : "it holds no PEM block (no -----BEGIN line)";
   }

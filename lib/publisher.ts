@@ -118,7 +118,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     }
     const reason = await connection.closed;
     delivery = undefined;
-    current.stop();
+    current.stop(reason !== undefined);
     return { reason, ms: monotonicMs() - startMs, ...current.counts };
   };
 
@@ -166,11 +166,17 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   const loop = connectLoop();
   // A bug in the loop must end the run, not hang it.
   loop.catch(() => over.abort());
-  await options.gather({
-    put,
-    room: () => onRoom.promise,
-    signal: AbortSignal.any([stop, leave, over.signal]),
-  });
+  const enough = AbortSignal.any([stop, leave, over.signal]);
+  // Who waits for room must hear of the end.
+  enough.addEventListener("abort", madeRoom);
+  try {
+    await options.gather({ put, room: () => onRoom.promise, signal: enough });
+  } catch (error) {
+    over.abort();
+    open?.abort();
+    await loop;
+    throw error;
+  }
   if (stop.aborted || leave.aborted) {
     log.info("stopping", { waiting: queue.stats().waiting });
     const deadlineMs = monotonicMs() + DRAIN_MS;

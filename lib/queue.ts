@@ -124,13 +124,20 @@ export interface QueueOptions {
   readonly readOnly?: boolean;
 }
 
+/** What was saved of a damaged queue file. */
+export interface Salvage {
+  readonly messages: readonly QueuedMessage[];
+  /** The last `seq` given; undefined if it can no longer be read. */
+  readonly lastSeq: number | undefined;
+}
+
 /**
- * What can still be read of a damaged queue file: its messages from both ends up to the damage, and its counters.
+ * What can still be read of a damaged queue file: its messages from both ends up to the damage, and its counter.
  * Never throws; what cannot be read is not there.
  */
-export function salvage(path: string): { messages: QueuedMessage[]; lastSeq: number } {
+export function salvage(path: string): Salvage {
   const found = new Map<number, QueuedMessage>();
-  let lastSeq = 0;
+  let lastSeq: number | undefined;
   const attempt = (action: () => void) => {
     try {
       action();
@@ -154,7 +161,7 @@ export function salvage(path: string): { messages: QueuedMessage[]; lastSeq: num
     });
   });
   const messages = [...found.values()].sort((a, b) => a.seq - b.seq);
-  return { messages, lastSeq: Math.max(lastSeq, messages.at(-1)?.seq ?? 0) };
+  return { messages, lastSeq };
 }
 
 /** The file is there, but is no queue that can be read. */
@@ -213,8 +220,8 @@ class SqliteQueue implements Queue {
   readonly #options: QueueOptions;
   readonly #now: () => number;
   readonly #statements: ReturnType<typeof prepare>;
-  #waiting: number;
-  #bytes: number;
+  #waiting = 0;
+  #bytes = 0;
   #lastSeq: number;
   #dropped: number;
   /** `seq` of the last message taken; 0 after a rewind. */
@@ -227,9 +234,7 @@ class SqliteQueue implements Queue {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#statements = prepare(db);
-    const { waiting, bytes } = this.#statements.totals.get() as { waiting: number; bytes: number };
-    this.#waiting = waiting;
-    this.#bytes = bytes;
+    this.#countAgain();
     this.#lastSeq = this.#counter("seq");
     this.#dropped = this.#counter("dropped");
   }
@@ -317,9 +322,11 @@ class SqliteQueue implements Queue {
       // A delivered message that a power cut brings back is sent twice, not lost: no need to sync for it.
       this.#setSynchronous("NORMAL");
       inTransaction(this.#db, () => {
+        let deleted = 0;
         for (const [first, last] of runs(messages.map(({ seq }) => seq))) {
-          this.#statements.deleteRange.run(first, last);
+          deleted += Number(this.#statements.deleteRange.run(first, last).changes);
         }
+        if (deleted !== messages.length) return this.#countAgain();
         for (const { topic, payload } of messages) this.#forget(sizeOf(topic, payload));
       });
     }, before);
@@ -334,7 +341,8 @@ class SqliteQueue implements Queue {
     this.#guard(() => {
       this.#setSynchronous("FULL");
       inTransaction(this.#db, () => {
-        this.#statements.quarantine.run(reason, message.seq);
+        const { changes } = this.#statements.quarantine.run(reason, message.seq);
+        if (changes === 0) return;
         this.#statements.deleteRange.run(message.seq, message.seq);
         this.#forget(sizeOf(message.topic, message.payload));
       });
@@ -379,6 +387,13 @@ class SqliteQueue implements Queue {
       lastSeq: this.#lastSeq,
       dropped: this.#dropped,
     };
+  }
+
+  /** For when some of what left had been dropped before, while it was in flight. */
+  #countAgain(): void {
+    const { waiting, bytes } = this.#statements.totals.get() as { waiting: number; bytes: number };
+    this.#waiting = waiting;
+    this.#bytes = bytes;
   }
 
   #forget(bytes: number): void {

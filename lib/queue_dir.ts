@@ -17,9 +17,16 @@ export interface StateDirectory {
    * @param stamp Becomes a part of the name.
    */
   moveAside(stamp: string): string;
+  /** The last mark written: no `seq` above it was given. 0 if there is none. */
+  readonly seqMark: number;
+  /** Writes a mark beside the queue file, for when that is damaged beyond reading. */
+  markSeq(seq: number): void;
   /** Gives the directory free. */
   release(): void;
 }
+
+/** Room for the largest safe integer and a line end. */
+const MARK_BYTES = 20;
 
 /** The queue file of a state directory. */
 export function queuePathOf(directory: string): string {
@@ -51,6 +58,8 @@ export function holdStateDirectory(directory: string): StateDirectory {
     createPrivate(queuePath);
     return {
       queuePath,
+      seqMark: readMark(lock),
+      markSeq: (seq) => writeMark(lock, seq),
       moveAside(stamp) {
         const aside = `${queuePath}.damaged-${stamp}`;
         Deno.renameSync(queuePath, aside);
@@ -64,6 +73,20 @@ export function holdStateDirectory(directory: string): StateDirectory {
   } catch (error) {
     throw explain(directory, error);
   }
+}
+
+function readMark(file: Deno.FsFile): number {
+  const bytes = new Uint8Array(MARK_BYTES);
+  const length = file.readSync(bytes) ?? 0;
+  const mark = Number(new TextDecoder().decode(bytes.subarray(0, length)));
+  return Number.isSafeInteger(mark) ? Math.max(0, mark) : 0;
+}
+
+function writeMark(file: Deno.FsFile, seq: number): void {
+  file.seekSync(0, Deno.SeekMode.Start);
+  // Always as long, so that no shorter number leaves the end of a longer one behind.
+  file.writeSync(new TextEncoder().encode(`${seq}\n`.padStart(MARK_BYTES)));
+  file.syncDataSync();
 }
 
 function createPrivate(path: string): void {

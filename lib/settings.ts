@@ -8,7 +8,13 @@
 
 import { EXIT, UserError } from "./errors.ts";
 import { expandTopic, type Format, type Qos, topicProblem } from "./message.ts";
-import { flagOf, SETTINGS as TABLE, type SettingSpec, variableOf } from "./settings_table.ts";
+import {
+  clientIdProblem,
+  flagOf,
+  SETTINGS as TABLE,
+  type SettingSpec,
+  variableOf,
+} from "./settings_table.ts";
 import { didYouMean, quote } from "./words.ts";
 
 /** Every effective setting. Durations are in ms, sizes in bytes; absent means none. */
@@ -82,6 +88,11 @@ export interface EffectiveSettings {
 /** Publishes a second that AWS IoT Core takes per connection, and unacknowledged ones: quotas page "iot-core". */
 const AWS_LIMIT = 100;
 
+/** The settings that can be none. */
+const NONE_SETTINGS = new Set(
+  TABLE.filter(({ allowed }) => allowed.endsWith(", or none")).map(({ key }) => key),
+);
+
 /** Whether this endpoint is AWS IoT Core. */
 export function isAws(endpoint: string): boolean {
   return /\.amazonaws\.com(\.cn)?\.?$/i.test(endpoint);
@@ -105,11 +116,12 @@ export function environmentLayer(
  * @throws {UserError} If it is not one JSON object.
  */
 export function fileLayer(path: string, text: string): Layer {
+  const json = text.replace(/^\uFEFF/, "");
   let values: unknown;
   try {
-    values = JSON.parse(text.replace(/^\uFEFF/, ""));
+    values = JSON.parse(json);
   } catch (cause) {
-    throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(cause)}`, {
+    throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`, {
       hint: `correct it; \`mqtt443 help settings\` shows a sample`,
       exitCode: EXIT.config,
       step: "settings",
@@ -167,6 +179,13 @@ export function mergeSettings(
     needEndpoint && settings.endpoint === "" && !problems.some((p) => p.startsWith("endpoint:"))
   ) {
     problems.push("endpoint: required: set it in the file, MQTT443_ENDPOINT or --endpoint HOST");
+  }
+  // A default that the machine gives may be as wrong as one that is typed.
+  const clientId = origins.clientId ? undefined : clientIdProblem(settings.clientId);
+  if (clientId !== undefined && !problems.some((p) => p.startsWith("clientId:"))) {
+    problems.push(
+      `clientId: ${clientId}: current value is ${quote(settings.clientId)} (from the host name)`,
+    );
   }
   const source = sourcesProblem(settings.source);
   if (source !== undefined) problems.push(`source: ${source}: ${about("source")}`);
@@ -256,14 +275,39 @@ function layerName(layer: Layer, key: string): string {
 function textOf(value: unknown, spec: SettingSpec): string | undefined {
   if (typeof value === "string") return value;
   if (typeof value === "number") return String(value);
-  // null in the file is the word none.
-  if (value === null && spec.allowed.endsWith("none")) return "none";
+  // null in the file is the word none, where that means nothing at all (durability's means memory).
+  if (value === null && NONE_SETTINGS.has(spec.key)) return "none";
   const texts = spec.key === "source" && Array.isArray(value) &&
     value.every((entry) => typeof entry === "string");
   return texts ? (value as string[]).join(",") : undefined;
 }
 
-function jsonProblem(cause: unknown): string {
+/** Where the text stops being JSON, and why, without quoting it: a wrong path may lead to a secret. */
+function jsonProblem(text: string, cause: unknown): string {
   if (cause instanceof RangeError) return "nested too deep";
-  return `not JSON (${(cause as Error).message.slice(0, 160)})`;
+  const why = (cause as Error).message.split(/ in JSON| after JSON|, (?:\.\.\.)?"/)[0]!;
+  return `not JSON: line ${badLine(text)}: ${why}`;
+}
+
+/** The line of the first character that JSON cannot have there. V8 does not always tell it, but where it stops. */
+function badLine(text: string): number {
+  let [good, bad] = [0, text.length];
+  while (good + 1 < bad) {
+    const middle = (good + bad) >> 1;
+    if (mayGoOn(text.slice(0, middle))) good = middle;
+    else bad = middle;
+  }
+  return text.slice(0, bad).trimEnd().split("\n").length;
+}
+
+/** Whether a text is the beginning of some JSON, or all of it. */
+function mayGoOn(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch (error) {
+    const { message } = error as Error;
+    const position = /at position (\d+)/.exec(message)?.[1];
+    return /end of JSON input|^Unterminated/.test(message) || Number(position) >= text.length;
+  }
 }

@@ -3,7 +3,7 @@
  * from this table. Adding a setting means adding it here and to {@linkcode Settings}.
  */
 
-import { textProblem, topicProblem, utf8Bytes } from "./message.ts";
+import { MAX_PAYLOAD_BYTES, textProblem, topicProblem, utf8Bytes } from "./message.ts";
 import {
   checked,
   choice,
@@ -45,9 +45,8 @@ export function endpointProblem(text: string): string | undefined {
   if (text.includes("://")) return `${rule}, without a scheme such as mqtts://`;
   if (text.includes("@")) return `${rule}, without a user`;
   if (/[/?]/.test(text)) return `${rule}, without a path`;
-  if (/^\[?[0-9a-f]*:[0-9a-f:.]+\]?$/i.test(text)) {
-    return text.startsWith("[") ? `${rule}, without brackets` : undefined;
-  }
+  if (text.startsWith("[") && text.endsWith("]")) return `${rule}, without brackets`;
+  if (text.includes(":") && URL.canParse(`http://[${text}]`)) return undefined;
   if (/:\d+$/.test(text)) return `${rule}: give the port with --port`;
   const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
   const labels = text.replace(/\.$/, "").split(".");
@@ -65,6 +64,13 @@ export function clientIdProblem(text: string): string | undefined {
   if (text.startsWith("$")) return "must not start with $";
   if (/[#+\0]/.test(text)) return "must not hold #, + or NUL";
   return textProblem(text);
+}
+
+function messageProblem(text: string): string | undefined {
+  const bytes = utf8Bytes(text);
+  return bytes > MAX_PAYLOAD_BYTES
+    ? `must be at most ${MAX_PAYLOAD_BYTES} bytes of UTF-8, and is ${bytes}`
+    : undefined;
 }
 
 function pathProblem(text: string): string | undefined {
@@ -129,7 +135,7 @@ export const SETTINGS: readonly SettingSpec[] = [
     example: "/etc/mqtt443/certs/private.pem.key",
     parse: path,
   }),
-  setting("keyPassphraseFile", "FILE", "none", "file", {
+  setting("keyPassphraseFile", "FILE", "none", "file, or none", {
     sentence: "its first line is the passphrase of the key",
     example: "none",
     parse: orNone(path),
@@ -164,10 +170,10 @@ export const SETTINGS: readonly SettingSpec[] = [
     sentence: "how readings become a payload",
     parse: choice(["json", "text", "shadow"]),
   }),
-  setting("message", "TEXT", "none", "text", {
+  setting("message", "TEXT", "none", "text of at most 128 KiB", {
     sentence: "publish this text once and exit",
     example: "none",
-    parse: (text) => text,
+    parse: checked(messageProblem),
   }),
   setting("giveUpAfter", "DURATION", "30s", "1s-24h", {
     sentence: "how long a run that ends by itself tries to deliver",

@@ -67,9 +67,12 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
     restore: (messages) => disk.restore(messages),
     take(most) {
       const owing = new Set(owed.map(({ seq }) => seq));
-      const first = attempt(() => disk.take(most), () => [])
-        .filter(({ seq }) => !owing.has(seq));
-      return first.length > 0 || spilled.size === 0 ? first : memory.take(most);
+      for (;;) {
+        const taken = attempt(() => disk.take(most), () => []);
+        const wanted = taken.filter(({ seq }) => !owing.has(seq));
+        if (wanted.length > 0) return wanted;
+        if (taken.length === 0) return spilled.size === 0 ? [] : memory.take(most);
+      }
     },
     find: (seq) =>
       spilled.has(seq) ? memory.find(seq) : attempt(() => disk.find(seq), () => undefined),

@@ -68,20 +68,33 @@ export function checked(problem: (text: string) => string | undefined): Parser<s
   };
 }
 
-/** A duration in the unit that fits it: `1500` is `1.5s`. */
+/** A duration in the largest unit that says it exactly: `1500` is `1.5s`, `100001` is `100001ms`. */
 export function formatDuration(ms: number): string {
-  return inUnits(ms, DURATION_MS);
+  return inUnits(ms, DURATION_MS, { exactly: true });
 }
 
-/** A size in the unit that fits it: `67108864` is `64MiB`. */
+/** A size in the largest unit that says it exactly: `67108864` is `64MiB`. */
 export function formatSize(bytes: number): string {
-  return inUnits(bytes, SIZE_BYTES);
+  return inUnits(bytes, SIZE_BYTES, { exactly: true });
 }
 
-function inUnits(value: number, units: Record<string, number>): string {
+/** A size for people, to two decimals: `1234567` is `1.18MiB`. */
+export function roundSize(bytes: number): string {
+  return inUnits(bytes, SIZE_BYTES, { exactly: false });
+}
+
+function inUnits(
+  value: number,
+  units: Record<string, number>,
+  { exactly }: { exactly: boolean },
+): string {
   const entries = Object.entries(units);
-  const [unit, factor] = entries.findLast(([, factor]) => value >= factor) ?? entries[0]!;
-  return `${Number((value / factor).toFixed(2))}${unit}`;
+  const rounded = (factor: number) => Number((value / factor).toFixed(2));
+  const [unit, factor] =
+    entries.findLast(([, factor]) =>
+      value >= factor && (!exactly || rounded(factor) * factor === value)
+    ) ?? entries[0]!;
+  return `${rounded(factor)}${unit}`;
 }
 
 function withUnit(units: Record<string, number>): (text: string) => number {

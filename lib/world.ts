@@ -1,5 +1,7 @@
 /** The process as the program sees it: arguments with real defaults, so that a test can bring its own. */
 
+import { styleText } from "node:util";
+
 /** What the program touches besides files and the network. */
 export interface World {
   readonly env: Pick<Deno.Env, "get" | "set" | "delete" | "toObject">;
@@ -8,6 +10,10 @@ export interface World {
   /** Writes a line to stderr. */
   readonly err: (line: string) => void;
   readonly isErrTerminal: boolean;
+  /** Colours a status on stdout, where it is a terminal. */
+  readonly paintOut?:
+    | ((status: "ok" | "warn" | "fail" | "skipped", text: string) => string)
+    | undefined;
   readonly input: ReadableStream<Uint8Array>;
   /** Asks on the terminal; undefined where there is none. */
   readonly confirm: ((question: string) => boolean) | undefined;
@@ -28,6 +34,7 @@ export function realWorld(): World {
     out: (text) => writeAll(Deno.stdout, text),
     err: (line) => writeAll(Deno.stderr, `${line}\n`),
     isErrTerminal: Deno.stderr.isTerminal(),
+    paintOut: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR") ? paint : undefined,
     input: Deno.stdin.readable,
     confirm: Deno.stdin.isTerminal() ? confirm : undefined,
     onSignals(names, listener) {
@@ -41,6 +48,12 @@ export function realWorld(): World {
     monotonicMs: () => performance.now(),
     random: Math.random,
   };
+}
+
+const COLOURS = { ok: "green", warn: "yellow", fail: "red", skipped: "gray" } as const;
+
+function paint(status: keyof typeof COLOURS, text: string): string {
+  return styleText(COLOURS[status], text, { validateStream: false });
 }
 
 function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {

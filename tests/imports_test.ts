@@ -22,6 +22,7 @@ const LAYERS: Record<string, number> = {
   "pacing.ts": 1,
   "suspicion.ts": 1,
   "pem.ts": 1,
+  "policy.ts": 1,
   "causes.ts": 1,
   "reason_codes.ts": 1,
   "log.ts": 2,
@@ -31,6 +32,7 @@ const LAYERS: Record<string, number> = {
   "connection.ts": 2,
   "queue.ts": 2,
   "queue_dir.ts": 2,
+  "second_look.ts": 2,
   "spill.ts": 2,
   "sources/": 2,
   "reports.ts": 3,
@@ -38,6 +40,7 @@ const LAYERS: Record<string, number> = {
   "gather.ts": 3,
   "delivery.ts": 3,
   "publisher.ts": 3,
+  "doctor.ts": 3,
   "world.ts": 4,
   "load.ts": 4,
   "grants.ts": 4,
@@ -55,10 +58,11 @@ const OWNERS: Record<string, readonly string[]> = {
   "mqtt/lib/client": ["connection.ts"],
   "node:buffer": ["connection.ts", "transport.ts"],
   "node:crypto": ["identity.ts"],
-  "node:fs": ["sources/disk.ts"],
+  "node:fs": ["commands/checks_local.ts", "sources/disk.ts"],
   "node:sqlite": ["queue.ts"],
+  "node:tls": ["second_look.ts"],
   "node:stream": ["transport.ts"],
-  "node:util": ["log.ts"],
+  "node:util": ["log.ts", "world.ts"],
 };
 
 /** Arrows that the layers would allow or forbid otherwise, each with its reason. */

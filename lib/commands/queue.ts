@@ -6,7 +6,7 @@ import { loadSettings } from "../load.ts";
 import { openQueue, type QueueStats } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
-import { formatSize } from "../values.ts";
+import { roundSize } from "../values.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
 import { queueOptions } from "./state.ts";
@@ -70,17 +70,19 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
     }
     if (!world.confirm(question)) return EXIT.ok;
   }
+  const told = (discarded: number) => {
+    const json = `${JSON.stringify({ discarded })}\n`;
+    world.out(command.switches.has("json") ? json : `discarded: ${discarded}\n`);
+    return EXIT.ok;
+  };
+  // Nothing is made where nothing was.
+  if (stats === EMPTY) return told(0);
   const directory = holdStateDirectory(settings.state);
   try {
     const queue = openQueue(directory.queuePath, queueOptions(settings, world));
     const discarded = queue.clear();
     queue.close();
-    world.out(
-      command.switches.has("json")
-        ? `${JSON.stringify({ discarded })}\n`
-        : `discarded: ${discarded}\n`,
-    );
-    return EXIT.ok;
+    return told(discarded);
   } finally {
     directory.release();
   }
@@ -95,7 +97,7 @@ function textOf(stats: QueueStats, state: string): string {
   const oldest = stats.oldestMs === undefined ? "-" : new Date(stats.oldestMs).toISOString();
   return [
     `queue        ${queuePathOf(state)}`,
-    `waiting      ${stats.waiting} messages, ${formatSize(stats.bytes)}`,
+    `waiting      ${stats.waiting} messages, ${roundSize(stats.bytes)}`,
     `oldest       ${oldest}`,
     `quarantined  ${stats.quarantined}`,
     `dropped      ${stats.dropped}`,

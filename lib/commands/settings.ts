@@ -4,6 +4,7 @@ import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode } from "../errors.ts";
 import { loadSettings } from "../load.ts";
 import { settingsDocument } from "../settings.ts";
+import { oneLine } from "../words.ts";
 import type { World } from "../world.ts";
 
 /** Prints them; a missing endpoint is shown, not an error. */
@@ -15,8 +16,8 @@ export function settingsCommand(command: Command, world: World): ExitCode {
   }
   const rows = Object.entries(document).map(([key, { value, origin, from }]) => ({
     key,
-    text: value === null ? "-" : Array.isArray(value) ? value.join(",") : String(value),
-    from: from ?? origin,
+    text: oneLine(value === null ? "-" : Array.isArray(value) ? value.join(",") : String(value)),
+    from: oneLine(from ?? origin),
   }));
   const keyWidth = Math.max(...rows.map(({ key }) => key.length));
   const textWidth = Math.min(44, Math.max(...rows.map(({ text }) => text.length)));

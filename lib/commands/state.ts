@@ -50,7 +50,7 @@ export function openStateQueue(
   const directory = holdStateDirectory(settings.state);
   try {
     const disk = openOrMend(directory, options, { log, now: world.now });
-    const queue = createSpill({
+    const queue = marked(directory, createSpill({
       disk,
       memory: openQueue(":memory:", {
         ...options,
@@ -58,7 +58,7 @@ export function openStateQueue(
         maxBytes: Math.min(options.maxBytes, SPILL_BYTES),
       }),
       ...failureReports(log, world),
-    });
+    }));
     return {
       queue,
       close() {
@@ -70,6 +70,27 @@ export function openStateQueue(
     directory.release();
     throw error;
   }
+}
+
+/** `seq` may grow so much before the mark is written again: the gap that damage to all counters leaves at most. */
+const MARK_STEP = 1000;
+
+/** The same queue, which notes beside the file how far `seq` has come. */
+function marked(directory: StateDirectory, queue: Queue): Queue {
+  let mark = directory.seqMark;
+  return {
+    ...queue,
+    put(drafts, afterSeq) {
+      const result = queue.put(drafts, afterSeq);
+      if (result.lastSeq > mark) {
+        mark = result.lastSeq + MARK_STEP;
+        try {
+          directory.markSeq(mark);
+        } catch { /* the disk fails, which the queue tells; the next mark comes soon */ }
+      }
+      return result;
+    },
+  };
 }
 
 function failureReports(log: Logger, world: Pick<World, "monotonicMs">) {
@@ -103,7 +124,7 @@ function openOrMend(
     const { messages, lastSeq } = salvage(aside);
     const queue = openQueue(directory.queuePath, options);
     if (messages.length > 0) queue.restore(messages);
-    queue.put([], lastSeq);
+    queue.put([], lastSeq ?? Math.max(directory.seqMark, messages.at(-1)?.seq ?? 0));
     log.error("warning", {
       ...failureFields(error),
       saved: messages.length,

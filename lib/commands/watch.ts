@@ -1,7 +1,7 @@
 /** `watch`: prints the messages that arrive on a topic, until stopped. */
 
 import type { Command } from "../cli.ts";
-import { targetOf } from "../connection.ts";
+import { type Connection, targetOf } from "../connection.ts";
 import { EXIT, type ExitCode, UserError } from "../errors.ts";
 import { sleep } from "../gather.ts";
 import { loadSettings } from "../load.ts";
@@ -54,11 +54,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
         const connection = await connector.connect(over.signal);
         outage.connected(connection);
         const startMs = world.monotonicMs();
-        const onStop = () => void connection.end();
-        over.signal.addEventListener("abort", onStop, { once: true });
-        await connection.subscribe(filter, print);
-        const reason = await connection.closed;
-        over.signal.removeEventListener("abort", onStop);
+        const reason = await watchSession(connection, { filter, print, signal: over.signal });
         if (reason === undefined) break;
         const ms = world.monotonicMs() - startMs;
         await sleep(outage.ended(reason, { ms, delivered: 1, inFlight: 0 }), over.signal);
@@ -72,6 +68,27 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
     return EXIT.ok;
   } finally {
     done();
+  }
+}
+
+/** Prints until the session ends; returns why, or undefined if we ended it. */
+async function watchSession(
+  connection: Connection,
+  { filter, print, signal }: {
+    filter: string;
+    print: (topic: string, payload: Uint8Array) => void;
+    signal: AbortSignal;
+  },
+): Promise<UserError | undefined> {
+  const onStop = () => void connection.end();
+  signal.addEventListener("abort", onStop, { once: true });
+  if (signal.aborted) onStop();
+  try {
+    await connection.subscribe(filter, print);
+    return await connection.closed;
+  } finally {
+    signal.removeEventListener("abort", onStop);
+    connection.abort();
   }
 }
 

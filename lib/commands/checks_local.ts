@@ -1,0 +1,221 @@
+/** The checks of `doctor` that need no network: settings, files, key, dates, clock, modes, queue. */
+
+import { statfsSync } from "node:fs";
+import type { Command } from "../cli.ts";
+import { place } from "../causes.ts";
+import type { Check, Finding } from "../doctor.ts";
+import { findingOf } from "../doctor.ts";
+import { EXIT, messageOf, UserError } from "../errors.ts";
+import {
+  checkClock,
+  checkDates,
+  checkKey,
+  describeCertificate,
+  type IdentityFiles,
+  type ParsedIdentity,
+  parseIdentity,
+} from "../identity.ts";
+import { checkModes, findIdentityFiles, readIdentityTexts } from "../identity_files.ts";
+import { type LoadedSettings, loadSettings } from "../load.ts";
+import { missingActions } from "../policy.ts";
+import { DamagedQueueError, openQueue } from "../queue.ts";
+import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
+import type { Settings } from "../settings.ts";
+import { formatSize } from "../values.ts";
+import { BUILT_AT } from "../version.ts";
+import { quote } from "../words.ts";
+import type { World } from "../world.ts";
+import { checkEnvironment } from "./common.ts";
+import { queueOptions } from "./state.ts";
+
+/** What the checks have found out so far; each adds what later ones need. */
+export interface Case {
+  loaded?: LoadedSettings;
+  files?: IdentityFiles;
+  parsed?: ParsedIdentity;
+  /** Another mqtt443 runs on this state directory, most likely with this client id. */
+  isBusy?: boolean;
+  /** Why the port could not be reached, once the name was found. */
+  tcp?: UserError | undefined;
+}
+
+/** The local checks, in their order. */
+export function localChecks(command: Command, world: World, facts: Case): Check[] {
+  const clock = { now: world.now(), builtAt: BUILT_AT };
+  return [
+    { name: "settings", needs: [], look: () => lookAtSettings(command, world, facts) },
+    { name: "files", needs: ["settings"], look: () => lookAtFiles(facts) },
+    {
+      name: "key-match",
+      needs: ["files"],
+      look() {
+        checkKey(facts.files!, facts.parsed!);
+        return ok(`the key ${quote(facts.files!.key)} belongs to the certificate`);
+      },
+    },
+    {
+      name: "dates",
+      needs: ["files"],
+      look() {
+        if (checkClock(clock)) return ok("not judged: the clock is wrong (see clock)");
+        const [warning] = checkDates(facts.files!.cert, facts.parsed!.facts, clock);
+        const { validFrom, validTo } = facts.parsed!.facts;
+        return warning
+          ? findingOf(warning, "warn")
+          : ok(`valid from ${validFrom.toISOString()} to ${validTo.toISOString()}`);
+      },
+    },
+    {
+      name: "clock",
+      needs: [],
+      look() {
+        const wrong = checkClock(clock);
+        return wrong ? findingOf(wrong, "warn") : ok(clock.now.toISOString());
+      },
+    },
+    {
+      name: "file-modes",
+      needs: ["files"],
+      look() {
+        checkModes(facts.files!);
+        return ok("no one else can read or replace the key");
+      },
+    },
+    { name: "queue", needs: ["settings"], look: () => lookAtQueue(facts, world) },
+  ];
+}
+
+function lookAtSettings(command: Command, world: World, facts: Case): Finding {
+  const warnings: string[] = [];
+  checkEnvironment(world.env, {
+    debug() {},
+    info() {},
+    warn: (_event, fields) => void warnings.push(String(fields?.cause)),
+    error() {},
+  });
+  const loaded = loadSettings(command, world, { needEndpoint: true });
+  facts.loaded = loaded;
+  const { settings, configPath } = loaded;
+  const saw =
+    `${place(settings)}, client id ${quote(settings.clientId)}, topic ${quote(settings.topic)}, ` +
+    `from ${configPath ?? "no settings file"}`;
+  const policy = policyProblem(command.policyFile, settings);
+  if (policy) return { ...policy, saw: `${saw}; ${policy.saw}` };
+  if (warnings.length === 0) return ok(saw);
+  return {
+    status: "warn",
+    saw: `${saw}; ${warnings.join("; ")}`,
+    cause: "variables in the environment that are meant to change TLS; they have no effect here",
+    hint: "unset them; trust is set with --ca",
+  };
+}
+
+/** Whether the policy document that was given lets this device publish. */
+function policyProblem(path: string | undefined, settings: Settings): Finding | undefined {
+  if (path === undefined) return undefined;
+  let missing: string[];
+  try {
+    missing = missingActions(JSON.parse(Deno.readTextFileSync(path)), settings);
+  } catch (cause) {
+    throw new UserError(`Cannot use policy file ${quote(path)}: ${messageOf(cause)}`, {
+      hint: "pass the policy's JSON document with --policy-file PATH",
+      exitCode: EXIT.config,
+      step: "settings",
+      cause,
+    });
+  }
+  if (missing.length === 0) return undefined;
+  return {
+    status: "warn",
+    saw: `${quote(path)} does not allow ${missing.join(", nor ")}`,
+    cause: "with this policy the endpoint will hang up",
+    hint: "`mqtt443 doctor --policy` prints a policy that allows it",
+  };
+}
+
+function lookAtFiles(facts: Case): Finding {
+  const files = findIdentityFiles(facts.loaded!.settings);
+  const parsed = parseIdentity(files, readIdentityTexts(files));
+  facts.files = files;
+  facts.parsed = parsed;
+  const ca = files.ca.length === 0 ? "the public roots" : files.ca.map(quote).join(", ");
+  return ok(
+    `certificate ${quote(files.cert)}: ${describeCertificate(parsed.facts)}; key ${
+      quote(files.key)
+    }: ` +
+      `${parsed.key.asymmetricKeyType ?? "unknown kind"}; CA: ${ca}`,
+  );
+}
+
+function lookAtQueue(facts: Case, world: World): Finding {
+  const { settings } = facts.loaded!;
+  if (settings.durability === "none") {
+    return { ...ok("nothing is kept on disk (durability none)") };
+  }
+  const path = queuePathOf(settings.state);
+  let held;
+  try {
+    held = holdStateDirectory(settings.state);
+  } catch (error) {
+    if (!(error instanceof UserError) || !/another mqtt443/.test(error.message)) throw error;
+    facts.isBusy = true;
+    return {
+      status: "warn",
+      saw: `${quote(path)} is in use by a running mqtt443`,
+      cause: "a publisher runs on this state directory; connecting now would throw it out",
+      hint: "to check the connection too, stop it first (`systemctl stop mqtt443`)",
+    };
+  }
+  try {
+    const queue = openQueue(path, { ...queueOptions(settings, world), readOnly: false });
+    const { waiting, bytes, quarantined, dropped } = queue.stats();
+    queue.close();
+    const saw =
+      `${quote(path)}: ${waiting} waiting (${formatSize(bytes)}), ${quarantined} quarantined, ` +
+      `${dropped} dropped`;
+    if (quarantined > 0) {
+      return {
+        status: "warn",
+        saw,
+        cause: "the endpoint did not take these messages",
+        hint: "see the log for the reason; `mqtt443 queue clear` discards them",
+      };
+    }
+    return volatileProblem(settings, saw) ?? ok(saw);
+  } catch (error) {
+    if (!(error instanceof DamagedQueueError)) throw error;
+    return {
+      ...findingOf(error, "warn"),
+      hint: "nothing to do: `mqtt443 publish` moves it aside and saves what can be read of it",
+    };
+  } finally {
+    held.release();
+  }
+}
+
+/** File systems that a power cut empties, by their magic number (statfs(2)). */
+const VOLATILE: Readonly<Record<number, string>> = { 0x01021994: "tmpfs", 0x858458f6: "ramfs" };
+
+function volatileProblem(settings: Settings, saw: string): Finding | undefined {
+  const kind = VOLATILE[fileSystemOf(settings.state) ?? 0];
+  if (kind === undefined || settings.durability !== "power") return undefined;
+  return {
+    status: "warn",
+    saw: `${saw}; on ${kind}`,
+    cause: `durability is power, but a power cut empties a ${kind}`,
+    hint: "pass --state DIR with a directory on a disk, or --durability crash if that is meant",
+  };
+}
+
+function fileSystemOf(path: string): number | undefined {
+  try {
+    return statfsSync(path).type;
+  } catch {
+    // Not granted with scoped permissions; then it is not judged.
+    return undefined;
+  }
+}
+
+function ok(saw: string): Finding {
+  return { status: "ok", saw };
+}

@@ -1,0 +1,43 @@
+/** `doctor`: runs the checks and tells what they found; `--policy` prints the policy this device needs. */
+
+import type { Command } from "../cli.ts";
+import { reportDocument, type Result, resultText, runChecks, summaryText } from "../doctor.ts";
+import { findingOf } from "../doctor.ts";
+import { EXIT, type ExitCode, UserError } from "../errors.ts";
+import { loadSettings } from "../load.ts";
+import { accountOf, policyDocument } from "../policy.ts";
+import type { World } from "../world.ts";
+import { type Case, localChecks } from "./checks_local.ts";
+import { onlineChecks } from "./checks_online.ts";
+
+/** Runs the checks and reports; the exit code is that of the first failure. */
+export async function doctorCommand(command: Command, world: World): Promise<ExitCode> {
+  if (command.switches.has("policy")) return printPolicy(command, world);
+  const isJson = command.switches.has("json");
+  const facts: Case = {};
+  const online = onlineChecks(world, facts);
+  const local = localChecks(command, world, facts);
+  const checks = command.switches.has("offline") ? local : [...local, ...online.checks];
+  const say = (result: Result) => world.out(`${resultText(result, world.paintOut)}\n`);
+  try {
+    const report = await runChecks(checks, { asFailure, ...(!isJson && { onResult: say }) });
+    world.out(
+      isJson ? `${JSON.stringify(reportDocument(report), null, 2)}\n` : `${summaryText(report)}\n`,
+    );
+    return report.exitCode;
+  } finally {
+    await online.close();
+  }
+}
+
+function asFailure(error: unknown) {
+  if (!(error instanceof UserError)) throw error;
+  return findingOf(error);
+}
+
+function printPolicy(command: Command, world: World): ExitCode {
+  const { settings } = loadSettings(command, world, { needEndpoint: false });
+  const { clientId, topic, endpoint } = settings;
+  world.out(`${JSON.stringify(policyDocument(clientId, topic, accountOf(endpoint)), null, 2)}\n`);
+  return EXIT.ok;
+}

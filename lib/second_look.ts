@@ -1,0 +1,141 @@
+/**
+ * A second look at what answers on a port, after our own verified connection failed: which certificate it shows, or
+ * which protocol it speaks.
+ *
+ * It sends no MQTT, and neither our certificate nor anything signed with our key; it believes nothing it sees.
+ */
+
+import { connect as connectTls } from "node:tls";
+import type { Target } from "./causes.ts";
+
+/** A certificate as a server shows it. */
+export interface ShownCertificate {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly names: string;
+  readonly validFrom: string;
+  readonly validTo: string;
+  readonly fingerprint: string;
+  /** Issuers up the chain, as far as it was shown. */
+  readonly chain: readonly string[];
+}
+
+/** What a TLS handshake without verification shows. */
+export interface TlsLook {
+  readonly version: string;
+  readonly alpn: string | undefined;
+  readonly certificate: ShownCertificate;
+}
+
+/**
+ * Looks at the TLS server; undefined if there is no handshake with it within the time.
+ *
+ * @param caPems Not believed either, but `node:tls` makes no handshake with an empty store.
+ */
+export function lookAtTls(
+  target: Target,
+  caPems: readonly string[],
+  timeoutMs: number,
+): Promise<TlsLook | undefined> {
+  const { promise, resolve } = Promise.withResolvers<TlsLook | undefined>();
+  const socket = connectTls({
+    host: target.endpoint,
+    port: target.port,
+    servername: /^[\d.]+$|:/.test(target.endpoint) ? "" : target.endpoint,
+    rejectUnauthorized: false,
+    ...(caPems.length > 0 && { ca: [...caPems] }),
+    ...(target.alpn !== undefined && { ALPNProtocols: [target.alpn] }),
+  });
+  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  socket.once("secureConnect", () => {
+    const shown = socket.getPeerCertificate(true);
+    resolve({
+      version: socket.getProtocol() ?? "unknown",
+      alpn: socket.alpnProtocol || undefined,
+      certificate: {
+        subject: nameOf(shown.subject),
+        issuer: nameOf(shown.issuer),
+        names: shown.subjectaltname ?? "",
+        validFrom: shown.valid_from,
+        validTo: shown.valid_to,
+        fingerprint: shown.fingerprint256,
+        chain: chainOf(shown),
+      },
+    });
+    socket.destroy();
+  });
+  socket.on("error", () => {});
+  socket.once("close", () => {
+    clearTimeout(timer);
+    resolve(undefined);
+  });
+  return promise;
+}
+
+/** What a server says on a plain connection: by itself, or to an HTTP request. Undefined: nothing. */
+export async function firstBytes(
+  target: Target,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const greeting = await exchange(target, "", Math.min(timeoutMs, 1500));
+  return greeting ??
+    await exchange(target, `HEAD / HTTP/1.0\r\nHost: ${target.endpoint}\r\n\r\n`, timeoutMs);
+}
+
+/** What those bytes mean, as the end of a sentence. */
+export function describeBytes(bytes: string | undefined): string {
+  if (bytes === undefined) return "it says nothing on a plain connection either";
+  const line = bytes.split(/[\r\n]/)[0]!.replace(/[^\x20-\x7e]/g, ".").slice(0, 60);
+  if (/^SSH-/.test(bytes)) return `it is an SSH server ("${line}")`;
+  if (/^HTTP\//.test(bytes)) {
+    return `it speaks plain HTTP ("${line}"): a proxy or a captive portal, or a web server`;
+  }
+  if (/^220[ -]/.test(bytes)) return `it is a mail or FTP server ("${line}")`;
+  return `it speaks another protocol ("${line}")`;
+}
+
+async function exchange(
+  { endpoint, port }: Target,
+  send: string,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  let conn: Deno.TcpConn | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    conn = await Deno.connect({ hostname: endpoint, port });
+    timer = setTimeout(() => conn?.close(), timeoutMs);
+    if (send !== "") await conn.write(new TextEncoder().encode(send));
+    const buffer = new Uint8Array(512);
+    const n = await conn.read(buffer);
+    return n === null || n === 0
+      ? undefined
+      : new TextDecoder("latin1").decode(buffer.subarray(0, n));
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+    try {
+      conn?.close();
+    } catch { /* closed by the timer */ }
+  }
+}
+
+type Shown = { subject?: unknown; issuer?: unknown; issuerCertificate?: Shown };
+
+function nameOf(name: unknown): string {
+  return Object.entries((name ?? {}) as Record<string, string>).map(([key, value]) =>
+    `${key}=${value}`
+  )
+    .join(", ");
+}
+
+function chainOf(shown: Shown): string[] {
+  const chain: string[] = [];
+  // A root is its own issuer; ten is more than any chain has.
+  for (let at: Shown | undefined = shown; at && chain.length < 10; at = at.issuerCertificate) {
+    const issuer = nameOf(at.issuer);
+    if (issuer === "" || chain.at(-1) === issuer) break;
+    chain.push(issuer);
+  }
+  return chain;
+}

@@ -1,0 +1,186 @@
+/** The command line of the program as a process: what only a process shows. */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { helpText } from "../lib/help.ts";
+import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
+import { assertTold, inFolder, runProcess, withUntouchedPort } from "./command_line.ts";
+
+const pki = await makePki();
+
+Deno.test("process without a command prints help on stderr and exits 64", () =>
+  inFolder(async (cwd) => {
+    assertEquals(await runProcess([], { cwd }), {
+      code: 64,
+      stdout: "",
+      stderr: `${helpText("")}\n`,
+    });
+  }));
+
+Deno.test("process with --help prints help on stdout and exits 0", () =>
+  inFolder(async (cwd) => {
+    assertEquals(await runProcess(["publish", "--help"], { cwd }), {
+      code: 0,
+      stdout: `${helpText("publish")}\n`,
+      stderr: "",
+    });
+  }));
+
+Deno.test("process with an unknown command exits 64", () =>
+  inFolder(async (cwd) => {
+    const outcome = await runProcess(["pubish"], { cwd });
+    assertTold(outcome);
+    assertEquals(outcome.code, 64);
+  }));
+
+Deno.test("process finds ./mqtt443.json and tells it as the origin", () =>
+  inFolder(async (cwd) => {
+    await Deno.writeTextFile(`${cwd}/mqtt443.json`, '{"port": 8443, "qos": 0, "topic": "a"}');
+    const { code, stdout, stderr } = await runProcess(["settings", "--json", "--qos", "1"], {
+      cwd,
+      env: { MQTT443_TOPIC: "b" },
+    });
+    const { port, qos, topic, clientId } = JSON.parse(stdout);
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(port, { value: 8443, origin: "file", from: "./mqtt443.json" });
+    assertEquals(qos, { value: 1, origin: "flag", from: "--qos" });
+    assertEquals(topic, { value: "b", origin: "environment", from: "MQTT443_TOPIC" });
+    assertEquals(clientId, { value: Deno.hostname(), origin: "default" });
+  }));
+
+Deno.test("process with --config reads no ./mqtt443.json", () =>
+  inFolder(async (cwd) => {
+    await Deno.writeTextFile(`${cwd}/mqtt443.json`, "junk");
+    await Deno.writeTextFile(`${cwd}/other.json`, '{"port": 1}');
+    const { code } = await runProcess(["settings", "--config", "other.json"], { cwd });
+    assertEquals(code, 0);
+  }));
+
+Deno.test("process publishes with ./certs and ./state as found", () =>
+  inFolder(async (cwd) => {
+    await using endpoint = await startEndpoint({ certificates: pki });
+    await writeCerts(`${cwd}/certs`, pki);
+    const args = ["publish", "--endpoint=localhost", `--port=${endpoint.port}`, "--message=hello"];
+    const { code, stdout, stderr } = await runProcess([...args, "--topic=a"], { cwd });
+    assertEquals([code, stdout], [0, ""], stderr);
+    assertEquals(endpoint.received.map(({ payload }) => payload), ["hello"]);
+    assert(Deno.statSync(`${cwd}/state/queue.db`).isFile);
+  }));
+
+Deno.test("process looks at the working directory for a key named without one", () =>
+  inFolder((cwd) =>
+    withUntouchedPort(async (port) => {
+      const { cert, key } = await writeCerts(`${cwd}/certs`, pki);
+      await Deno.copyFile(cert, `${cwd}/cert.pem`);
+      await Deno.copyFile(key, `${cwd}/key.pem`);
+      await Deno.chmod(`${cwd}/key.pem`, 0o600);
+      await Deno.chmod(cwd, 0o770);
+      const args = ["--endpoint=localhost", `--port=${port}`, "--cert=cert.pem", "--key=key.pem"];
+      const outcome = await runProcess(["publish", ...args], { cwd });
+      assertTold(outcome);
+      assertMatch(
+        outcome.stderr,
+        /others may replace it.*"\." \(mode 0770\)\nhint: chmod go-w \.$/m,
+      );
+      assertEquals(outcome.code, 78);
+    })
+  ));
+
+Deno.test("process refuses a settings file of 100 MB", () =>
+  inFolder(async (cwd) => {
+    await Deno.writeTextFile(`${cwd}/mqtt443.json`, "{");
+    await Deno.truncate(`${cwd}/mqtt443.json`, 100 * 1024 ** 2);
+    const outcome = await runProcess(["publish", "--endpoint=localhost"], { cwd });
+    assertTold(outcome);
+    assertEquals(outcome.code, 78);
+    assertMatch(outcome.stderr, /"\.\/mqtt443\.json": it has 104857600 bytes/);
+  }));
+
+Deno.test("process refuses a settings file nested 100,000 deep", () =>
+  inFolder(async (cwd) => {
+    const text = `{"endpoint":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
+    await Deno.writeTextFile(`${cwd}/mqtt443.json`, text);
+    const outcome = await runProcess(["publish"], { cwd });
+    assertTold(outcome);
+    assertEquals(outcome.code, 78);
+  }));
+
+Deno.test("process with SSLKEYLOGFILE refuses to start and writes no such file", () =>
+  inFolder((cwd) =>
+    withUntouchedPort(async (port) => {
+      await writeCerts(`${cwd}/certs`, pki);
+      const args = ["publish", "--endpoint=localhost", `--port=${port}`, "--message=hello"];
+      const env = { SSLKEYLOGFILE: `${cwd}/keys.log` };
+      const outcome = await runProcess(args, { cwd, env });
+      assertTold(outcome);
+      assertEquals(outcome.code, 78);
+      assertEquals([...Deno.readDirSync(cwd)].map(({ name }) => name), ["certs"]);
+    })
+  ));
+
+for (const name of ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "NODE_TLS_REJECT_UNAUTHORIZED"]) {
+  Deno.test(`process trusts no other CA by ${name}`, () =>
+    inFolder(async (cwd) => {
+      const other = await makePki();
+      await using endpoint = await startEndpoint({ certificates: pki, server: other.server });
+      await writeCerts(`${cwd}/certs`, pki);
+      await Deno.writeTextFile(`${cwd}/other.pem`, other.ca);
+      const { code, stderr } = await runProcess([
+        "publish",
+        "--endpoint=localhost",
+        `--port=${endpoint.port}`,
+        "--message=hello",
+        "--give-up-after=1s",
+      ], { cwd, env: { [name]: name.startsWith("NODE_TLS") ? "0" : `${cwd}/other.pem` } });
+      assertEquals(code, 75, stderr);
+      assertMatch(stderr, /not signed by the configured CA/);
+      assertEquals([endpoint.connects.length, endpoint.received.length], [0, 0]);
+    }));
+}
+
+Deno.test("process whose reader has gone ends without a word", () =>
+  inFolder(async (cwd) => {
+    const main = new URL("../main.ts", import.meta.url).pathname;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--frozen", main, "settings"],
+      cwd,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    await child.stdout.cancel();
+    const stderr = await new Response(child.stderr).text();
+    assertEquals([(await child.status).code, stderr], [0, ""]);
+  }));
+
+Deno.test("process whose stderr is closed publishes all the same", () =>
+  inFolder(async (cwd) => {
+    await using endpoint = await startEndpoint({ certificates: pki });
+    await writeCerts(`${cwd}/certs`, pki);
+    const main = new URL("../main.ts", import.meta.url).pathname;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        ...["run", "-A", "--frozen", main, "publish", "--endpoint=localhost"],
+        ...[`--port=${endpoint.port}`, "--topic=a", "--source=clock", "--count=2"],
+        "--interval=100ms",
+      ],
+      cwd,
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    await child.stderr.cancel();
+    assertEquals([(await child.status).code, endpoint.received.length], [0, 2]);
+  }));
+
+Deno.test("process whose input is a closed pipe drains and exits 0", () =>
+  inFolder(async (cwd) => {
+    await using endpoint = await startEndpoint({ certificates: pki });
+    await writeCerts(`${cwd}/certs`, pki);
+    const args = ["publish", "--endpoint=localhost", `--port=${endpoint.port}`, "--source=stdin"];
+    const outcome = await runProcess([...args, "--format=text", "--topic=a"], {
+      cwd,
+      input: "one\ntwo",
+    });
+    assertEquals(outcome.code, 0, outcome.stderr);
+    assertEquals(endpoint.received.map(({ payload }) => payload), ["one", "two"]);
+  }));

@@ -1,0 +1,303 @@
+/**
+ * What `publish` refuses before it connects or makes anything: every value of faults.md's G1 to G8, P7 and P8, each
+ * with good certificates but for what the case is about, and an endpoint that must see no connection.
+ */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { formatKey, makeAuthority, makePki, type Pair, writeCerts } from "../tools/endpoint.ts";
+import { assertTold, inFolder, run, withUntouchedPort } from "./command_line.ts";
+
+const DAY_MS = 86_400_000;
+const pki = await makePki();
+const rsa = await pki.authority.issue("gw-rsa", { keyType: "rsa" });
+const PASSPHRASE = "MARKED-SECRET";
+
+interface Place {
+  readonly folder: string;
+  readonly certs: string;
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
+interface Case {
+  readonly args?: readonly string[] | ((place: Place) => readonly string[]);
+  readonly env?: Readonly<Record<string, string>>;
+  readonly config?: unknown;
+  /** What is done to the good files. */
+  readonly prepare?: (place: Place) => unknown;
+  readonly says: RegExp;
+}
+
+/** A case whose settings are wrong: the key, the rule and the layer must be named. */
+function setting(key: string, text: string, rule: string): Case {
+  const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  return {
+    args: [`${flag}=${text}`],
+    says: new RegExp(`^ {2}${key}: ${rule}.*: current value is ".*" \\(from ${flag}\\)$`, "m"),
+  };
+}
+
+function rewrite(name: "cert" | "key" | "ca", text: string | ((before: string) => string)) {
+  return (place: Place) => {
+    const before = Deno.readTextFileSync(place[name]);
+    Deno.writeTextFileSync(place[name], typeof text === "string" ? text : text(before));
+  };
+}
+
+function rewritePair({ cert, key }: Pair) {
+  return (place: Place) => {
+    Deno.writeTextFileSync(place.cert, cert);
+    Deno.writeTextFileSync(place.key, key);
+  };
+}
+
+function passphraseFile(text: string) {
+  return (place: Place) => {
+    Deno.writeTextFileSync(place.key, formatKey(pki.device.key, "encrypted", PASSPHRASE));
+    Deno.writeTextFileSync(`${place.folder}/pass`, text);
+    Deno.chmodSync(`${place.folder}/pass`, 0o600);
+  };
+}
+
+const HOST = "must be a host name or IP address alone";
+const PUBLIC = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
+
+const CASES: Record<string, Case> = {
+  // G1
+  "a key of mode 0644": {
+    prepare: ({ key }) => Deno.chmodSync(key, 0o644),
+    says: /device key .*mode 0644\)\nhint: chmod 600 \//,
+  },
+  "a key of mode 0640": {
+    prepare: ({ key }) => Deno.chmodSync(key, 0o640),
+    says: /device key .*mode 0640\)\nhint: chmod 600 \//,
+  },
+  "a directory that the group may write to": {
+    prepare: ({ certs }) => Deno.chmodSync(certs, 0o770),
+    says: /others may replace it.*mode 0770\)\nhint: chmod go-w \//,
+  },
+  "a passphrase file of mode 0644": {
+    args: ({ folder }) => ["--key-passphrase-file", `${folder}/pass`],
+    prepare: (place) => {
+      passphraseFile(PASSPHRASE)(place);
+      Deno.chmodSync(`${place.folder}/pass`, 0o644);
+    },
+    says: /key passphrase .*mode 0644\)\nhint: chmod 600 /,
+  },
+  // G2
+  "a key of another certificate": {
+    prepare: rewrite("key", pki.server.key),
+    says: /does not match the certificate in ".*" \(subject "CN=gw-7"/,
+  },
+  "a key of another kind": {
+    prepare: rewrite("key", rsa.key),
+    says: /does not match the certificate/,
+  },
+  // G3
+  "an encrypted key without passphrase": {
+    prepare: rewrite("key", formatKey(pki.device.key, "encrypted", PASSPHRASE)),
+    says: /is encrypted and no passphrase is given\nhint: .*--key-passphrase-file PATH/,
+  },
+  "an encrypted key with a wrong passphrase": {
+    args: ({ folder }) => ["--key-passphrase-file", `${folder}/pass`],
+    prepare: passphraseFile("MARKED-SECRET-wrong\n"),
+    says: /Cannot decrypt device key .* with the passphrase in ".*\/pass"/,
+  },
+  "a passphrase file that is not there": {
+    args: ["--key-passphrase-file", "/nonexistent/pass"],
+    says: /Cannot read key passphrase .*file not found\nhint: .*--key-passphrase-file PATH/,
+  },
+  "certificate and key swapped": {
+    prepare: rewritePair({ cert: pki.device.key, key: pki.device.cert }),
+    says: /certificate and key look swapped/,
+  },
+  // G5
+  "an empty CA file": {
+    prepare: rewrite("ca", ""),
+    says: /CA certificate ".*": no certificate in it: it is empty\nhint: .*--ca PATH/,
+  },
+  "a CA file of junk": {
+    prepare: rewrite("ca", "junk"),
+    says: /no certificate in it: it holds no PEM block/,
+  },
+  "a CA file that is cut short": {
+    prepare: rewrite("ca", (text) => text.slice(0, 300)),
+    says: /its PEM block is cut short/,
+  },
+  "a CA file that is not there": {
+    args: ["--ca", "/nonexistent/ca.pem"],
+    says: /Cannot read CA certificate "\/nonexistent\/ca\.pem": file not found\nhint: .*--ca PATH/,
+  },
+  "a CA file with a device's certificate": {
+    prepare: rewrite("ca", pki.device.cert),
+    says: /it is no CA's certificate/,
+  },
+  "a public key as the key": {
+    prepare: rewrite("key", PUBLIC),
+    says: /no private key in it: it holds: public key/,
+  },
+  "a public key as the certificate": {
+    prepare: rewrite("cert", PUBLIC),
+    says: /no certificate in it: it holds: public key/,
+  },
+  "a damaged key": {
+    prepare: rewrite("key", (text) => text.replace(/\n[\w+/]{8}/, "\nAAAAAAAA")),
+    says: /its private key block is damaged\nhint: .*openssl pkey/,
+  },
+  "two certificates to choose from": {
+    prepare: ({ certs }) => Deno.writeTextFileSync(`${certs}/cert.pem`, pki.device.cert),
+    says:
+      /Cannot choose the device certificate in ".*": 2 files could be it: ".*", ".*"\nhint: .*--cert PATH/,
+  },
+  "two keys to choose from": {
+    prepare: ({ certs }) => Deno.writeTextFileSync(`${certs}/key.pem`, "", { mode: 0o600 }),
+    says: /Cannot choose the device key .* 2 files could be it.*\nhint: .*--key PATH/,
+  },
+  "a certificate directory that is not there": {
+    args: ["--certs", "/nonexistent/certs"],
+    says:
+      /Cannot find the device certificate in "\/nonexistent\/certs": there is no such directory/,
+  },
+  "an expired certificate": {
+    prepare: async (place) =>
+      rewritePair(
+        await pki.authority.issue("old", { validTo: new Date(Date.now() - DAY_MS / 4) }),
+      )(place),
+    says: /subject "CN=old".*expired on \d{4}-\d\d-\d\d\nhint: .*timedatectl/,
+  },
+  "a certificate not valid yet": {
+    prepare: async (place) =>
+      rewritePair(
+        await pki.authority.issue("new", { validFrom: new Date(Date.now() + DAY_MS) }),
+      )(place),
+    says: /subject "CN=new".*not valid yet.*\nhint: .*timedatectl/,
+  },
+  "a chain with the device's certificate last": {
+    prepare: async (place) => {
+      const plant = await makeAuthority({ commonName: "plant CA", issuer: pki.authority });
+      const { cert, key } = await plant.issue("gw-9");
+      const leaf = cert.slice(0, cert.length - plant.chain.length);
+      rewritePair({ cert: plant.chain + leaf, key })(place);
+    },
+    says: /the key fits certificate 2 in it, not the first/,
+  },
+  // G6
+  "an unknown key in the file": {
+    config: { endpont: "x" },
+    says: /^ {2}"endpont": unknown setting \(did you mean "endpoint"\?\) \(from .*a\.json\)$/m,
+  },
+  "__proto__ in the file": {
+    config: '{"__proto__": {"qos": 0}}',
+    says: /^ {2}"__proto__": unknown setting/m,
+  },
+  "a wrong type in the file": {
+    config: { qos: true },
+    says: /^ {2}qos: must be a text or a number: current value is "true" \(from .*a\.json\)$/m,
+  },
+  "a file that is no JSON": {
+    config: '{\n"qos": 1,\n}',
+    says: /settings file ".*a\.json": not JSON: line 3: /,
+  },
+  "a list as the file": { config: [], says: /must hold one JSON object/ },
+  "an unknown variable": {
+    env: { MQTT443_ENDPONT: "x" },
+    says: /^ {2}MQTT443_ENDPONT: unknown variable \(did you mean "MQTT443_ENDPOINT"\?\)/m,
+  },
+  // G7
+  "an endpoint with a scheme": setting("endpoint", "mqtts://gw", `${HOST}, without a scheme`),
+  "an endpoint with a user": setting("endpoint", "u:p@gw", `${HOST}, without a user`),
+  "an endpoint with a line end": setting("endpoint", "gw\r\nx", HOST),
+  "an endpoint with a path": setting("endpoint", "gw/../x", `${HOST}, without a path`),
+  "an endpoint with a port": setting("endpoint", "gw:1", `${HOST}: give the port with --port`),
+  "an endpoint with a port that looks like IPv6": setting("endpoint", "beef:443", HOST),
+  "an empty endpoint": setting("endpoint", "", HOST),
+  "a client id of 129 bytes": setting("clientId", "x".repeat(129), "must be from 1 to 128 bytes"),
+  "a client id with +": setting("clientId", "a+b", "must not hold #, \\+ or NUL"),
+  "a client id with #": setting("clientId", "a#", "must not hold #, \\+ or NUL"),
+  "a client id with $": setting("clientId", "$a", "must not start with \\$"),
+  "a client id with a line end": setting("clientId", "a\nb", "must hold no control characters"),
+  "an interval of 0": setting("interval", "0", "must be a duration with its unit"),
+  "an interval of 0s": setting("interval", "0s", "must be from 100ms to 24h"),
+  "an interval of -1": setting("interval", "-1", "must be a duration with its unit"),
+  "an interval of 1e12": setting("interval", "1e12", "must be a duration with its unit"),
+  "an interval of 1000000000000ms": setting("interval", "1000000000000ms", "must be from 100ms"),
+  "a keep-alive of 0": setting("keepAlive", "0", "must be a duration .* from 30s to 1200s"),
+  "a keep-alive of 29s": setting("keepAlive", "29s", "must be from 30s to 1200s"),
+  "a keep-alive of 1201s": setting("keepAlive", "1201s", "must be from 30s to 1200s"),
+  "a keep-alive of 65536": setting("keepAlive", "65536", "must be a duration"),
+  "a keep-alive of 2147483648ms": setting("keepAlive", "2147483648ms", "must be from 30s"),
+  "a port of 0": setting("port", "0", "must be a whole number from 1 to 65535"),
+  "a port of 65536": setting("port", "65536", "must be a whole number from 1 to 65535"),
+  "a qos of 2": setting("qos", "2", "must be a whole number from 0 to 1"),
+  "a path with NUL": setting("state", "a\0b", "must not hold NUL"),
+  "an interval in the file as a number": {
+    config: { interval: 1e12 },
+    says: /^ {2}interval: .*current value is "1000000000000" \(from .*a\.json\)$/m,
+  },
+  // G8
+  "SSLKEYLOGFILE": {
+    env: { SSLKEYLOGFILE: "/nonexistent/keys" },
+    says: /^error: Cannot run with SSLKEYLOGFILE set: .*\nhint: unset SSLKEYLOGFILE$/m,
+  },
+  // P7
+  "a message of 131,073 bytes": setting("message", "x".repeat(131_073), "must be at most 131072"),
+  // P8
+  "a topic with +": setting("topic", "a/+/b", "must hold no wildcard"),
+  "a topic of #": setting("topic", "#", "must hold no wildcard"),
+  "a topic with NUL": setting("topic", "a\0", "must not hold NUL"),
+  "an empty topic": setting("topic", "", "must not be empty"),
+  "a topic with half a surrogate pair": setting("topic", "a\ud800", "must be valid Unicode"),
+  "a topic of 257 bytes": setting("topic", "x".repeat(257), "must be at most 256 bytes"),
+  "a topic with 8 slashes": setting("topic", "a/b/c/d/e/f/g/h/i", "must hold at most 7 slashes"),
+  "a topic too long with the client id in it": {
+    args: ["--topic=x/{clientId}/{clientId}/{clientId}", `--client-id=${"c".repeat(100)}`],
+    says: /^ {2}topic: must be at most 256 bytes .* with \{clientId\} replaced/m,
+  },
+};
+
+for (const [name, { args = [], env = {}, config, prepare, says }] of Object.entries(CASES)) {
+  Deno.test(`publish refuses ${name} before it connects`, () =>
+    inFolder((folder) =>
+      withUntouchedPort(async (port) => {
+        const place = { folder, certs: `${folder}/certs`, ...await writePlace(folder) };
+        await prepare?.(place);
+        const settings = typeof config === "string" ? config : JSON.stringify(config ?? {});
+        await Deno.writeTextFile(`${folder}/a.json`, settings);
+        const outcome = await run(
+          ["publish", ...(typeof args === "function" ? args(place) : args)],
+          {
+            env: {
+              MQTT443_ENDPOINT: "127.0.0.1",
+              MQTT443_PORT: String(port),
+              MQTT443_CERTS: place.certs,
+              MQTT443_STATE: `${folder}/state`,
+              MQTT443_CONFIG: `${folder}/a.json`,
+              MQTT443_LOG_LEVEL: "debug",
+              ...env,
+            },
+          },
+        );
+        assertTold(outcome, name);
+        assertEquals(outcome.code, 78, outcome.stderr);
+        assertMatch(outcome.stderr, says);
+        assertEquals(outcome.stderr.includes("MARKED-SECRET"), false);
+        const left = [...Deno.readDirSync(folder)].map((entry) => entry.name);
+        assertEquals(left.includes("state"), false, "a state directory was made");
+      })
+    ));
+}
+
+async function writePlace(folder: string) {
+  const { ca, cert, key } = await writeCerts(`${folder}/certs`, pki);
+  return { ca, cert, key };
+}
+
+for (const topic of ["a/b#", "", "a\0", "x".repeat(257), "a/b/c/d/e/f/g/h/i"]) {
+  Deno.test(`watch refuses the topic ${JSON.stringify(topic.slice(0, 20))}`, async () => {
+    const outcome = await run(["watch", topic, "--endpoint", "127.0.0.1", "--port", "1"]);
+    assertTold(outcome, topic);
+    assertEquals(outcome.code, 78);
+    assertMatch(outcome.stderr, /^error: Cannot watch ".*": a topic filter must /);
+  });
+}

@@ -1,0 +1,132 @@
+/**
+ * The program in the test's own process, with a world of the test's own, and the same as a process: what was typed,
+ * and what came of it.
+ */
+
+import { assertEquals } from "@std/assert";
+import { app } from "../lib/app.ts";
+import type { World } from "../lib/world.ts";
+
+/** What came of a command. */
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The world around a command. */
+export interface Around {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Standard input. @default "" */
+  readonly input?: string;
+  readonly now?: Date;
+  /** What the user at the terminal answers. @default there is no terminal */
+  readonly answer?: boolean;
+  readonly hostName?: string;
+}
+
+/** Runs a command in this process. */
+export async function run(args: readonly string[], around: Around = {}): Promise<Outcome> {
+  const env = new Map(Object.entries(around.env ?? {}));
+  const out: string[] = [];
+  const err: string[] = [];
+  const { answer, now } = around;
+  const world: World = {
+    env: {
+      get: (name) => env.get(name),
+      set: (name, value) => void env.set(name, value),
+      delete: (name) => void env.delete(name),
+      toObject: () => Object.fromEntries(env),
+    },
+    out: (text) => void out.push(text),
+    err: (line) => void err.push(`${line}\n`),
+    isErrTerminal: false,
+    input: ReadableStream.from([new TextEncoder().encode(around.input ?? "")]),
+    confirm: answer === undefined ? undefined : () => answer,
+    onSignals: () => () => {},
+    hostName: () => around.hostName ?? "gw-7",
+    now: () => now ?? new Date(),
+    monotonicMs: () => performance.now(),
+    random: Math.random,
+  };
+  const code = await app(args, world);
+  return { code, stdout: out.join(""), stderr: err.join("") };
+}
+
+/** Runs a command as a process of its own, with these variables and no others. */
+export async function runProcess(
+  args: readonly string[],
+  { cwd, env = {}, input = "" }: {
+    cwd: string;
+    env?: Readonly<Record<string, string>>;
+    input?: string;
+  },
+): Promise<Outcome> {
+  const main = new URL("../main.ts", import.meta.url).pathname;
+  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME"]
+    .flatMap((name) => Deno.env.has(name) ? [[name, Deno.env.get(name)!]] : []);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--frozen", main, ...args],
+    cwd,
+    clearEnv: true,
+    env: { ...Object.fromEntries(kept), ...env },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  // A command that does not read its input may be gone before it is written.
+  await writer.write(new TextEncoder().encode(input)).catch(() => {});
+  await writer.close().catch(() => {});
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** That an error is told as the house does it: one `error:` line, its problems, one `hint:` line, nothing on stdout. */
+export function assertTold({ stdout, stderr }: Outcome, name = ""): void {
+  const lines = stderr.split("\n").filter((line) => !/^\d{4}-\d\d-\d\dT/.test(line));
+  const kinds = lines.map((line) =>
+    line === "" ? "end" : /^(error: |hint: | {2})/.exec(line)?.[0].trim() ?? `stray: ${line}`
+  );
+  assertEquals(
+    kinds.filter((kind) => kind !== ""),
+    ["error:", "hint:", "end"],
+    `${name}: ${stderr}`,
+  );
+  assertEquals(stdout, "", name);
+}
+
+/** A folder for one test, removed at its end. */
+export async function inFolder<T>(action: (folder: string) => Promise<T> | T): Promise<T> {
+  const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
+  try {
+    return await action(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** A TCP port that must see no connection while the action runs. */
+export async function withUntouchedPort<T>(action: (port: number) => Promise<T>): Promise<T> {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let connections = 0;
+  const accepting = (async () => {
+    for await (const connection of listener) {
+      connections++;
+      connection.close();
+    }
+  })();
+  try {
+    const result = await action(listener.addr.port);
+    // One connection of our own: those before it have been accepted when this one is.
+    const last = await Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port });
+    await last.read(new Uint8Array(1)).catch(() => null);
+    last.close();
+    assertEquals(connections, 1, "something connected to the endpoint");
+    return result;
+  } finally {
+    listener.close();
+    await accepting;
+  }
+}

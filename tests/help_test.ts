@@ -1,0 +1,76 @@
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { COMMANDS, parseCommand, SHAPES } from "../lib/cli.ts";
+import { EXIT, UserError } from "../lib/errors.ts";
+import { helpText, sampleFile, settingsHelp, settingsTable } from "../lib/help.ts";
+import { fileLayer, mergeSettings } from "../lib/settings.ts";
+import { SETTINGS } from "../lib/settings_table.ts";
+
+const AROUND = { hostName: "gw-7", certs: "./certs", sourcesProblem: () => undefined };
+
+for (const name of ["", ...COMMANDS.filter((name) => name !== "settings")]) {
+  Deno.test(`help of ${name || "all"} fits a screen`, () => {
+    const lines = helpText(name).split("\n");
+    assert(lines.length <= 24, `${lines.length} lines`);
+    for (const line of lines) assert(line.length <= 100, line);
+  });
+}
+
+Deno.test("help of settings is no wider than a screen", () => {
+  for (const line of helpText("settings").split("\n")) assert(line.length <= 100, line);
+});
+
+Deno.test("help of a command begins with its usage and ends without a line end", () => {
+  for (const name of COMMANDS.filter((name) => name !== "help")) {
+    const text = helpText(name);
+    assert(text.startsWith(`Usage: mqtt443 ${name} ${SHAPES[name].usage}\n`));
+    assertEquals(text, text.trimEnd());
+  }
+});
+
+Deno.test("help of a command names each of its switches", () => {
+  for (const name of COMMANDS) {
+    for (const flag of SHAPES[name].switches) {
+      assert(helpText(name).includes(`--${flag}`), `${name} --${flag}`);
+    }
+  }
+});
+
+Deno.test("help of all names each command and each exit code", () => {
+  const text = helpText("");
+  for (const name of COMMANDS) assertMatch(text, new RegExp(`^ {2}mqtt443 ${name} `, "m"));
+  for (const code of Object.values(EXIT)) assertMatch(text, new RegExp(`\\b${code} \\w`));
+});
+
+Deno.test("help of an unknown command is refused with the one that was meant", () => {
+  const error = assertThrows(() => helpText("pubish"), UserError);
+  assertEquals(error.exitCode, 64);
+  assertMatch(error.message, /did you mean "publish"/);
+});
+
+Deno.test("the commands in the help's examples are understood", () => {
+  const lines = COMMANDS.flatMap((name) => helpText(name).split("\n"))
+    .filter((line) => /^ {2}(.*\| )?mqtt443 (publish|watch) /.test(line) && line.includes(" --"));
+  assert(lines.length >= 6);
+  for (const line of lines) {
+    const words = line.replace(/^.*?mqtt443 /, "").match(/"[^"]*"|'[^']*'|\S+/g)!;
+    parseCommand(words.map((word) => word.replace(/^["'](.*)["']$/, "$1")));
+  }
+});
+
+Deno.test("the sample settings file is in the help and has no problem", () => {
+  assert(helpText("settings").endsWith(sampleFile()));
+  const layer = fileLayer("sample.json", sampleFile());
+  const { settings } = mergeSettings([layer], AROUND, { needEndpoint: true });
+  assertEquals(settings.clientId, "gw-7");
+});
+
+Deno.test("help of settings tells of each setting once", () => {
+  const flags = settingsHelp().split("\n").filter((line) => /^ {2}--/.test(line));
+  assertEquals(flags.length, SETTINGS.length + 1);
+});
+
+Deno.test("the table for README has a row a setting, each with four cells", () => {
+  const rows = settingsTable().split("\n");
+  assertEquals(rows.length, SETTINGS.length + 2);
+  for (const row of rows) assertMatch(row, /^\|([^|]*\|){4}$/);
+});

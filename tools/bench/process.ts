@@ -1,0 +1,75 @@
+/** What `/proc` says of a process, and ending one in bounded time. */
+
+/** Milliseconds after which a child that should have ended is killed. */
+const KILL_AFTER_MS = 60_000;
+/** Clock ticks a second in `/proc/PID/stat`: the same on every Linux that Deno runs on. */
+const TICKS_PER_S = 100;
+
+/** Memory of a process, in MiB. */
+export interface Memory {
+  readonly rss: number;
+  /** What nobody else uses: what a second process would need again. */
+  readonly private: number;
+}
+
+/** Memory of a process now. */
+export async function memoryOf(pid: number): Promise<Memory> {
+  const text = await Deno.readTextFile(`/proc/${pid}/smaps_rollup`);
+  return {
+    rss: kib(text, "Rss") / 1024,
+    private: (kib(text, "Private_Clean") + kib(text, "Private_Dirty")) / 1024,
+  };
+}
+
+/** Most memory a process has had at once, in MiB. */
+export async function peakOf(pid: number | "self"): Promise<number> {
+  return kib(await Deno.readTextFile(`/proc/${pid}/status`), "VmHWM") / 1024;
+}
+
+/** Milliseconds of CPU a process has used. */
+export async function cpuMsOf(pid: number): Promise<number> {
+  const text = await Deno.readTextFile(`/proc/${pid}/stat`);
+  // The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 1000 / TICKS_PER_S;
+}
+
+/** Waits for a child to end; kills it when that takes too long, or when `forMs` have passed. */
+export async function endOf(child: Deno.ChildProcess, forMs = KILL_AFTER_MS): Promise<boolean> {
+  const timer = setTimeout(() => kill(child, "SIGKILL"), forMs);
+  const { success } = await child.status;
+  clearTimeout(timer);
+  return success;
+}
+
+/** Sends a signal to a child that may have ended already. */
+export function kill(child: Deno.ChildProcess, signal: Deno.Signal = "SIGTERM"): void {
+  try {
+    child.kill(signal);
+  } catch {
+    // It has ended.
+  }
+}
+
+/** Calls back with each chunk of a stream, as text. */
+export async function follow(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onText: (text: string) => void,
+): Promise<void> {
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) onText(text);
+}
+
+/** The middle one. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+/** Waits. */
+export function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function kib(text: string, name: string): number {
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1] ?? NaN);
+}
