@@ -180,7 +180,9 @@ function openSession(
   transport.stream.on("data", (bytes: Uint8Array) => {
     const length = lengthIn(bytes);
     // MQTT.js would gather the whole of it in memory.
-    if (length > MAX_PACKET_BYTES) finish(brokenProtocol(`it sent a packet of ${length} bytes`, target));
+    if (length > MAX_PACKET_BYTES) {
+      finish(brokenProtocol(`it sent a packet of ${length} bytes`, target));
+    }
   });
   client.on("packetreceive", (packet) => {
     const version = settings.mqttVersion;

@@ -50,15 +50,18 @@ export function openStateQueue(
   const directory = holdStateDirectory(settings.state);
   try {
     const disk = openOrMend(directory, options, { log, now: world.now });
-    const queue = marked(directory, createSpill({
-      disk,
-      memory: openQueue(":memory:", {
-        ...options,
-        maxMessages: Math.min(options.maxMessages, SPILL_MESSAGES),
-        maxBytes: Math.min(options.maxBytes, SPILL_BYTES),
+    const queue = marked(
+      directory,
+      createSpill({
+        disk,
+        memory: openQueue(":memory:", {
+          ...options,
+          maxMessages: Math.min(options.maxMessages, SPILL_MESSAGES),
+          maxBytes: Math.min(options.maxBytes, SPILL_BYTES),
+        }),
+        ...failureReports(log, world),
       }),
-      ...failureReports(log, world),
-    }));
+    );
     return {
       queue,
       close() {

@@ -1,0 +1,221 @@
+/**
+ * A device, its endpoint and what the two said: the whole program in this process, with certificates and a state
+ * directory of its own. Tests wait for what happens, never for a time.
+ */
+
+import { app } from "../lib/app.ts";
+import type { Fields } from "../lib/log.ts";
+import type { World } from "../lib/world.ts";
+import { type Endpoint, type EndpointOptions, makePki, startEndpoint } from "../tools/endpoint.ts";
+
+/** Throw-away certificates for all tests of one file. */
+export const pki = await makePki();
+
+/** A line of the log. */
+export interface Line extends Fields {
+  readonly level: string;
+  readonly event: string;
+}
+
+/** What a run can be given besides its flags. */
+export interface RunOptions {
+  readonly input?: ReadableStream<Uint8Array>;
+  readonly random?: () => number;
+  readonly now?: () => Date;
+  readonly monotonicMs?: () => number;
+}
+
+/** A run of the program. */
+export interface Run {
+  readonly log: readonly Line[];
+  readonly out: readonly string[];
+  /** Text on stderr that is not of the log. */
+  readonly errors: readonly string[];
+  /** Settles with the exit code. */
+  readonly code: Promise<number>;
+  /** What SIGTERM does. */
+  signal(): void;
+  /** Settles when the predicate holds; it is asked at each line of log and output. */
+  until(predicate: () => boolean, what?: string): Promise<void>;
+  /** The first line of an event, once it is there. */
+  said(event: string, predicate?: (line: Line) => boolean): Promise<Line>;
+}
+
+/** A device and its endpoint. */
+export interface Rig extends AsyncDisposable {
+  readonly endpoint: Endpoint;
+  /** Holds `certs` and `state`. */
+  readonly folder: string;
+  /** Flags by which a command meets this endpoint. */
+  readonly flags: readonly string[];
+  /** Runs `publish`. */
+  publish(flags: readonly string[], options?: RunOptions): Run;
+  /** Runs any command with these flags alone. */
+  run(args: readonly string[], options?: RunOptions): Run;
+}
+
+/** Makes both; what was started is stopped at the end. */
+export async function makeRig(options: EndpointOptions = {}): Promise<Rig> {
+  const endpoint = await startEndpoint({ certificates: pki, ...options });
+  const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
+  await writeIdentity(`${folder}/certs`, endpoint.certificates);
+  const runs: Run[] = [];
+  const flags = flagsFor(folder, endpoint.port);
+  const rig: Rig = {
+    endpoint,
+    folder,
+    flags,
+    publish: (more, around) => rig.run(["publish", ...flags, ...more], around),
+    run(args, around) {
+      const started = startRun(args, around);
+      runs.push(started);
+      return started;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const run of runs) {
+        run.signal();
+        run.signal();
+      }
+      await Promise.all(runs.map(({ code }) => code));
+      await endpoint.close();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+  return rig;
+}
+
+/** Writes the device's files under plain names. */
+export async function writeIdentity(
+  folder: string,
+  { ca, device }: { ca: string; device: { cert: string; key: string } },
+): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
+  await Deno.writeTextFile(`${folder}/ca.pem`, ca);
+  await Deno.writeTextFile(`${folder}/cert.pem`, device.cert);
+  await Deno.writeTextFile(`${folder}/key.pem`, device.key, { mode: 0o600 });
+}
+
+/** The flags of a device whose files are in that folder; waits between attempts are the shortest allowed. */
+export function flagsFor(folder: string, port: number): string[] {
+  return [
+    ...["--endpoint", "localhost", "--port", String(port), "--client-id", "gw-7"],
+    ...["--certs", `${folder}/certs`, "--state", `${folder}/state`],
+    ...["--backoff-max", "1s", "--log-format", "json", "--log-level", "debug"],
+  ];
+}
+
+function startRun(args: readonly string[], around: RunOptions = {}): Run {
+  const log: Line[] = [];
+  const out: string[] = [];
+  const errors: string[] = [];
+  const listeners = new Set<() => void>();
+  const waiting = new Set<() => void>();
+  const env = new Map<string, string>();
+  const changed = () => waiting.forEach((check) => check());
+  const world: World = {
+    env: {
+      get: (name) => env.get(name),
+      set: (name, value) => void env.set(name, value),
+      delete: (name) => void env.delete(name),
+      toObject: () => Object.fromEntries(env),
+    },
+    out(text) {
+      out.push(text);
+      changed();
+    },
+    err(line) {
+      if (line.startsWith("{")) log.push(JSON.parse(line));
+      else errors.push(line);
+      changed();
+    },
+    isErrTerminal: false,
+    input: around.input ?? ReadableStream.from([]),
+    confirm: undefined,
+    onSignals(_names, listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    hostName: () => "gw-7",
+    now: around.now ?? (() => new Date()),
+    monotonicMs: around.monotonicMs ?? (() => performance.now()),
+    random: around.random ?? (() => 0),
+  };
+  const run: Run = {
+    log,
+    out,
+    errors,
+    code: app(args, world).finally(changed),
+    signal: () => listeners.forEach((listener) => listener()),
+    until(predicate, what = "something") {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const timer = setTimeout(() => {
+        const last = log.slice(-15).map((line) => JSON.stringify(line)).join("\n");
+        reject(new Error(`Waited 10000 ms for ${what} in vain: ${errors.join("\n")}\n${last}`));
+      }, 10_000);
+      const check = () => predicate() && resolve();
+      waiting.add(check);
+      check();
+      return promise.finally(() => {
+        clearTimeout(timer);
+        waiting.delete(check);
+      });
+    },
+    async said(event, predicate = () => true) {
+      const find = () => log.find((line) => line.event === event && predicate(line));
+      await run.until(() => find() !== undefined, `log event "${event}"`);
+      return find()!;
+    },
+  };
+  return run;
+}
+
+/** `seq` of each message received, in order. */
+export function seqsOf(received: readonly { readonly payload: string }[]): number[] {
+  return received.map(({ payload }) => JSON.parse(payload).seq);
+}
+
+/** The numbers from `first` to `last`. */
+export function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+/** The list without its repeats: first deliveries. */
+export function firsts<T>(list: readonly T[]): T[] {
+  return [...new Set(list)];
+}
+
+/** Lines of input as a stream in chunks of some size, which are made only as they are asked for. */
+export function inputOf(lines: Iterable<string>, chunkLines = 100): ReadableStream<Uint8Array> {
+  const iterator = lines[Symbol.iterator]();
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    pull(controller) {
+      let chunk = "";
+      for (let i = 0; i < chunkLines; i++) {
+        const next = iterator.next();
+        if (next.done) {
+          if (chunk !== "") controller.enqueue(encoder.encode(chunk));
+          return controller.close();
+        }
+        chunk += `${next.value}\n`;
+      }
+      controller.enqueue(encoder.encode(chunk));
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Input that stays open: lines are written to it as the test goes on. */
+export function openInput(): {
+  stream: ReadableStream<Uint8Array>;
+  write: (line: string) => void;
+  end: () => void;
+} {
+  let controller!: ReadableStreamDefaultController<Uint8Array>;
+  const stream = new ReadableStream<Uint8Array>({ start: (given) => void (controller = given) });
+  const encoder = new TextEncoder();
+  return {
+    stream,
+    write: (line) => controller.enqueue(encoder.encode(`${line}\n`)),
+    end: () => controller.close(),
+  };
+}

@@ -1,0 +1,38 @@
+/** Drafts and files for the tests of the queue. */
+
+import type { Draft, QueueOptions } from "../lib/queue.ts";
+
+/** Limits that are not met. */
+export const OPTIONS: QueueOptions = {
+  maxMessages: 100_000,
+  maxBytes: 64 * 1024 ** 2,
+  full: "drop-oldest",
+  durability: "crash",
+};
+
+/** A draft whose payload is its seq and a text. */
+export function draft(
+  { topic = "t", qos = 1, timeMs = 1000, text = "x" }: {
+    topic?: string;
+    qos?: 0 | 1;
+    timeMs?: number;
+    text?: string;
+  } = {},
+): Draft {
+  return { topic, qos, timeMs, payload: (seq) => `${seq} ${text}` };
+}
+
+/** The `seq` of each. */
+export function seqs(messages: readonly { readonly seq: number }[]): number[] {
+  return messages.map(({ seq }) => seq);
+}
+
+/** Runs an action with the path of a private folder, which is removed after it. */
+export function inStateFolder<T>(action: (folder: string) => T): T {
+  const folder = Deno.makeTempDirSync({ prefix: "mqtt443-test-" });
+  try {
+    return action(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
