@@ -41,7 +41,11 @@ export function explainTransport(error: unknown, target: Target, now: Date): Use
 }
 
 /** The failure of an attempt whose time was up. */
-export function explainTimeout(step: Step, timeoutMs: number, target: Target): UserError {
+export function explainTimeout(
+  reached: "tcp" | "tls" | "mqtt" | "suback",
+  timeoutMs: number,
+  target: Target,
+): UserError {
   const seconds = `${timeoutMs / 1000} s`;
   const words: Record<string, Pick<Words, "message" | "hint">> = {
     tcp: {
@@ -58,8 +62,12 @@ export function explainTimeout(step: Step, timeoutMs: number, target: Target): U
       message: `Cannot open an MQTT session with ${place(target)}: no CONNACK within ${seconds}`,
       hint: "check that this is an MQTT broker; on a slow link raise --connect-timeout",
     },
+    suback: {
+      message: `No SUBACK from ${place(target)} within ${seconds}`,
+      hint: "see what the broker's log says of it; on a slow link raise --connect-timeout",
+    },
   };
-  return failure({ ...words[step] ?? words.tcp!, step });
+  return failure({ ...words[reached]!, step: reached === "suback" ? "mqtt" : reached });
 }
 
 /** The failure of a handshake in which the server did not agree to our protocol. */

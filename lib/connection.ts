@@ -12,7 +12,7 @@ import type { MqttClient } from "mqtt";
 import { explainHangUp, explainSilence, explainTimeout, place, type Target } from "./causes.ts";
 import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
-import type { Qos } from "./message.ts";
+import { type Qos, utf8Bytes } from "./message.ts";
 import {
   explainConnack,
   explainDisconnect,
@@ -82,6 +82,10 @@ export interface ConnectionOptions {
 const MAX_PACKET_BYTES = 256 * 1024;
 /** How long a DISCONNECT may take to leave. */
 const END_MS = 1000;
+/** Bytes of a PUBLISH besides topic and payload, at most: header, lengths, packet id, property length. */
+const PUBLISH_OVERHEAD = 10;
+/** MQTT 5's reason code for it. */
+const PACKET_TOO_LARGE = 0x95;
 /** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
 const NO_RECEIVE_MAXIMUM = 65_535;
 
@@ -153,6 +157,7 @@ function openSession(
   const closed = Promise.withResolvers<UserError | undefined>();
   let isOpen = false;
   let isEnding = false;
+  let maximumPacketSize = Infinity;
   let reason: UserError | undefined;
   const client: MqttClient = new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
@@ -195,7 +200,12 @@ function openSession(
     if (packet.cmd === "connack") {
       const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
       if (code !== 0) return finish(explainConnack(code, version, target));
+      if (packet.properties?.receiveMaximum === 0) {
+        // MQTT 5 section 3.2.2.3.3: a protocol error; nothing could ever be sent.
+        return finish(brokenProtocol("Receive Maximum 0 in CONNACK", target));
+      }
       isOpen = true;
+      maximumPacketSize = packet.properties?.maximumPacketSize ?? Infinity;
       opened.resolve({
         receiveMaximum: packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM,
         serverKeepAliveS: packet.properties?.serverKeepAlive,
@@ -228,6 +238,10 @@ function openSession(
     opened: opened.promise,
     closed: closed.promise,
     publish({ topic, payload, qos }, done) {
+      if (PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > maximumPacketSize) {
+        queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
+        return;
+      }
       client.publish(topic, payload, { qos }, (error?: unknown) => {
         if (!client.connected && error) return;
         const code = (error as { code?: unknown } | undefined)?.code;
@@ -244,7 +258,9 @@ function openSession(
         else resolve();
       });
       void closed.promise.then((why) => reject(why));
-      await promise;
+      const late = explainTimeout("suback", settings.connectTimeout, target);
+      const timer = setTimeout(() => finish(late), settings.connectTimeout);
+      await promise.finally(() => clearTimeout(timer));
     },
     async end() {
       isEnding = true;

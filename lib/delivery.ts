@@ -45,8 +45,12 @@ export interface DeliveryOptions {
 
 /** The deliveries of one session. */
 export interface Delivery {
-  /** Looks for new messages; call it after each `put`. */
-  wake(): void;
+  /**
+   * Looks for new messages; call it after each `put`.
+   *
+   * @param droppedThrough The last `seq` that the put dropped, or 0.
+   */
+  wake(droppedThrough: number): void;
   /** Whether nothing is in flight and nothing waits. */
   isIdle(): boolean;
   /** Settles when {@linkcode Delivery.isIdle} is true for the first time from now. Rejects when the queue fails. */
@@ -71,6 +75,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   /** Refused once before another was taken: refused again, they are to blame, not the server. */
   const onTrial = new Set<number>();
   let ready: QueuedMessage[] = [];
+  /** The oldest that is under suspicion. */
+  let passedOver: QueuedMessage | undefined;
   let acknowledged = new Map<number, QueuedMessage>();
   let drained = false;
   let stopped = false;
@@ -94,15 +100,25 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     for (;;) {
       if (ready.length === 0 && !drained) {
         ready = queue.take(TAKE).reverse();
-        drained = ready.length < TAKE;
+        // Not by their number: a take may leave out what the queue owes.
+        drained = ready.length === 0;
       }
       const message = ready.pop();
       if (message === undefined) return undefined;
-      if (!isHeldBack(message)) return message;
+      if (isHeldBack(message)) continue;
+      if (!suspicion.isPassedOver(message.seq)) return message;
+      passedOver ??= message;
     }
   };
+  /** Where only suspects wait, the oldest is sent after all: it may be taken by now. */
+  const lastResort = (): QueuedMessage | undefined => {
+    if (flying.size > 0 || acknowledged.size > 0) return undefined;
+    const message = passedOver;
+    passedOver = undefined;
+    return message;
+  };
   const isHeldBack = ({ seq, topic }: QueuedMessage) =>
-    flying.has(seq) || acknowledged.has(seq) || refused.has(seq) || suspicion.isPassedOver(seq) ||
+    flying.has(seq) || acknowledged.has(seq) || refused.has(seq) ||
     (refused.size >= MOST_REFUSED && refused.values().some((other) => other.topic === topic));
   const fill = () => {
     // With QoS 0 a message may be delivered while it is being sent.
@@ -126,7 +142,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
         }, waitMs);
         return;
       }
-      const message = next();
+      const message = next() ?? lastResort();
       if (message === undefined) return;
       send(message, nowMs);
     }
@@ -169,6 +185,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     refused.clear();
     queue.rewind();
     ready = [];
+    passedOver = undefined;
     drained = false;
   };
   const refuse = (message: QueuedMessage, why: UserError & { transient: boolean }) => {
@@ -220,11 +237,13 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const isIdle = () =>
     drained && ready.length === 0 && flying.size === 0 && acknowledged.size === 0;
 
+  queue.protect((seq) => flying.has(seq) || acknowledged.has(seq));
   guarded(fill);
   return {
     counts,
-    wake: () =>
+    wake: (droppedThrough) =>
       guarded(() => {
+        if (droppedThrough > 0) ready = ready.filter(({ seq }) => seq > droppedThrough);
         drained = false;
         fill();
       }),
@@ -236,6 +255,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     },
     stop(isLost) {
       stopped = true;
+      queue.protect(() => false);
       clearTimeout(pauseTimer);
       clearTimeout(ackTimer);
       try {

@@ -21,6 +21,7 @@ export type GatherSettings = Pick<
   | "qos"
   | "format"
   | "interval"
+  | "giveUpAfter"
   | "count"
   | "queueMaxMessages"
   | "queueMaxBytes"
@@ -46,10 +47,15 @@ export type ReadSources = () => Promise<{
   readonly failures: readonly { readonly source: string; readonly error: UserError }[];
 }>;
 
-/** Gathers a message each interval until the signal or the count ends it. */
+/**
+ * Gathers a message each interval until the signal or the count ends it.
+ *
+ * @throws {UserError} If a run that ends by itself has got no reading for `giveUpAfter`.
+ */
 export async function gatherTicks(read: ReadSources, options: GatherOptions): Promise<void> {
   const { settings, reports, put, signal, now, monotonicMs } = options;
   const startMs = monotonicMs();
+  let readMs = startMs;
   for (let taken = 0, tick = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
     const timeMs = now();
     const { readings, failures } = await read();
@@ -58,11 +64,25 @@ export async function gatherTicks(read: ReadSources, options: GatherOptions): Pr
       put([draftOf({ device: settings.clientId, timeMs, readings }, settings)]);
       taken++;
       if (taken === settings.count) return;
+      readMs = monotonicMs();
     }
     const nowMs = monotonicMs();
+    if (settings.count !== undefined && nowMs - readMs >= settings.giveUpAfter) {
+      throw noReadings(settings.giveUpAfter, failures[0]?.error);
+    }
     tick = Math.max(tick + 1, Math.ceil((nowMs - startMs) / settings.interval));
     await sleep(startMs + tick * settings.interval - nowMs, signal);
   }
+}
+
+function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserError {
+  return new UserError(`No source gave a reading for ${giveUpAfterMs / 1000} s`, {
+    hint: error?.hint ??
+      "see `mqtt443 settings` for the sources, and the log for what is wrong with them",
+    exitCode: EXIT.config,
+    step: "source",
+    cause: error,
+  });
 }
 
 /** What input needs besides. */
@@ -103,6 +123,8 @@ export async function gatherLines(
   }
 }
 
+/** How often a full queue is looked at again, in ms. */
+const ROOM_MS = 1000;
 /** Lines put in one commit at most. */
 const PART = 500;
 
@@ -143,7 +165,10 @@ async function waitForRoom(
     const hasRoom = waiting + lines.length <= settings.queueMaxMessages / 2 &&
       bytes + more <= settings.queueMaxBytes / 2;
     if (hasRoom || waiting === 0 || signal.aborted) return;
-    await room();
+    // A look now and then, as drops make room too.
+    const enough = new AbortController();
+    await Promise.race([room(), sleep(ROOM_MS, AbortSignal.any([signal, enough.signal]))]);
+    enough.abort();
   }
 }
 

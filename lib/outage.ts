@@ -17,6 +17,8 @@ import type { Settings } from "./settings.ts";
 const GOOD_MS = 30_000;
 /** Short sessions in a row that make a pattern. */
 const PATTERN = 3;
+/** Short sessions in a row from which on the link is flapping. */
+const FLAPPING = 2;
 
 /** What an ended session was like. */
 export interface SessionEnd {
@@ -28,6 +30,8 @@ export interface SessionEnd {
 
 /** Keeps account of attempts and sessions. */
 export interface Outage {
+  /** Whether sessions come and go. */
+  isFlapping(): boolean;
   /** An attempt begins. */
   connecting(): void;
   /** It succeeded. */
@@ -76,6 +80,7 @@ export function createOutage(options: OutageOptions): Outage {
   };
 
   return {
+    isFlapping: () => short >= FLAPPING,
     connecting() {
       const say = repeats.due("connecting") ? log.info : log.debug;
       say("connecting", {
@@ -85,8 +90,10 @@ export function createOutage(options: OutageOptions): Outage {
       });
     },
     connected({ facts }) {
-      repeats.reset();
-      log.info("connected", {
+      // A link that comes and goes is told of once a minute too.
+      if (short < FLAPPING) repeats.reset();
+      const say = repeats.due("connected") ? log.info : log.debug;
+      say("connected", {
         endpoint: place(target),
         tls: "TLSv1.2+",
         alpn: facts.alpn ?? "none",
@@ -120,7 +127,8 @@ function namePattern(reason: UserError, fruitless: boolean, target: Target): Use
     return new UserError(`${reason.message}, ${PATTERN} times or more right after a PUBLISH`, {
       ...options,
       hint:
-        `the policy most likely lacks iot:Publish on this topic (\`mqtt443 settings\` shows it); ` +
+        `the policy most likely lacks iot:Publish on this topic (\`mqtt443 settings\` shows it), or another ` +
+        `device uses client id "${target.clientId}"; ` +
         `watch $aws/events/presence/disconnected/${target.clientId}`,
     });
   }

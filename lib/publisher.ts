@@ -10,7 +10,7 @@ import type { Connection } from "./connection.ts";
 import { type Delivery, startDelivery } from "./delivery.ts";
 import { EXIT, type ExitCode, UserError } from "./errors.ts";
 import { sleep, tooLarge } from "./gather.ts";
-import type { Logger } from "./log.ts";
+import { failureFields, type Logger } from "./log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
 import type { Draft, Queue } from "./queue.ts";
@@ -67,6 +67,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   let delivery: Delivery | undefined;
   let open: Connection | undefined;
   let lastFailure: UserError | undefined;
+  let inputFailure: UserError | undefined;
   let progressMs = monotonicMs();
   let onRoom = Promise.withResolvers<void>();
   const madeRoom = () => {
@@ -76,10 +77,14 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
 
   const put = (drafts: readonly Draft[]) => {
     const result = queue.put(drafts);
-    for (const bytes of result.tooLarge) reports.sourceFailed("payload", tooLarge(bytes));
+    for (const bytes of result.tooLarge) {
+      // The one message of the run: there is nothing else to do.
+      if (settings.message !== undefined) throw tooLarge(bytes);
+      reports.sourceFailed("payload", tooLarge(bytes));
+    }
     reports.dropped(result.dropped, "the queue is full");
     log.debug("queued", { messages: result.stored, seq: result.lastSeq });
-    delivery?.wake();
+    delivery?.wake(result.droppedThrough);
   };
 
   const session = async (connection: Connection) => {
@@ -109,11 +114,12 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     });
     delivery = current;
     if (backlog > 1) {
-      log.info("draining", { messages: backlog });
+      const say = outage.isFlapping() ? log.debug : log.info;
+      say("draining", { messages: backlog });
       const total = reports.totals.published;
       void current.idle().then(() => {
         const messages = reports.totals.published - total;
-        log.info("drained", { messages, ms: Math.round(monotonicMs() - startMs) });
+        say("drained", { messages, ms: Math.round(monotonicMs() - startMs) });
       });
     }
     const reason = await connection.closed;
@@ -154,10 +160,10 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       const leftMs = mostMs();
       if (leftMs <= 0) return false;
       const enough = new AbortController();
-      // Idle with messages waiting: they are held back, and only time helps.
-      const idle = delivery?.isIdle() === false ? [delivery.idle()] : [];
+      // Without a session, or with messages held back: until one has left the queue.
+      const progress = delivery?.isIdle() === false ? delivery.idle() : onRoom.promise;
       const poll = sleep(Math.min(leftMs, POLL_MS), AbortSignal.any([giveUp, enough.signal]));
-      await Promise.race([...idle, poll]);
+      await Promise.race([progress, poll]);
       enough.abort();
     }
     return queue.stats().waiting === 0;
@@ -172,10 +178,15 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   try {
     await options.gather({ put, room: () => onRoom.promise, signal: enough });
   } catch (error) {
-    over.abort();
-    open?.abort();
-    await loop;
-    throw error;
+    if (!(error instanceof UserError)) {
+      over.abort();
+      open?.abort();
+      await loop;
+      throw error;
+    }
+    // The end of the input, if not a good one: what came before it is delivered.
+    log.error("source-failed", failureFields(error));
+    inputFailure = error;
   }
   if (stop.aborted || leave.aborted) {
     log.info("stopping", { waiting: queue.stats().waiting });
@@ -193,8 +204,20 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   await loop;
   const { waiting } = queue.stats();
   reports.flush();
-  log.info("stopped", { ...reports.totals, queued: waiting });
-  return exitCode({ waiting, stopped: stop.aborted, durability: settings.durability, lastFailure });
+  // Without a disk, what was not delivered is gone.
+  const isKept = settings.durability !== "none";
+  const { published, dropped } = reports.totals;
+  const lost = isKept ? 0 : waiting;
+  const code = exitCode({
+    waiting,
+    stopped: stop.aborted,
+    durability: settings.durability,
+    lastFailure,
+  });
+  const why = code === EXIT.ok || lastFailure === undefined ? {} : failureFields(lastFailure);
+  const say = code === EXIT.ok && lost === 0 ? log.info : log.warn;
+  say("stopped", { published, queued: waiting - lost, dropped: dropped + lost, ...why });
+  return code === EXIT.ok ? inputFailure?.exitCode ?? code : code;
 }
 
 /** How often a drain looks whether a new session has begun, in ms. */

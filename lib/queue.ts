@@ -65,6 +65,8 @@ export interface PutResult {
   readonly stored: number;
   /** Messages dropped to keep the limits, old or new. */
   readonly dropped: number;
+  /** The last of the old messages dropped; 0: none was. */
+  readonly droppedThrough: number;
   /** Bytes of each payload that was left out as too large; it got no `seq`. */
   readonly tooLarge: readonly number[];
 }
@@ -100,6 +102,8 @@ export interface Queue {
   accept(messages: readonly QueuedMessage[]): void;
   /** Makes what was taken and not accepted the next to be taken. */
   rewind(): void;
+  /** Spares messages from being dropped while this says so: those in flight may have been delivered. */
+  protect(isInFlight: (seq: number) => boolean): void;
   /** Sets a message aside that the server will not take. */
   quarantine(message: QueuedMessage, reason: string): void;
   stats(): QueueStats;
@@ -122,6 +126,8 @@ export interface QueueOptions {
   readonly now?: () => number;
   /** Opens it for {@linkcode Queue.stats} alone. @default {false} */
   readonly readOnly?: boolean;
+  /** Told how many messages grew too old, besides those that `put` tells of. */
+  readonly onAged?: (messages: number) => void;
 }
 
 /** What was saved of a damaged queue file. */
@@ -214,6 +220,15 @@ function prepareFile(db: DatabaseSync, path: string, readOnly: boolean): void {
   if (version === 0) inTransaction(db, () => db.exec(SCHEMA));
 }
 
+/** No message was taken before this: its clock was not set yet. */
+const CLOCK_UNSET_BEFORE_MS = Date.UTC(2026, 0, 1);
+
+interface OldestRow {
+  readonly seq: number;
+  readonly bytes: number;
+  readonly timeMs: number;
+}
+
 class SqliteQueue implements Queue {
   readonly #db: DatabaseSync;
   readonly #path: string;
@@ -227,6 +242,8 @@ class SqliteQueue implements Queue {
   /** `seq` of the last message taken; 0 after a rewind. */
   #cursor = 0;
   #synchronous = "";
+  #isInFlight: (seq: number) => boolean = () => false;
+  #droppedThrough = 0;
 
   constructor(db: DatabaseSync, path: string, options: QueueOptions) {
     this.#db = db;
@@ -244,6 +261,7 @@ class SqliteQueue implements Queue {
     const before = { ...this.#numbers() };
     let stored = 0;
     const tooLarge: number[] = [];
+    this.#droppedThrough = 0;
     this.#guard(() => {
       // FULL: in WAL mode the one level that syncs at each commit.
       this.#setSynchronous("FULL");
@@ -278,7 +296,13 @@ class SqliteQueue implements Queue {
       });
     }, before);
     const dropped = this.#dropped - before.dropped;
-    return { lastSeq: this.#lastSeq, stored, dropped, tooLarge };
+    return {
+      lastSeq: this.#lastSeq,
+      stored,
+      dropped,
+      droppedThrough: this.#droppedThrough,
+      tooLarge,
+    };
   }
 
   restore(messages: readonly QueuedMessage[]): void {
@@ -301,6 +325,7 @@ class SqliteQueue implements Queue {
   }
 
   take(most: number): QueuedMessage[] {
+    this.#expire();
     return this.#guard(() => {
       const rows = this.#statements.take.all(this.#cursor, most) as unknown as QueuedMessage[];
       this.#cursor = rows.at(-1)?.seq ?? this.#cursor;
@@ -334,6 +359,10 @@ class SqliteQueue implements Queue {
 
   rewind(): void {
     this.#cursor = 0;
+  }
+
+  protect(isInFlight: (seq: number) => boolean): void {
+    this.#isInFlight = isInFlight;
   }
 
   quarantine(message: QueuedMessage, reason: string): void {
@@ -405,11 +434,7 @@ class SqliteQueue implements Queue {
   #dropOldest(): void {
     const { maxMessages, maxBytes } = this.#options;
     while (this.#waiting > maxMessages || this.#bytes > maxBytes) {
-      const oldest = this.#statements.oldest.get(this.#cursor) ?? this.#statements.oldest.get(0);
-      const { seq, bytes } = oldest as { seq: number; bytes: number };
-      this.#statements.deleteRange.run(seq, seq);
-      this.#forget(bytes);
-      this.#dropped++;
+      this.#drop(this.#oldest()!);
     }
   }
 
@@ -417,14 +442,44 @@ class SqliteQueue implements Queue {
     if (this.#options.maxAgeMs === undefined) return;
     const limit = this.#now() - this.#options.maxAgeMs;
     for (;;) {
-      const row = this.#statements.oldest.get(this.#cursor) as
-        | { seq: number; bytes: number; timeMs: number }
-        | undefined;
-      if (row === undefined || row.timeMs >= limit) return;
-      this.#statements.deleteRange.run(row.seq, row.seq);
-      this.#forget(row.bytes);
-      this.#dropped++;
+      const row = this.#oldest();
+      // A message from before the clock was set has no age that could be known.
+      if (row === undefined || row.timeMs >= limit || row.timeMs < CLOCK_UNSET_BEFORE_MS) return;
+      if (this.#isInFlight(row.seq)) return;
+      this.#drop(row);
     }
+  }
+
+  /** Drops what grew too old while nothing was put. */
+  #expire(): void {
+    if (this.#options.maxAgeMs === undefined) return;
+    const before = this.#numbers();
+    this.#guard(() => {
+      inTransaction(this.#db, () => {
+        this.#dropAged();
+        if (this.#dropped !== before.dropped) {
+          this.#statements.setCounter.run(this.#dropped, "dropped");
+        }
+      });
+    }, before);
+    if (this.#dropped !== before.dropped) this.#options.onAged?.(this.#dropped - before.dropped);
+  }
+
+  /** The oldest that is not in flight, or the oldest of all. */
+  #oldest(): OldestRow | undefined {
+    for (let after = 0;;) {
+      const row = this.#statements.oldest.get(after) as OldestRow | undefined;
+      if (row === undefined) return this.#statements.oldest.get(0) as OldestRow | undefined;
+      if (!this.#isInFlight(row.seq)) return row;
+      after = row.seq;
+    }
+  }
+
+  #drop({ seq, bytes }: OldestRow): void {
+    this.#statements.deleteRange.run(seq, seq);
+    this.#forget(bytes);
+    this.#dropped++;
+    this.#droppedThrough = Math.max(this.#droppedThrough, seq);
   }
 
   #setSynchronous(wanted: "FULL" | "NORMAL"): void {

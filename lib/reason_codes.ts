@@ -117,7 +117,7 @@ export class PublishRefusedError extends UserError {
     super(`The endpoint refused a message to ${quote(topic)}: PUBACK ${reasonName(code)}`, {
       hint: reason?.hint ?? (code === 0x87 ? policy : "see what the broker's log says of it"),
       step: "publish",
-      exitCode: EXIT.refused,
+      exitCode: reason?.transient ? EXIT.unavailable : EXIT.refused,
     });
     this.transient = reason?.transient ?? false;
   }

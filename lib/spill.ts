@@ -19,6 +19,9 @@ export interface SpillOptions {
   readonly onHealed: (messages: number) => void;
 }
 
+/** Seqs remembered beyond those that memory holds before the difference is looked for. */
+const PRUNE_OVER = 1000;
+
 /** Makes one queue of the two. */
 export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions): Queue {
   /** Messages now in memory. */
@@ -36,18 +39,28 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
       return otherwise();
     }
   };
+  /** Taken from memory in this session, then moved to disk: not to be taken a second time in it. */
+  const moved = new Set<number>();
+  const taken = new Set<number>();
   const heal = () => {
     if (owed.length > 0) {
       disk.accept(owed);
       owed = [];
     }
+    // What was given in memory must not be given again after a restart.
+    if (disk.stats().lastSeq < lastSeq) disk.put([], lastSeq);
     if (spilled.size === 0) return;
     memory.rewind();
     const messages = memory.take(spilled.size);
     disk.restore(messages);
     memory.clear();
     spilled.clear();
+    for (const seq of taken) moved.add(seq);
     onHealed(messages.length);
+  };
+  /** Forgets those that memory has dropped. */
+  const prune = () => {
+    for (const seq of spilled) if (memory.find(seq) === undefined) spilled.delete(seq);
   };
   return {
     put(drafts, afterSeq = 0) {
@@ -61,6 +74,7 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
         const result = memory.put(drafts, after);
         lastSeq = result.lastSeq;
         for (let seq = after + 1; seq <= lastSeq; seq++) spilled.add(seq);
+        if (spilled.size > 2 * memory.stats().waiting + PRUNE_OVER) prune();
         return result;
       });
     },
@@ -68,10 +82,13 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
     take(most) {
       const owing = new Set(owed.map(({ seq }) => seq));
       for (;;) {
-        const taken = attempt(() => disk.take(most), () => []);
-        const wanted = taken.filter(({ seq }) => !owing.has(seq));
+        const found = attempt(() => disk.take(most), () => []);
+        const wanted = found.filter(({ seq }) => !owing.has(seq) && !moved.has(seq));
         if (wanted.length > 0) return wanted;
-        if (taken.length === 0) return spilled.size === 0 ? [] : memory.take(most);
+        if (found.length > 0) continue;
+        const rest = spilled.size === 0 ? [] : memory.take(most);
+        for (const { seq } of rest) taken.add(seq);
+        return rest;
       }
     },
     find: (seq) =>
@@ -86,8 +103,14 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
       }, () => void owed.push(...onDisk));
     },
     rewind() {
+      taken.clear();
+      moved.clear();
       disk.rewind();
       memory.rewind();
+    },
+    protect(isInFlight) {
+      disk.protect(isInFlight);
+      memory.protect(isInFlight);
     },
     quarantine(message, reason) {
       if (spilled.delete(message.seq)) memory.quarantine(message, reason);

@@ -1,6 +1,7 @@
 /** The process as the program sees it: arguments with real defaults, so that a test can bring its own. */
 
 import { styleText } from "node:util";
+import { EXIT, messageOf, UserError } from "./errors.ts";
 
 /** What the program touches besides files and the network. */
 export interface World {
@@ -31,7 +32,18 @@ export interface World {
 export function realWorld(): World {
   return {
     env: Deno.env,
-    out: (text) => writeAll(Deno.stdout, text),
+    out(text) {
+      try {
+        writeAll(Deno.stdout, text);
+      } catch (error) {
+        if (error instanceof Deno.errors.BrokenPipe) throw error;
+        throw new UserError(`Cannot write to standard output: ${messageOf(error)}`, {
+          hint: "free some space where it goes (`df -h`), or send it elsewhere",
+          exitCode: EXIT.cannotCreate,
+          cause: error,
+        });
+      }
+    },
     err: (line) => writeAll(Deno.stderr, `${line}\n`),
     isErrTerminal: Deno.stderr.isTerminal(),
     paintOut: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR") ? paint : undefined,

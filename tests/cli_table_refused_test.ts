@@ -274,6 +274,9 @@ for (const [name, { args = [], env = {}, config, prepare, says }] of Object.entr
               MQTT443_STATE: `${folder}/state`,
               MQTT443_CONFIG: `${folder}/a.json`,
               MQTT443_LOG_LEVEL: "debug",
+              // What is not refused ends by itself, and fails.
+              MQTT443_COUNT: "1",
+              MQTT443_GIVE_UP_AFTER: "1s",
               ...env,
             },
           },

@@ -84,7 +84,7 @@ Deno.test("an unknown command is refused with the one that was meant", () => {
     refusal("publihs").message,
     'Cannot run "publihs": unknown command (did you mean "publish"?)',
   );
-  assertMatch(refusal("banana").hint, /publish, watch, queue/);
+  assertMatch(refusal("banana").hint, /^the commands are publish, .*queue/);
   for (const name of ["", "__proto__", "constructor", "PUBLISH2"]) refusal(name);
 });
 

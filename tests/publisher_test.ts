@@ -1,26 +1,17 @@
 /** The whole publisher against the endpoint while the link is good: order, limits, ends. */
 
-import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import { inputOf, makeRig, openInput, range, type Rig, seqsOf } from "./publishing.ts";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import {
+  inputOf,
+  makeRig,
+  numbered,
+  openInput,
+  queueOffline,
+  range,
+  seqsOf,
+} from "./publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
-
-/** Lines from `first` to `last`, as many messages. */
-function* numbered(first: number, last: number): Generator<string> {
-  for (let n = first; n <= last; n++) yield JSON.stringify({ n });
-}
-
-/** Queues messages while there is no link: a run that is offline and stopped. */
-async function queueOffline(rig: Rig, messages: number): Promise<void> {
-  const { stream, write } = openInput();
-  rig.endpoint.pause();
-  const run = rig.publish(["--source", "stdin"], { input: stream });
-  for (const line of numbered(1, messages)) write(line);
-  await run.said("queued", ({ seq }) => seq === messages);
-  run.signal();
-  assertEquals(await run.code, 0);
-  await rig.endpoint.resume();
-}
 
 Deno.test("publisher delivers 1,000 messages in order, each once (P1)", async () => {
   await using rig = await makeRig();
@@ -72,7 +63,7 @@ for (const durability of ["power", "none"]) {
     await using rig = await makeRig();
     const flags = ["--source", "stdin", "--qos", "0", "--format", "text", "--topic", "t"];
     const input = inputOf(range(1, 20_000).map(String), 5000);
-    const run = rig.publish([...flags, "--durability", durability, "--log-level", "info"], {
+    const run = rig.publish([...flags, "--durability", durability], {
       input,
     });
     assertEquals(await run.code, 0);
@@ -171,15 +162,14 @@ Deno.test("publisher that is stopped gives up a broker that never acknowledges, 
 Deno.test("publisher leaves at the second signal, and keeps all (X1)", async () => {
   await using rig = await makeRig({ faults: { forgetPuback: true } });
   const { stream, write } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream });
+  // On a clock that stands still the drain has no end of its own.
+  const run = rig.publish(["--source", "stdin"], { input: stream, monotonicMs: () => 0 });
   write("{}");
   await rig.endpoint.waitFor(1);
   run.signal();
-  const startMs = performance.now();
+  await run.said("stopping");
   run.signal();
   assertEquals(await run.code, 0);
-  // Not a measurement: the deadline of a drain is 5 s, and this run must not have waited for it.
-  assertLessOrEqual(performance.now() - startMs, 4000);
   assertEquals((await run.said("stopped")).queued, 1);
 });
 

@@ -7,6 +7,7 @@ import { app } from "../lib/app.ts";
 import type { Fields } from "../lib/log.ts";
 import type { World } from "../lib/world.ts";
 import { type Endpoint, type EndpointOptions, makePki, startEndpoint } from "../tools/endpoint.ts";
+import { atRest } from "./connecting.ts";
 
 /** Throw-away certificates for all tests of one file. */
 export const pki = await makePki();
@@ -78,6 +79,7 @@ export async function makeRig(options: EndpointOptions = {}): Promise<Rig> {
       }
       await Promise.all(runs.map(({ code }) => code));
       await endpoint.close();
+      await atRest();
       await Deno.remove(folder, { recursive: true });
     },
   };
@@ -218,4 +220,30 @@ export function openInput(): {
     write: (line) => controller.enqueue(encoder.encode(`${line}\n`)),
     end: () => controller.close(),
   };
+}
+
+/** Lines of input, as many messages: a JSON object with each number. */
+export function* numbered(first: number, last: number): Generator<string> {
+  for (let n = first; n <= last; n++) yield JSON.stringify({ n });
+}
+
+/** Queues messages while there is no link: a run that is offline, and then stopped. */
+export async function queueOffline(
+  rig: Rig,
+  messages: number,
+  flags: readonly string[] = [],
+): Promise<void> {
+  rig.endpoint.pause();
+  const { stream, write } = openInput();
+  const run = rig.publish(["--source", "stdin", ...flags], { input: stream });
+  for (const line of numbered(1, messages)) write(line);
+  let queued = 0;
+  await run.until(() => {
+    queued = run.log.filter(({ event }) => event === "queued")
+      .reduce((sum, { messages }) => sum + Number(messages), 0);
+    return queued === messages;
+  }, `${messages} messages in the queue`);
+  run.signal();
+  if (await run.code !== 0) throw new Error("the offline run did not end well");
+  await rig.endpoint.resume();
 }

@@ -161,10 +161,21 @@ for (const place of ["memory", "file"] as const) {
 
   test("drops what is not in flight before what is", { maxMessages: 4 }, (queue) => {
     queue.put([draft(), draft(), draft()]);
-    queue.take(2);
-    queue.put([draft(), draft()]);
-    queue.rewind();
+    queue.protect((seq) => seq <= 2);
+    const { dropped, droppedThrough } = queue.put([draft(), draft()]);
+    assertEquals({ dropped, droppedThrough }, { dropped: 1, droppedThrough: 3 });
     assertEquals(seqs(queue.take(9)), [1, 2, 4, 5]);
+  });
+
+  test("drops the oldest of what is taken and not in flight, never the newest for it", {
+    maxMessages: 4,
+  }, (queue) => {
+    queue.put([draft(), draft(), draft(), draft()]);
+    queue.take(4);
+    queue.protect((seq) => seq === 1);
+    queue.put([draft()]);
+    queue.rewind();
+    assertEquals(seqs(queue.take(9)), [1, 3, 4, 5]);
   });
 
   test("counts rightly when a message in flight was dropped and is accepted after that", {
@@ -189,14 +200,38 @@ for (const place of ["memory", "file"] as const) {
     assertEquals(queue.stats().quarantined, 0);
   });
 
+  const DAY_2027_MS = Date.UTC(2027, 0, 1);
   let nowMs = 0;
   test("drops what is too old, and counts it", { maxAgeMs: 1000, now: () => nowMs }, (queue) => {
-    nowMs = 0;
-    queue.put([draft({ timeMs: 0 }), draft({ timeMs: 500 })]);
-    nowMs = 1400;
-    const { dropped, stored } = queue.put([draft({ timeMs: 1400 })]);
+    nowMs = DAY_2027_MS;
+    queue.put([draft({ timeMs: nowMs }), draft({ timeMs: nowMs + 500 })]);
+    nowMs += 1400;
+    const { dropped, stored } = queue.put([draft({ timeMs: nowMs })]);
     assertEquals({ dropped, stored }, { dropped: 1, stored: 1 });
     assertEquals(seqs(queue.take(9)), [2, 3]);
+  });
+
+  const aged: number[] = [];
+  test("does not hand out what has grown too old while it waited", {
+    maxAgeMs: 1000,
+    now: () => nowMs,
+    onAged: (messages) => aged.push(messages),
+  }, (queue) => {
+    aged.length = 0;
+    nowMs = DAY_2027_MS;
+    queue.put([draft({ timeMs: nowMs }), draft({ timeMs: nowMs + 1500 })]);
+    nowMs += 2000;
+    assertEquals(seqs(queue.take(9)), [2]);
+    assertEquals([aged, queue.stats().dropped], [[1], 1]);
+  });
+
+  test("gives no age to what was taken before the clock was set", {
+    maxAgeMs: 1000,
+    now: () => nowMs,
+  }, (queue) => {
+    nowMs = DAY_2027_MS;
+    queue.put([draft({ timeMs: 1000 })]);
+    assertEquals(seqs(queue.take(9)), [1]);
   });
 
   test("puts all drafts or none", {}, (queue) => {

@@ -44,11 +44,11 @@ const SHORT = {
   backlog: 20_000,
 };
 
-/** Runs every phase and returns the rows. `say` hears what is going on. */
+/** Runs every phase; returns the rows, and how many phases failed. `say` hears what is going on. */
 export async function bench(
   { short, program }: { short: boolean; program: string | undefined },
   say: (line: string) => void,
-): Promise<Row[]> {
+): Promise<{ rows: Row[]; failed: number }> {
   const size = short ? SHORT : FULL;
   await using cleanup = new AsyncDisposableStack();
   const dir = await Deno.makeTempDir({ prefix: "mqtt443-bench-" });
@@ -58,6 +58,7 @@ export async function bench(
   for (const name of missing) say(`skipped: ${name} is not installed`);
 
   const rows: Row[] = [];
+  let failed = 0;
   const phase = async (name: string, measure: () => Promise<Row[]> | Row[]) => {
     const startMs = performance.now();
     try {
@@ -65,6 +66,7 @@ export async function bench(
       say(`${name}: ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
     } catch (error) {
       // One phase that fails must not cost the others; what is missing in the table was said here.
+      failed++;
       say(`${name} failed: ${error instanceof Error ? error.message : error}`);
     }
   };
@@ -73,7 +75,7 @@ export async function bench(
   await phase("queue", () => measureQueue(dir, size.putsMs));
   await phase("throughput", () => measureThroughput({ ...size, endpoint, dir, program }));
   await phase("drain", () => measureDrain(endpoint, dir, size.backlog));
-  return rows;
+  return { rows, failed };
 }
 
 if (import.meta.main) {
@@ -92,10 +94,12 @@ if (import.meta.main) {
     console.error(`error: Cannot understand "${unknown.join(" ")}"\n\n${HELP}`);
     Deno.exitCode = 64;
   } else {
-    const rows = await bench({ short: flags.short, program: flags.program }, console.error);
+    const { short, program } = flags;
+    const { rows, failed } = await bench({ short, program }, console.error);
     const { hardwareConcurrency } = navigator;
     const about = { mqtt443: VERSION, deno: Deno.version.deno, cpus: hardwareConcurrency };
     if (!flags.json) console.log(`\n${tableOf(rows)}\n`);
-    console.log(jsonOf(rows, { ...about, short: flags.short }));
+    console.log(jsonOf(rows, { ...about, short, failed }));
+    if (failed > 0) Deno.exitCode = 1;
   }
 }

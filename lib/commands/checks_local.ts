@@ -21,7 +21,7 @@ import { missingActions } from "../policy.ts";
 import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
-import { formatSize } from "../values.ts";
+import { roundSize } from "../values.ts";
 import { BUILT_AT } from "../version.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
@@ -171,7 +171,7 @@ function lookAtQueue(facts: Case, world: World): Finding {
     const { waiting, bytes, quarantined, dropped } = queue.stats();
     queue.close();
     const saw =
-      `${quote(path)}: ${waiting} waiting (${formatSize(bytes)}), ${quarantined} quarantined, ` +
+      `${quote(path)}: ${waiting} waiting (${roundSize(bytes)}), ${quarantined} quarantined, ` +
       `${dropped} dropped`;
     if (quarantined > 0) {
       return {

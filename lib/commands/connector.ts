@@ -5,7 +5,7 @@
 
 import { type Connection, openConnection } from "../connection.ts";
 import type { UserError } from "../errors.ts";
-import { type Identity, inspectIdentity } from "../identity.ts";
+import { fileError, type Identity, inspectIdentity } from "../identity.ts";
 import { readIdentityFiles } from "../identity_files.ts";
 import { failureFields, type Logger } from "../log.ts";
 import { createRepeats } from "../reports.ts";
@@ -39,7 +39,9 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
     connect(signal) {
       try {
         const before = identity.facts.fingerprint;
-        identity = loadIdentity(settings, world.now());
+        const read = loadIdentity(settings, world.now());
+        checkTrust(identity, read);
+        identity = read;
         if (identity.facts.fingerprint !== before) {
           log.info("start", { certificate: identity.facts.subject });
           warn();
@@ -50,6 +52,15 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
       return openConnection(settings, identity, { signal, now: world.now });
     },
   };
+}
+
+/** Deno chooses its trust store once: whether there is a CA file cannot change while it runs. */
+function checkTrust(before: Identity, now: Identity): void {
+  if ((before.caPems.length > 0) === (now.caPems.length > 0)) return;
+  throw fileError(
+    "Cannot go over between public roots and a CA of your own while running; the old files are used on",
+    "restart mqtt443",
+  );
 }
 
 /** Reads and checks the identity. @throws {UserError} With exit code 78. */

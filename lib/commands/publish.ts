@@ -2,7 +2,7 @@
 
 import type { Command } from "../cli.ts";
 import { targetOf } from "../connection.ts";
-import { EXIT, type ExitCode, type UserError } from "../errors.ts";
+import { EXIT, type ExitCode, messageOf, UserError } from "../errors.ts";
 import { gatherLines, gatherTicks } from "../gather.ts";
 import { loadSettings } from "../load.ts";
 import { failureFields } from "../log.ts";
@@ -27,7 +27,12 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   checkEnvironment(world.env, log);
   const connector = createConnector(settings, world, log);
   const reports = createReports(log, world.monotonicMs);
-  const state = openStateQueue(settings, log, world);
+  const state = openStateQueue(
+    settings,
+    log,
+    world,
+    (messages) => reports.dropped(messages, "too old"),
+  );
   const { stop, leave, done } = stopSignals(world);
   try {
     log.info("start", {
@@ -80,12 +85,26 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   }
   const options = { ...tools, settings, now, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
-    const lines = readLines(world.input, { signal: tools.signal });
+    const lines = readable(readLines(world.input, { signal: tools.signal }));
     const stats = () => tools.queue.stats();
     return await gatherLines(lines, { ...options, lineReadings, stats });
   }
   const sources = openSources(settings.source, { now: world.now });
   return await gatherTicks(() => readAll(sources, {}), options);
+}
+
+/** Input whose failure to be read is told as such. */
+async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* batches;
+  } catch (cause) {
+    throw new UserError(`Cannot read standard input: ${messageOf(cause)}`, {
+      hint: "give it a pipe or a file: `cat FILE | mqtt443 publish --source stdin`",
+      exitCode: EXIT.config,
+      step: "source",
+      cause,
+    });
+  }
 }
 
 /** Prints what would be sent, with a queue in memory that nothing leaves. */

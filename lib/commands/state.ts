@@ -21,8 +21,13 @@ const SPILL_MESSAGES = 10_000;
 const SPILL_BYTES = 8 * 1024 ** 2;
 
 /** The limits of the queue that settings ask for. */
-export function queueOptions(settings: Settings, world: Pick<World, "now">): QueueOptions {
+export function queueOptions(
+  settings: Settings,
+  world: Pick<World, "now">,
+  onAged: (messages: number) => void = () => {},
+): QueueOptions {
   return {
+    onAged,
     maxMessages: settings.queueMaxMessages,
     maxBytes: settings.queueMaxBytes,
     maxAgeMs: settings.queueMaxAge,
@@ -41,8 +46,9 @@ export function openStateQueue(
   settings: Settings,
   log: Logger,
   world: World,
+  onAged: (messages: number) => void = () => {},
 ): StateQueue {
-  const options = queueOptions(settings, world);
+  const options = queueOptions(settings, world, onAged);
   if (settings.durability === "none") {
     const queue = openQueue(":memory:", options);
     return { queue, close: () => queue.close() };

@@ -29,6 +29,12 @@ export async function measureDrain(
       },
       { what: `${head}, durability none`, unit: "msg/s", values: { mqtt443: memory.perS } },
       {
+        what: `  CPU per message, window ${inflight}, durability power`,
+        unit: "us",
+        values: { mqtt443: disk.cpuUs },
+        ratio: { of: "none", value: disk.cpuUs / memory.cpuUs },
+      },
+      {
         what: `  peak RSS, window ${inflight}, durability power`,
         unit: "MiB",
         values: { mqtt443: disk.peak },
@@ -53,7 +59,7 @@ async function drain(
   path: string,
   messages: number,
   inflight: number,
-): Promise<{ perS: number; peak: number }> {
+): Promise<{ perS: number; peak: number; cpuUs: number }> {
   const arrival = endpoint.arrival(messages);
   const child = new Deno.Command(Deno.execPath(), {
     args: [
@@ -66,5 +72,10 @@ async function drain(
   const said = new Response(child.stdout).text();
   if (!await endOf(child)) throw new Error(`${messages} messages of ${path} were not delivered`);
   const arrived = await arrival;
-  return { perS: arrived.messages * 1000 / arrived.ms, peak: JSON.parse(await said).peak };
+  const { peak, cpuMs } = JSON.parse(await said);
+  return {
+    perS: arrived.messages * 1000 / arrived.ms,
+    peak,
+    cpuUs: cpuMs * 1000 / messages,
+  };
 }

@@ -2,7 +2,7 @@
  * The publisher on a queue that is full already, and nothing new: what `publish` does after an outage. A process of its
  * own, because only so can the queue be in memory and full.
  *
- * `drain_process.ts QUEUE MESSAGES [SETTINGS]`; prints its peak of memory as JSON.
+ * `drain_process.ts QUEUE MESSAGES [SETTINGS]`; prints its peak of memory and the CPU it used for draining as JSON.
  */
 
 import { parseCommand } from "../../lib/cli.ts";
@@ -14,7 +14,7 @@ import { runPublisher } from "../../lib/publisher.ts";
 import { openQueue } from "../../lib/queue.ts";
 import { createReports } from "../../lib/reports.ts";
 import { realWorld } from "../../lib/world.ts";
-import { peakOf } from "./process.ts";
+import { cpuMsOf, peakOf } from "./process.ts";
 import { DRAFT, roomy } from "./queue.ts";
 
 const [path, messages, ...args] = Deno.args as [string, string, ...string[]];
@@ -26,6 +26,7 @@ const connector = createConnector(settings, world, log);
 const inMemory = path === ":memory:";
 const queue = openQueue(path, roomy(inMemory ? "none" : "power"));
 if (inMemory) queue.put(Array(Number(messages)).fill(DRAFT));
+const cpuMs = await cpuMsOf("self");
 const code = await runPublisher({
   ...world,
   settings,
@@ -39,6 +40,8 @@ const code = await runPublisher({
   stop: new AbortController().signal,
   leave: new AbortController().signal,
 });
-console.log(JSON.stringify({ peak: await peakOf("self") }));
+console.log(
+  JSON.stringify({ peak: await peakOf("self"), cpuMs: await cpuMsOf("self") - cpuMs }),
+);
 queue.close();
 Deno.exit(code);

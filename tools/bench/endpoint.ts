@@ -3,7 +3,7 @@
  * fast messages came.
  */
 
-import { type Certificates, makePki, startEndpoint, writeCerts } from "../endpoint.ts";
+import { type Certificates, makePki, readCerts, startEndpoint, writeCerts } from "../endpoint.ts";
 import { readLines } from "../../lib/sources/mod.ts";
 import { kill } from "./process.ts";
 
@@ -25,7 +25,7 @@ export interface BenchEndpoint extends AsyncDisposable {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
-  /** Settles when so many messages have come from now. The one that asks must wait before it asks again. */
+  /** Settles when so many messages have come from now; never, if they do not come. */
   arrival(messages: number): Promise<Arrival>;
 }
 
@@ -39,8 +39,17 @@ export async function startBenchEndpoint(dir: string): Promise<BenchEndpoint> {
   }).spawn();
   const input = child.stdin.getWriter();
   const output = readLines(child.stdout);
-  const answer = async () => JSON.parse(`${(await output.next()).value?.[0]}`);
-  const { port } = await answer();
+  const { port } = JSON.parse(`${(await output.next()).value?.[0]}`);
+  const asked = new Map<string, (arrival: Arrival) => void>();
+  const reading = (async () => {
+    for await (const lines of output) {
+      for (const line of lines) {
+        const { id, ...arrival } = JSON.parse(`${line}`);
+        asked.get(id)?.(arrival);
+        asked.delete(id);
+      }
+    }
+  })();
   return {
     port,
     certs: paths.dir,
@@ -48,19 +57,23 @@ export async function startBenchEndpoint(dir: string): Promise<BenchEndpoint> {
     cert: paths.cert,
     key: paths.key,
     async arrival(messages) {
-      await input.write(new TextEncoder().encode(`${messages}\n`));
-      return await answer();
+      // A client that fails leaves its question open; with an id its answer is nobody else's.
+      const id = crypto.randomUUID();
+      const { promise, resolve } = Promise.withResolvers<Arrival>();
+      asked.set(id, resolve);
+      await input.write(new TextEncoder().encode(`${id} ${messages}\n`));
+      return await promise;
     },
     async [Symbol.asyncDispose]() {
       kill(child, "SIGKILL");
-      await output.return();
+      await reading;
       await input.abort().catch(() => {});
       await child.status;
     },
   };
 }
 
-/** The process: a number on stdin is how many messages to wait for; each answer is a line of JSON. */
+/** The process: `ID COUNT` on stdin says how many messages to wait for; each answer is a line of JSON. */
 async function serve(certificates: Certificates): Promise<void> {
   const endpoint = await startEndpoint({
     certificates,
@@ -68,22 +81,27 @@ async function serve(certificates: Certificates): Promise<void> {
     limits: { receiveMaximum: RECEIVE_MAXIMUM },
   });
   const { counts } = endpoint;
-  console.log(JSON.stringify({ port: endpoint.port }));
-  for await (const [line] of readLines(Deno.stdin.readable)) {
+  const wait = { deadlineMs: 120_000 };
+  const watch = async (id: string, wanted: number) => {
     const before = counts.received;
-    const wanted = Number(line);
-    const wait = { deadlineMs: 120_000 };
     await endpoint.until(() => counts.received > before, wait);
     const startMs = performance.now();
     const seen = counts.received;
     await endpoint.until(() => counts.received >= before + wanted, wait);
-    console.log(
-      JSON.stringify({ messages: before + wanted - seen, ms: performance.now() - startMs }),
-    );
+    const ms = performance.now() - startMs;
+    console.log(JSON.stringify({ id, messages: before + wanted - seen, ms }));
+  };
+  console.log(JSON.stringify({ port: endpoint.port }));
+  for await (const lines of readLines(Deno.stdin.readable)) {
+    for (const line of lines) {
+      const [id, wanted] = `${line}`.split(" ") as [string, string];
+      watch(id, Number(wanted)).catch(() => {});
+    }
   }
 }
 
 if (import.meta.main) {
-  const { readCerts } = await import("../endpoint.ts");
   await serve((await readCerts(Deno.args[0]!))!);
+  // Whoever started it is gone.
+  Deno.exit();
 }

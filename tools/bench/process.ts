@@ -27,7 +27,7 @@ export async function peakOf(pid: number | "self"): Promise<number> {
 }
 
 /** Milliseconds of CPU a process has used. */
-export async function cpuMsOf(pid: number): Promise<number> {
+export async function cpuMsOf(pid: number | "self"): Promise<number> {
   const text = await Deno.readTextFile(`/proc/${pid}/stat`);
   // The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");

@@ -1,0 +1,91 @@
+/** The program as a process of its own, whose log can be awaited and which can be killed. */
+
+import type { Line } from "./publishing.ts";
+
+/** A running process. */
+export interface Child {
+  readonly pid: number;
+  /** Lines of its log so far, of one event. */
+  events(event: string): Line[];
+  isAlive(): boolean;
+  /** Writes lines to its input; what it does not read any more is dropped. */
+  write(lines: readonly string[]): Promise<void>;
+  /** Ends its input. */
+  end(): Promise<void>;
+  /** Settles when the predicate holds; it is asked at each line of its log. */
+  until(predicate: () => boolean): Promise<void>;
+  /** kill -9; settles when it is gone. */
+  kill(): Promise<void>;
+  /** Settles with its exit code, and its last words where that is not 0. */
+  readonly ended: Promise<{ readonly code: number; readonly words: string }>;
+}
+
+/** How long an event may take. */
+const DEADLINE_MS = 30_000;
+
+/** Starts the program; its log must be JSON. */
+export function startChild(args: readonly string[]): Child {
+  const main = new URL("../main.ts", import.meta.url).pathname;
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--frozen", "--no-check", main, ...args],
+    stdin: "piped",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const lines: Line[] = [];
+  let words = "";
+  let alive = true;
+  const waiting = new Set<() => void>();
+  const changed = () => waiting.forEach((check) => check());
+  const reading = (async () => {
+    let rest = "";
+    for await (const text of process.stderr.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + text).split("\n");
+      rest = parts.pop()!;
+      for (const part of parts) {
+        if (part.startsWith("{")) lines.push(JSON.parse(part));
+        else words += `${part}\n`;
+      }
+      changed();
+    }
+  })();
+  const ended = process.status.then(async ({ code }) => {
+    alive = false;
+    await reading;
+    changed();
+    return { code, words };
+  });
+  const writer = process.stdin.getWriter();
+  const close = () => writer.close().catch(() => {});
+  return {
+    pid: process.pid,
+    ended,
+    events: (event) => lines.filter((line) => line.event === event),
+    isAlive: () => alive,
+    write: (more) =>
+      writer.write(new TextEncoder().encode(more.map((line) => `${line}\n`).join("")))
+        .catch(() => {}),
+    end: close,
+    until(predicate) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const fail = (why: string) =>
+        reject(new Error(`${why}: ${words}${JSON.stringify(lines.at(-1))}`));
+      const timer = setTimeout(() => fail(`Waited ${DEADLINE_MS} ms in vain`), DEADLINE_MS);
+      const check = () => {
+        if (predicate()) resolve();
+        else if (!alive) fail("The process ended while awaited");
+      };
+      waiting.add(check);
+      check();
+      return promise.finally(() => {
+        clearTimeout(timer);
+        waiting.delete(check);
+      });
+    },
+    async kill() {
+      if (alive) process.kill("SIGKILL");
+      await ended;
+      await close();
+    },
+  };
+}
