@@ -113,3 +113,11 @@ export function formatError(error: unknown): string {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** What the log says of a failure: how far it got, why, and what to do. */
+export function failureFields(
+  error: unknown,
+): { readonly step?: Step | undefined; readonly cause: string; readonly hint?: string } {
+  if (!(error instanceof UserError)) return { cause: messageOf(error) };
+  return { step: error.step, cause: error.message, hint: error.hint };
+}

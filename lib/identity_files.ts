@@ -130,7 +130,7 @@ export function readIdentityTexts(files: IdentityFiles): IdentityTexts {
     passphrase: files.keyPassphraseFile === undefined
       ? undefined
       : readText("key passphrase", files.keyPassphraseFile, "--key-passphrase-file")
-        .split(/\r?\n/)[0]!,
+        .replace(/^\uFEFF/, "").split(/\r?\n/)[0]!,
   };
 }
 

@@ -9,7 +9,6 @@ import { BaseHandler } from "@std/log/base-handler";
 import type { LevelName } from "@std/log/levels";
 import { Logger as StdLogger, type LogRecord } from "@std/log/logger";
 import { styleText } from "node:util";
-import { messageOf, UserError } from "./errors.ts";
 import { oneLine } from "./words.ts";
 
 /** Events that scripts may wait for. */
@@ -65,12 +64,6 @@ export function openLog({ format, level, write, colour = false }: LogOptions): L
     warn: (event, fields) => void std.warn(event, fields),
     error: (event, fields) => void std.error(event, fields),
   };
-}
-
-/** The fields of a failure: how far it got, why, and what to do. */
-export function failureFields(error: unknown): Fields {
-  if (!(error instanceof UserError)) return { cause: messageOf(error) };
-  return { step: error.step, cause: error.message, hint: error.hint };
 }
 
 class LineHandler extends BaseHandler {

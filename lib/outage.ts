@@ -8,8 +8,8 @@
 import { backoffMs, slowBackoffMs } from "./backoff.ts";
 import { place, type Target } from "./causes.ts";
 import type { Connection } from "./connection.ts";
-import { EXIT, UserError } from "./errors.ts";
-import { failureFields, type Logger } from "./log.ts";
+import { EXIT, failureFields, UserError } from "./errors.ts";
+import type { Logger } from "./log.ts";
 import { createRepeats } from "./reports.ts";
 import type { Settings } from "./settings.ts";
 

@@ -8,9 +8,9 @@
 import type { Target } from "./causes.ts";
 import type { Connection } from "./connection.ts";
 import { type Delivery, startDelivery } from "./delivery.ts";
-import { EXIT, type ExitCode, UserError } from "./errors.ts";
+import { EXIT, type ExitCode, failureFields, UserError } from "./errors.ts";
 import { sleep, tooLarge } from "./gather.ts";
-import { failureFields, type Logger } from "./log.ts";
+import type { Logger } from "./log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
 import type { Draft, Queue } from "./queue.ts";

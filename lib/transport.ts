@@ -3,7 +3,9 @@
  *
  * `Deno.connectTls`, not `node:tls`: it refuses a wrong name before our certificate is sent, and says why. It has two
  * gaps. Its `caCerts` add to the default trust store, so that store is emptied first ({@linkcode limitTrust}). It
- * cannot set TCP_NODELAY, so what MQTT.js writes in one turn leaves as one write.
+ * cannot set TCP_NODELAY: the handshake's last flight leaves in two writes and waits some 40 ms for a delayed ACK, once
+ * per connection (measured; nothing in reach of JavaScript changes it). After it, what MQTT.js writes in one turn leaves
+ * as one write, and no PUBLISH waits.
  */
 
 import { Buffer } from "node:buffer";

@@ -4,10 +4,10 @@
  */
 
 import { type Connection, openConnection } from "../connection.ts";
-import type { UserError } from "../errors.ts";
+import { failureFields, type UserError } from "../errors.ts";
 import { fileError, type Identity, inspectIdentity } from "../identity.ts";
 import { readIdentityFiles } from "../identity_files.ts";
-import { failureFields, type Logger } from "../log.ts";
+import type { Logger } from "../log.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
 import { limitTrust } from "../transport.ts";

@@ -2,10 +2,9 @@
 
 import type { Command } from "../cli.ts";
 import { targetOf } from "../connection.ts";
-import { EXIT, type ExitCode, messageOf, UserError } from "../errors.ts";
+import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../errors.ts";
 import { gatherLines, gatherTicks } from "../gather.ts";
 import { loadSettings } from "../load.ts";
-import { failureFields } from "../log.ts";
 import type { Draft, Queue } from "../queue.ts";
 import { openQueue } from "../queue.ts";
 import { runPublisher } from "../publisher.ts";

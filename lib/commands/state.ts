@@ -1,7 +1,7 @@
 /** Opens the queue of the state directory: held by us, mended if it is damaged, backed by memory if its disk fails. */
 
-import type { UserError } from "../errors.ts";
-import { failureFields, type Logger } from "../log.ts";
+import { failureFields, type UserError } from "../errors.ts";
+import type { Logger } from "../log.ts";
 import { DamagedQueueError, openQueue, type Queue, type QueueOptions, salvage } from "../queue.ts";
 import { holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
 import { createRepeats } from "../reports.ts";
