@@ -7,9 +7,8 @@ export interface Child {
   readonly pid: number;
   /** Lines of its log so far, of one event. */
   events(event: string): Line[];
-  isAlive(): boolean;
-  /** Writes lines to its input; what it does not read any more is dropped. */
-  write(lines: readonly string[]): Promise<void>;
+  /** Writes lines to its input; false when nobody reads it any more. */
+  write(lines: readonly string[]): Promise<boolean>;
   /** Ends its input. */
   end(): Promise<void>;
   /** Settles when the predicate holds; it is asked at each line of its log. */
@@ -61,10 +60,13 @@ export function startChild(args: readonly string[]): Child {
     pid: process.pid,
     ended,
     events: (event) => lines.filter((line) => line.event === event),
-    isAlive: () => alive,
-    write: (more) =>
-      writer.write(new TextEncoder().encode(more.map((line) => `${line}\n`).join("")))
-        .catch(() => {}),
+    write(lines) {
+      const text = lines.map((line) =>
+        `${line}
+`
+      ).join("");
+      return writer.write(new TextEncoder().encode(text)).then(() => true, () => false);
+    },
     end: close,
     until(predicate) {
       const { promise, resolve, reject } = Promise.withResolvers<void>();

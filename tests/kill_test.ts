@@ -59,7 +59,9 @@ Deno.test("kill -9 at random instants, in puts and in drains, loses nothing that
     const instant = Math.ceil(random() * 12);
     // Small writes, so that the instant falls between and into puts.
     const writing = (async () => {
-      for (let n = 0; child.isAlive(); n++) await child.write([`{"round":${round},"n":${n}}`]);
+      for (let n = 0; await child.write([JSON.stringify({ round, n })]); n++) {
+        await new Promise((resolve) => setTimeout(resolve, 0));
+      }
     })();
     await child.until(() => child.events("queued").length >= instant);
     await child.kill();

@@ -98,11 +98,15 @@ export async function writeIdentity(
 }
 
 /** The flags of a device whose files are in that folder; waits between attempts are the shortest allowed. */
-export function flagsFor(folder: string, port: number): string[] {
+export function flagsFor(
+  folder: string,
+  port: number,
+  logLevel: "debug" | "info" = "debug",
+): string[] {
   return [
     ...["--endpoint", "localhost", "--port", String(port), "--client-id", "gw-7"],
     ...["--certs", `${folder}/certs`, "--state", `${folder}/state`],
-    ...["--backoff-max", "1s", "--log-format", "json", "--log-level", "debug"],
+    ...["--backoff-max", "1s", "--log-format", "json", "--log-level", logLevel],
   ];
 }
 

@@ -1,7 +1,7 @@
 /** Lines of input as messages: none lost, in order, and never many in memory. Real processes. */
 
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { inputOf, makeRig, numbered, openInput, range, seqsOf } from "./publishing.ts";
+import { flagsFor, inputOf, makeRig, numbered, openInput, range, seqsOf } from "./publishing.ts";
 import { startChild } from "./children.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
@@ -25,10 +25,12 @@ Deno.test("200,000 lines of input are delivered in order, with flat memory", asy
       next++;
     },
   });
-  const flags = ["--source", "stdin", "--queue-max-messages", "2000", "--inflight", "100"];
-  const child = startChild(
-    ["publish", ...rig.flags, ...flags, "--log-level", "info"].flatMap(once()),
-  );
+  const flags = ["--source", "stdin", "--queue-max-messages", "10000", "--inflight", "1000"];
+  const child = startChild([
+    "publish",
+    ...flagsFor(rig.folder, rig.endpoint.port, "info"),
+    ...flags,
+  ]);
   const writing = (async () => {
     for (let n = 1; n <= LINES; n += 1000) await child.write([...numbered(n, n + 999)]);
   })();
@@ -43,15 +45,6 @@ Deno.test("200,000 lines of input are delivered in order, with flat memory", asy
   assertLess(peak, MOST_RSS_KIB);
 });
 
-/** Leaves out a flag that was given before, with its value: the last one given counts. */
-function once(): (arg: string, index: number, all: readonly string[]) => string[] {
-  return (arg, index, all) => {
-    const flag = arg.startsWith("--") ? index : index - 1;
-    const name = all[flag]!;
-    return name.startsWith("--") && all.lastIndexOf(name) !== flag ? [] : [arg];
-  };
-}
-
 Deno.test("input larger than the queue waits instead of being dropped", async () => {
   await using rig = await makeRig();
   const flags = ["--source", "stdin", "--queue-max-messages", "10"];
@@ -63,11 +56,11 @@ Deno.test("input larger than the queue waits instead of being dropped", async ()
 
 Deno.test("input of large lines waits for room in bytes", async () => {
   await using rig = await makeRig();
-  const lines = Array.from({ length: 40 }, (_, n) => `${n} ${"x".repeat(60_000)}`);
+  const lines = Array.from({ length: 12 }, (_, n) => `${n} ${"x".repeat(60_000)}`);
   const flags = ["--source", "stdin", "--queue-max-bytes", "128KiB"];
-  const run = rig.publish(flags, { input: inputOf(lines, 40) });
+  const run = rig.publish(flags, { input: inputOf(lines, 12) });
   assertEquals(await run.code, 0);
-  assertEquals(rig.endpoint.counts.received, 40);
+  assertEquals(rig.endpoint.counts.received, 12);
   assertEquals((await run.said("stopped")).dropped, 0);
 });
 

@@ -1,0 +1,158 @@
+import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
+import type { Connection } from "../lib/connection.ts";
+import { EXIT, UserError } from "../lib/errors.ts";
+import type { Fields } from "../lib/log.ts";
+import { createOutage, type Outage } from "../lib/outage.ts";
+import { seeded } from "./seeded.ts";
+
+interface Said {
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly event: string;
+  readonly fields: Fields;
+}
+
+interface Bench {
+  readonly outage: Outage;
+  readonly said: Said[];
+  /** Lines that a log at level info holds. */
+  readonly lines: () => Said[];
+  readonly pass: (ms: number) => void;
+  readonly nowMs: () => number;
+}
+
+function makeBench(seed = 1, backoffMax = 120_000): Bench {
+  let nowMs = 0;
+  const said: Said[] = [];
+  const note = (level: Said["level"]) => (event: string, fields: Fields = {}) =>
+    void said.push({ level, event, fields });
+  const outage = createOutage({
+    settings: { backoffMax, mqttVersion: "5", clientId: "gw-7" },
+    target: { endpoint: "host", port: 443, alpn: "x", clientId: "gw-7", caFiles: [] },
+    log: { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") },
+    random: seeded(seed),
+    monotonicMs: () => nowMs,
+  });
+  return {
+    outage,
+    said,
+    lines: () => said.filter(({ level }) => level !== "debug"),
+    pass: (ms) => void (nowMs += ms),
+    nowMs: () => nowMs,
+  };
+}
+
+const CONNECTION = {
+  facts: {
+    alpn: "x",
+    peer: "127.0.0.1:443",
+    receiveMaximum: 100,
+    serverKeepAliveS: undefined,
+    ms: 1,
+  },
+} as Connection;
+const refused = new UserError("refused", { hint: "policy", exitCode: EXIT.refused, step: "mqtt" });
+const gone = new UserError("hung up", { hint: "wait", exitCode: EXIT.unavailable, step: "mqtt" });
+
+Deno.test("outage starts its waits anew only after 30 s up with a delivery (C2, C3)", () => {
+  const { outage } = makeBench();
+  for (let i = 0; i < 6; i++) outage.failed(gone);
+  const short = outage.ended(gone, { ms: 29_000, delivered: 5, inFlight: 0 });
+  assert(short >= 1000);
+  const good = outage.ended(gone, { ms: 30_000, delivered: 1, inFlight: 0 });
+  assertLessOrEqual(good, 2000);
+});
+
+Deno.test("outage does not count a long session without a delivery as good", () => {
+  const { outage } = makeBench(3);
+  for (let i = 0; i < 9; i++) outage.failed(gone);
+  const waits = Array.from(
+    { length: 20 },
+    () => outage.ended(gone, { ms: 60_000, delivered: 0, inFlight: 0 }),
+  );
+  assert(Math.max(...waits) > 2000);
+});
+
+Deno.test("outage makes at most 13 attempts in 120 s on a link that drops each session (C2)", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { outage, pass, nowMs } = makeBench(seed);
+    let connects = 0;
+    while (nowMs() < 120_000) {
+      connects++;
+      outage.connecting();
+      outage.connected(CONNECTION);
+      pass(100);
+      const ms = outage.ended(gone, { ms: 100, delivered: 0, inFlight: 0 });
+      assert(ms >= 1000);
+      pass(ms);
+    }
+    assertLessOrEqual(connects, 13, `seed ${seed}`);
+  }
+});
+
+Deno.test("two devices that take one client id from each other connect at most 40 times in 5 min (C6)", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const devices = [makeBench(seed), makeBench(seed + 100)];
+    const nextMs = [0, 500];
+    let owner: number | undefined;
+    let connects = 0;
+    let sinceMs = 0;
+    for (;;) {
+      const who = nextMs[0]! <= nextMs[1]! ? 0 : 1;
+      const atMs = nextMs[who]!;
+      if (atMs >= 300_000) break;
+      connects++;
+      devices[who]!.pass(atMs - devices[who]!.nowMs());
+      devices[who]!.outage.connected(CONNECTION);
+      if (owner !== undefined) {
+        const thrown = devices[owner]!;
+        thrown.pass(atMs - thrown.nowMs());
+        const end = { ms: atMs - sinceMs, delivered: 1, inFlight: 0 };
+        nextMs[owner] = atMs + thrown.outage.ended(gone, end);
+      }
+      owner = who;
+      sinceMs = atMs;
+      nextMs[who] = Infinity;
+    }
+    assertLessOrEqual(connects, 40, `seed ${seed}`);
+  }
+});
+
+Deno.test("outage goes to the slow end after a refusal (C4)", () => {
+  const { outage } = makeBench();
+  assert(outage.failed(refused) >= 90_000);
+});
+
+Deno.test("outage names a policy when each session dies right after a PUBLISH", () => {
+  const { outage, said } = makeBench();
+  for (let i = 0; i < 3; i++) outage.ended(gone, { ms: 50, delivered: 0, inFlight: 1 });
+  assertMatch(String(said.at(-1)!.fields.cause), /3 times or more right after a PUBLISH/);
+  assertMatch(String(said.at(-1)!.fields.hint), /lacks iot:Publish/);
+});
+
+Deno.test("outage names a duplicate client id when sessions that work die early (C6)", () => {
+  const { outage, said } = makeBench();
+  for (let i = 0; i < 3; i++) outage.ended(gone, { ms: 5000, delivered: 4, inFlight: 0 });
+  assertMatch(String(said.at(-1)!.fields.hint), /another device uses client id "gw-7"/);
+});
+
+Deno.test("outage says the same no more than once a minute while offline", () => {
+  const { outage, lines, pass } = makeBench(1, 5000);
+  for (let i = 0; i < 200; i++) {
+    outage.connecting();
+    pass(outage.failed(gone));
+  }
+  const minutes = Map.groupBy(lines(), ({ event }) => event);
+  assertEquals([...minutes.keys()].toSorted(), ["connecting", "retrying"]);
+  for (const [event, said] of minutes) assertLessOrEqual(said.length, 11, event);
+});
+
+Deno.test("outage says of a link that comes and goes no more than a few lines a minute", () => {
+  const { outage, lines, pass } = makeBench(1, 1000);
+  for (let i = 0; i < 50; i++) {
+    outage.connecting();
+    outage.connected(CONNECTION);
+    pass(100);
+    pass(outage.ended(gone, { ms: 100, delivered: 0, inFlight: 0 }));
+  }
+  assertLessOrEqual(lines().length, 12);
+});
