@@ -158,7 +158,7 @@ export function salvage(path: string): Salvage {
         for (const row of rows as Iterable<unknown>) {
           const message = row as QueuedMessage;
           if (found.has(message.seq)) break;
-          found.set(message.seq, message);
+          if (isWhole(message)) found.set(message.seq, message);
         }
       });
     }
@@ -168,6 +168,12 @@ export function salvage(path: string): Salvage {
   });
   const messages = [...found.values()].sort((a, b) => a.seq - b.seq);
   return { messages, lastSeq };
+}
+
+/** Whether a row of a damaged file is one that could have been put: SQLite reads a lost page as empty values. */
+function isWhole({ seq, topic, qos, timeMs, payload }: QueuedMessage): boolean {
+  return seq > 0 && typeof topic === "string" && topic !== "" && (qos === 0 || qos === 1) &&
+    typeof timeMs === "number" && typeof payload === "string";
 }
 
 /** The file is there, but is no queue that can be read. */
@@ -183,9 +189,20 @@ export class DamagedQueueError extends UserError {
  * @throws {UserError} With exit code 73 if it cannot be used.
  */
 export function openQueue(path: string, options: QueueOptions): Queue {
+  try {
+    return openAt(path, path, options);
+  } catch (error) {
+    if (!options.readOnly || !/unable to open/.test(messageOf(error))) throw error;
+    // SQLite puts two files beside one in WAL mode even to read it. Where it cannot, nobody else writes either.
+    const uri = `file:${path.split("/").map(encodeURIComponent).join("/")}?immutable=1`;
+    return openAt(uri, path, options);
+  }
+}
+
+function openAt(location: string, path: string, options: QueueOptions): Queue {
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(path, { readOnly: options.readOnly ?? false });
+    db = new DatabaseSync(location, { readOnly: options.readOnly ?? false });
     prepareFile(db, path, options.readOnly ?? false);
     return new SqliteQueue(db, path, options);
   } catch (error) {

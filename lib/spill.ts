@@ -50,8 +50,8 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
     // What was given in memory must not be given again after a restart.
     if (disk.stats().lastSeq < lastSeq) disk.put([], lastSeq);
     if (spilled.size === 0) return;
-    memory.rewind();
-    const messages = memory.take(spilled.size);
+    // Not by take: where this fails, what was not taken yet must still be to come.
+    const messages = [...spilled].flatMap((seq) => memory.find(seq) ?? []);
     disk.restore(messages);
     memory.clear();
     spilled.clear();

@@ -156,8 +156,8 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const timer = setTimeout(() => {
         const last = log.slice(-15).map((line) => JSON.stringify(line)).join("\n");
-        reject(new Error(`Waited 10000 ms for ${what} in vain: ${errors.join("\n")}\n${last}`));
-      }, 10_000);
+        reject(new Error(`Waited a minute for ${what} in vain: ${errors.join("\n")}\n${last}`));
+      }, 60_000);
       const check = () => predicate() && resolve();
       waiting.add(check);
       check();

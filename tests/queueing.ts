@@ -36,3 +36,17 @@ export function inStateFolder<T>(action: (folder: string) => T): T {
     Deno.removeSync(folder, { recursive: true });
   }
 }
+
+/** Whether this runs as root. */
+export const isRoot: boolean = Deno.uid() === 0;
+
+/** Whether a program is installed. */
+export function hasProgram(name: string): boolean {
+  return (Deno.env.get("PATH") ?? "").split(":").some((folder) => {
+    try {
+      return Deno.statSync(`${folder}/${name}`).isFile;
+    } catch {
+      return false;
+    }
+  });
+}

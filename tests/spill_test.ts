@@ -4,17 +4,18 @@ import { openQueue, type Queue } from "../lib/queue.ts";
 import { createSpill } from "../lib/spill.ts";
 import { draft, OPTIONS, seqs } from "./queueing.ts";
 
-/** A spill over a real queue whose writes fail while `isBroken`. */
+/** A spill over a real queue whose writes fail when they are told to. */
 function makeBench(): {
   queue: Queue;
   disk: Queue;
   failures: string[];
   healed: number[];
-  set: (isBroken: boolean) => void;
+  /** Lets all writes fail, none, or one kind. */
+  set: (broken: boolean | "restore") => void;
 } {
   const disk = openQueue(":memory:", OPTIONS);
   const memory = openQueue(":memory:", { ...OPTIONS, maxMessages: 1000 });
-  let isBroken = false;
+  let broken: boolean | string = false;
   const failures: string[] = [];
   const healed: number[] = [];
   const writes = ["put", "restore", "accept", "quarantine"];
@@ -22,7 +23,7 @@ function makeBench(): {
     get(target, name) {
       const member = Reflect.get(target, name) as (...args: unknown[]) => unknown;
       return (...args: unknown[]) => {
-        if (isBroken && writes.includes(String(name))) {
+        if (broken === name || (broken === true && writes.includes(String(name)))) {
           const options = {
             hint: "free space",
             exitCode: EXIT.cannotCreate,
@@ -40,7 +41,7 @@ function makeBench(): {
     onFailure: ({ message }) => failures.push(message),
     onHealed: (messages) => healed.push(messages),
   });
-  return { queue, disk, failures, healed, set: (broken) => void (isBroken = broken) };
+  return { queue, disk, failures, healed, set: (wanted) => void (broken = wanted) };
 }
 
 Deno.test("spill goes on from memory while the disk is full, and says so (Q4)", () => {
@@ -112,5 +113,16 @@ Deno.test("spill remembers no more than memory holds, however long the disk fail
   for (let i = 0; i < 50; i++) queue.put(Array.from({ length: 200 }, () => draft()));
   assertEquals(queue.stats().waiting, 1000);
   assertEquals(seqs(queue.take(1)), [9001]);
+  queue.close();
+});
+
+Deno.test("spill leaves out nothing when the move from memory to disk fails half way", () => {
+  const { queue, set } = makeBench();
+  queue.put([draft()]);
+  set(true);
+  queue.put([draft(), draft()]);
+  set("restore");
+  queue.put([draft()]);
+  assertEquals([...seqs(queue.take(9)), ...seqs(queue.take(9))], [1, 2, 3, 4]);
   queue.close();
 });

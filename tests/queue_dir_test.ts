@@ -1,0 +1,164 @@
+/** The state directory: private, held by one process, and nobody else's files in it. */
+
+import { assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { UserError } from "../lib/errors.ts";
+import { openQueue } from "../lib/queue.ts";
+import { holdStateDirectory, queuePathOf } from "../lib/queue_dir.ts";
+import { draft, inStateFolder, isRoot, OPTIONS } from "./queueing.ts";
+
+function modeOf(path: string): string {
+  return ((Deno.statSync(path).mode ?? 0) & 0o777).toString(8);
+}
+
+/** That the directory is refused with exit code 73, and why. */
+function assertRefused(directory: string, why: RegExp): void {
+  const error = assertThrows(() => holdStateDirectory(directory), UserError);
+  assertEquals(error.exitCode, 73);
+  assertMatch(error.message, why);
+}
+
+Deno.test("state directory is 0700 and its files are 0600, whatever the umask (Q10)", () => {
+  inStateFolder((folder) => {
+    const umask = Deno.umask(0);
+    try {
+      const state = holdStateDirectory(`${folder}/a/state`);
+      const queue = openQueue(state.queuePath, OPTIONS);
+      queue.put([draft()]);
+      assertEquals(modeOf(`${folder}/a/state`), "700");
+      for (const name of ["queue.db", "queue.db-wal", "queue.db-shm", "queue.lock"]) {
+        assertEquals([name, modeOf(`${folder}/a/state/${name}`)], [name, "600"]);
+      }
+      queue.close();
+      state.release();
+    } finally {
+      Deno.umask(umask);
+    }
+  });
+});
+
+Deno.test("state directory refuses a second holder at once, and takes one after a release (Q9)", () => {
+  inStateFolder((folder) => {
+    const first = holdStateDirectory(folder);
+    assertRefused(folder, /another mqtt443 is using it/);
+    first.release();
+    holdStateDirectory(folder).release();
+  });
+});
+
+for (const name of ["queue.db", "queue.db-wal", "queue.db-shm", "queue.lock"]) {
+  Deno.test(`state directory refuses a planted symbolic link ${name} (Q10)`, () => {
+    inStateFolder((folder) => {
+      const victim = `${folder}/victim`;
+      Deno.writeTextFileSync(victim, "precious");
+      Deno.mkdirSync(`${folder}/state`, { mode: 0o700 });
+      Deno.symlinkSync(victim, `${folder}/state/${name}`);
+      assertRefused(`${folder}/state`, /it is a symbolic link/);
+      assertEquals(Deno.readTextFileSync(victim), "precious");
+    });
+  });
+
+  Deno.test(`state directory refuses a planted ${name} that others may write to (Q10)`, () => {
+    inStateFolder((folder) => {
+      Deno.writeTextFileSync(`${folder}/${name}`, "");
+      Deno.chmodSync(`${folder}/${name}`, 0o660);
+      assertRefused(folder, /others than its owner may write to it/);
+    });
+  });
+}
+
+Deno.test("state directory refuses a link that leads nowhere (Q10)", () => {
+  inStateFolder((folder) => {
+    Deno.symlinkSync(`${folder}/nowhere`, `${folder}/queue.db`);
+    assertRefused(folder, /it is a symbolic link/);
+  });
+});
+
+Deno.test("state directory refuses a directory in place of its file", () => {
+  inStateFolder((folder) => {
+    Deno.mkdirSync(`${folder}/queue.db`);
+    assertRefused(folder, /it is not a regular file/);
+  });
+});
+
+Deno.test("state directory that others may write to is refused", () => {
+  inStateFolder((folder) => {
+    Deno.mkdirSync(`${folder}/state`);
+    Deno.chmodSync(`${folder}/state`, 0o770);
+    assertRefused(`${folder}/state`, /others than its owner may write to it/);
+  });
+});
+
+Deno.test("state directory that is a file is refused", () => {
+  inStateFolder((folder) => {
+    Deno.writeTextFileSync(`${folder}/state`, "");
+    assertRefused(`${folder}/state`, /Cannot use state directory/);
+  });
+});
+
+Deno.test({
+  name: "state directory refuses a file of another user (needs root)",
+  ignore: !isRoot,
+  fn() {
+    inStateFolder((folder) => {
+      Deno.writeTextFileSync(`${folder}/queue.db`, "");
+      Deno.chmodSync(`${folder}/queue.db`, 0o600);
+      Deno.chownSync(`${folder}/queue.db`, 65534, 65534);
+      assertRefused(folder, /it belongs to user 65534, and this is user 0/);
+    });
+  },
+});
+
+Deno.test({
+  name: "state directory that may not be written to is refused with the user's name (not as root)",
+  ignore: isRoot,
+  fn() {
+    inStateFolder((folder) => {
+      Deno.mkdirSync(`${folder}/state`);
+      Deno.chmodSync(`${folder}/state`, 0o500);
+      assertRefused(`${folder}/state`, /permission denied for user/);
+    });
+  },
+});
+
+Deno.test("state directory moves a damaged queue aside with its log, and makes a new file", () => {
+  inStateFolder((folder) => {
+    const state = holdStateDirectory(folder);
+    Deno.writeTextFileSync(state.queuePath, "damaged");
+    Deno.writeTextFileSync(`${state.queuePath}-wal`, "log");
+    const aside = state.moveAside("2026");
+    assertEquals(aside, `${folder}/queue.db.damaged-2026`);
+    assertEquals(Deno.readTextFileSync(aside), "damaged");
+    assertEquals(Deno.readTextFileSync(`${aside}-wal`), "log");
+    assertEquals(Deno.statSync(state.queuePath).size, 0);
+    assertEquals(modeOf(state.queuePath), "600");
+    state.release();
+  });
+});
+
+Deno.test("state directory remembers how far seq has come", () => {
+  inStateFolder((folder) => {
+    const first = holdStateDirectory(folder);
+    assertEquals(first.seqMark, 0);
+    first.markSeq(123_456_789);
+    first.markSeq(1000);
+    first.release();
+    const second = holdStateDirectory(folder);
+    assertEquals(second.seqMark, 1000);
+    second.release();
+  });
+});
+
+Deno.test("state directory takes a mark that is no number for none", () => {
+  inStateFolder((folder) => {
+    Deno.writeTextFileSync(`${folder}/queue.lock`, "garbage");
+    Deno.chmodSync(`${folder}/queue.lock`, 0o600);
+    const state = holdStateDirectory(folder);
+    assertEquals(state.seqMark, 0);
+    state.release();
+  });
+});
+
+Deno.test("state directory may be written with a slash at its end", () => {
+  assertEquals(queuePathOf("/var/lib/mqtt443/"), "/var/lib/mqtt443/queue.db");
+  assertEquals(queuePathOf("/"), "//queue.db");
+});

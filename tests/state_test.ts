@@ -1,0 +1,147 @@
+/** The queue of a run: mended when its file is damaged, and telemetry goes on (Q5). */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Settings } from "../lib/settings.ts";
+import { realWorld } from "../lib/world.ts";
+import { draft, inStateFolder, seqs } from "./queueing.ts";
+
+const PAGE_BYTES = 4096;
+const MESSAGES = 200;
+
+interface Said {
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Opens the queue of a folder; what it says is collected. */
+function open(folder: string, more: Partial<Settings> = {}): StateQueue & { said: Said[] } {
+  const said: Said[] = [];
+  const say = (event: string, fields = {}) => void said.push({ event, fields });
+  const log: Logger = { debug() {}, info: say, warn: say, error: say };
+  const settings = {
+    state: folder,
+    queueMaxMessages: 10_000,
+    queueMaxBytes: 64 * 1024 ** 2,
+    queueMaxAge: undefined,
+    queueFull: "drop-oldest",
+    durability: "power",
+    ...more,
+  } as Settings;
+  return { ...openStateQueue(settings, log, realWorld()), said };
+}
+
+/** Makes a queue of 200 messages, and damages its file. */
+function damaged(folder: string, damage: (bytes: Uint8Array) => Uint8Array): void {
+  const { queue, close } = open(folder);
+  queue.put(Array.from({ length: MESSAGES }, () => draft({ text: "x".repeat(200) })));
+  close();
+  const path = `${folder}/queue.db`;
+  Deno.writeFileSync(path, damage(Deno.readFileSync(path)));
+}
+
+function asideOf(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name)
+    // SQLite leaves its own two files beside it, as it was read.
+    .filter((name) => name.startsWith("queue.db.damaged-") && !/-(wal|shm)$/.test(name));
+}
+
+const DAMAGES: Record<string, (bytes: Uint8Array) => Uint8Array> = {
+  "a junk header": (bytes) => bytes.fill(0x5a, 0, 100),
+  "nothing but junk": (bytes) => bytes.fill(0x5a),
+  "its tail cut off": (bytes) => bytes.slice(0, bytes.length - 3 * PAGE_BYTES),
+  "a page of zeros": (bytes) => bytes.fill(0, 5 * PAGE_BYTES, 6 * PAGE_BYTES),
+  "its last page of zeros": (bytes) => bytes.fill(0, bytes.length - PAGE_BYTES),
+  "a flipped byte in the head of a page": (bytes) => {
+    bytes[6 * PAGE_BYTES]! ^= 0xff;
+    return bytes;
+  },
+  "half a page at its end": (bytes) => bytes.slice(0, bytes.length - PAGE_BYTES / 2),
+};
+
+for (const [what, damage] of Object.entries(DAMAGES)) {
+  Deno.test(`queue with ${what} is moved aside, and telemetry goes on (Q5)`, () => {
+    inStateFolder((folder) => {
+      damaged(folder, damage);
+      const { queue, close, said } = open(folder);
+      assertEquals(asideOf(folder).length, 1);
+      const [warning] = said;
+      assertMatch(String(warning?.fields.cause), /it is damaged/);
+      assertMatch(String(warning?.fields.hint), /it was moved to .*queue\.db\.damaged-/);
+      const { lastSeq } = queue.put([draft()]);
+      assert(lastSeq > MESSAGES, `seq goes on after ${MESSAGES}, not at ${lastSeq}`);
+      assert(lastSeq <= MESSAGES + 2000);
+      const found = seqs(queue.take(1000));
+      assertEquals(found.at(-1), lastSeq);
+      assertEquals(found.length - 1, warning?.fields.saved, "what was saved is there, and counted");
+      assertEquals(found, found.toSorted((a, b) => a - b));
+      close();
+    });
+  });
+}
+
+Deno.test("queue with one damaged page saves the messages on all others (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["a page of zeros"]!);
+    const { queue, close } = open(folder);
+    const found = queue.take(1000);
+    // A page holds fewer than twenty of them.
+    assert(found.length >= MESSAGES - 20, `${found.length} saved`);
+    for (const { seq, payload } of found) assertEquals(payload, `${seq} ${"x".repeat(200)}`);
+    close();
+  });
+});
+
+Deno.test("queue keeps the damaged file as it was (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["nothing but junk"]!);
+    const before = Deno.readFileSync(`${folder}/queue.db`);
+    open(folder).close();
+    assertEquals(Deno.readFileSync(`${folder}/${asideOf(folder)[0]}`), before);
+  });
+});
+
+Deno.test("queue that was mended is sound when opened again (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["its tail cut off"]!);
+    const first = open(folder);
+    const { waiting, lastSeq } = first.queue.stats();
+    first.close();
+    const second = open(folder);
+    assertEquals(second.said, []);
+    assertEquals(second.queue.stats().waiting, waiting);
+    assertEquals(second.queue.stats().lastSeq, lastSeq);
+    second.close();
+  });
+});
+
+Deno.test("queue is damaged twice: both files are kept, and seq still goes on (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["nothing but junk"]!);
+    const first = open(folder);
+    const { lastSeq } = first.queue.put([draft()]);
+    first.close();
+    Deno.writeTextFileSync(`${folder}/queue.db`, "junk again");
+    const second = open(folder);
+    assert(second.queue.put([draft()]).lastSeq > lastSeq);
+    assertEquals(asideOf(folder).length, 2);
+    second.close();
+  });
+});
+
+Deno.test("queue with durability none touches no directory", () => {
+  inStateFolder((folder) => {
+    const { queue, close } = open(`${folder}/state`, { durability: "none" });
+    queue.put([draft()]);
+    close();
+    assertEquals([...Deno.readDirSync(folder)], []);
+  });
+});
+
+Deno.test("queue gives its directory free when it is closed", () => {
+  inStateFolder((folder) => {
+    open(folder).close();
+    open(folder).close();
+  });
+});
