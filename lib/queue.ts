@@ -1,185 +1,27 @@
 /**
- * The queue: messages on disk, oldest first, until they are acknowledged. The only file that imports `node:sqlite`.
+ * The queue: messages on disk, oldest first, until they are acknowledged. Only it, its schema and salvage.ts know SQLite.
  *
  * Rules: `put` returns after the commit (and, with durability `power`, its fsync); a message leaves by `accept`,
  * `quarantine` or a limit, and only so; `seq` grows by one per message for the life of the file, a dropped message
  * included. What is taken stays on disk until accepted. Who may open the file is queue_dir.ts's business.
  */
 
-import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { EXIT, messageOf, UserError } from "./errors.ts";
-import { MAX_PAYLOAD_BYTES, type Qos, utf8Bytes } from "./message.ts";
-import { quote } from "./words.ts";
+import { DatabaseSync } from "node:sqlite";
+import { messageOf } from "./errors.ts";
+import { MAX_PAYLOAD_BYTES, utf8Bytes } from "./message.ts";
+import { storageError } from "./queue_errors.ts";
+import { inTransaction, prepareFile, prepareStatements } from "./queue_schema.ts";
+import type {
+  Draft,
+  PutResult,
+  Queue,
+  QueuedMessage,
+  QueueOptions,
+  QueueStats,
+} from "./queue_types.ts";
 
-/** Raised by one with every change of the schema; an older file is carried over, a newer one refused. */
-const SCHEMA_VERSION = 1;
-
-const SCHEMA = `
-CREATE TABLE message (
-  seq     INTEGER PRIMARY KEY,
-  topic   TEXT NOT NULL,
-  qos     INTEGER NOT NULL,
-  time_ms INTEGER NOT NULL,
-  payload TEXT NOT NULL
-) STRICT;
-CREATE TABLE quarantine (
-  seq     INTEGER PRIMARY KEY,
-  topic   TEXT NOT NULL,
-  qos     INTEGER NOT NULL,
-  time_ms INTEGER NOT NULL,
-  payload TEXT NOT NULL,
-  reason  TEXT NOT NULL
-) STRICT;
-CREATE TABLE counter (
-  name  TEXT PRIMARY KEY,
-  value INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-INSERT INTO counter VALUES ('seq', 0), ('dropped', 0);
-PRAGMA user_version = ${SCHEMA_VERSION};
-`;
-
-/** A message to be queued. */
-export interface Draft {
-  readonly topic: string;
-  readonly qos: Qos;
-  /** When it was taken, ms since the epoch. */
-  readonly timeMs: number;
-  /** The payload, once its `seq` is known. */
-  readonly payload: (seq: number) => string;
-}
-
-/** A message in the queue. */
-export interface QueuedMessage {
-  readonly seq: number;
-  readonly topic: string;
-  readonly qos: Qos;
-  readonly timeMs: number;
-  readonly payload: string;
-}
-
-/** What became of the drafts of one `put`. */
-export interface PutResult {
-  /** `seq` of the last draft. */
-  readonly lastSeq: number;
-  /** Drafts now in the queue. */
-  readonly stored: number;
-  /** Messages dropped to keep the limits, old or new. */
-  readonly dropped: number;
-  /** The last of the old messages dropped; 0: none was. */
-  readonly droppedThrough: number;
-  /** Bytes of each payload that was left out as too large; it got no `seq`. */
-  readonly tooLarge: readonly number[];
-}
-
-/** Plain numbers about a queue. */
-export interface QueueStats {
-  readonly waiting: number;
-  /** Bytes of topics and payloads waiting. */
-  readonly bytes: number;
-  /** When the oldest was taken, ms since the epoch. */
-  readonly oldestMs: number | undefined;
-  readonly quarantined: number;
-  /** Dropped by a limit since the file was made. */
-  readonly dropped: number;
-  readonly lastSeq: number;
-}
-
-/** Messages waiting to be delivered. Every method throws {@linkcode UserError} (73) when the storage fails. */
-export interface Queue {
-  /**
-   * Adds messages in one commit; all or nothing.
-   *
-   * @param afterSeq The least `seq` already given elsewhere.
-   */
-  put(drafts: readonly Draft[], afterSeq?: number): PutResult;
-  /** Adds messages that have their `seq` already, from a damaged file or from memory; whatever is there stays. */
-  restore(messages: readonly QueuedMessage[]): void;
-  /** The next messages, oldest first, after those taken before; they stay until accepted. */
-  take(most: number): QueuedMessage[];
-  /** The message of that `seq`, if it waits. */
-  find(seq: number): QueuedMessage | undefined;
-  /** Forgets messages that were delivered. */
-  accept(messages: readonly QueuedMessage[]): void;
-  /** Makes what was taken and not accepted the next to be taken. */
-  rewind(): void;
-  /** Spares messages from being dropped while this says so: those in flight may have been delivered. */
-  protect(isInFlight: (seq: number) => boolean): void;
-  /** Sets a message aside that the server will not take. */
-  quarantine(message: QueuedMessage, reason: string): void;
-  stats(): QueueStats;
-  /** Discards all that waits, quarantined ones too; returns how many. `seq` goes on. */
-  clear(): number;
-  close(): void;
-}
-
-/** Options of {@linkcode openQueue}. */
-export interface QueueOptions {
-  readonly maxMessages: number;
-  /** Bytes of topics and payloads. */
-  readonly maxBytes: number;
-  /** Age in ms, or undefined. */
-  readonly maxAgeMs?: number | undefined;
-  readonly full: "drop-oldest" | "drop-newest";
-  /** `none` is what `:memory:` gives. */
-  readonly durability: "power" | "crash" | "none";
-  /** ms since the epoch. @default Date.now */
-  readonly now?: () => number;
-  /** Opens it for {@linkcode Queue.stats} alone. @default {false} */
-  readonly readOnly?: boolean;
-  /** Told how many messages grew too old, besides those that `put` tells of. */
-  readonly onAged?: (messages: number) => void;
-}
-
-/** What was saved of a damaged queue file. */
-export interface Salvage {
-  readonly messages: readonly QueuedMessage[];
-  /** The last `seq` given; undefined if it can no longer be read. */
-  readonly lastSeq: number | undefined;
-}
-
-/**
- * What can still be read of a damaged queue file: its messages from both ends up to the damage, and its counter.
- * Never throws; what cannot be read is not there.
- */
-export function salvage(path: string): Salvage {
-  const found = new Map<number, QueuedMessage>();
-  let lastSeq: number | undefined;
-  const attempt = (action: () => void) => {
-    try {
-      action();
-    } catch { /* the damage begins here */ }
-  };
-  attempt(() => {
-    using db = new DatabaseSync(path, { readOnly: true });
-    const columns = "seq, topic, qos, time_ms AS timeMs, payload";
-    for (const order of ["ASC", "DESC"]) {
-      attempt(() => {
-        const rows = db.prepare(`SELECT ${columns} FROM message ORDER BY seq ${order}`).iterate();
-        for (const row of rows as Iterable<unknown>) {
-          const message = row as QueuedMessage;
-          if (found.has(message.seq)) break;
-          if (isWhole(message)) found.set(message.seq, message);
-        }
-      });
-    }
-    attempt(() => {
-      lastSeq = db.prepare("SELECT value FROM counter WHERE name = 'seq'").get()!.value as number;
-    });
-  });
-  const messages = [...found.values()].sort((a, b) => a.seq - b.seq);
-  return { messages, lastSeq };
-}
-
-/** Whether a row of a damaged file is one that could have been put: SQLite reads a lost page as empty values. */
-function isWhole({ seq, topic, qos, timeMs, payload }: QueuedMessage): boolean {
-  return seq > 0 && typeof topic === "string" && topic !== "" && (qos === 0 || qos === 1) &&
-    typeof timeMs === "number" && typeof payload === "string";
-}
-
-/** The file is there, but is no queue that can be read. */
-export class DamagedQueueError extends UserError {
-  override readonly name = "DamagedQueueError";
-}
+export { DamagedQueueError } from "./queue_errors.ts";
+export type * from "./queue_types.ts";
 
 /**
  * Opens a queue.
@@ -211,32 +53,6 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
   }
 }
 
-function prepareFile(db: DatabaseSync, path: string, readOnly: boolean): void {
-  // A reader (the command \`queue\`) waits for the publisher's commits instead of failing.
-  db.exec("PRAGMA busy_timeout = 2000");
-  const version = db.prepare("PRAGMA user_version").get()!.user_version as number;
-  const check = db.prepare("PRAGMA quick_check(1)").get()!.quick_check as string;
-  if (check !== "ok") throw new Error(`malformed: ${check}`);
-  if (version > SCHEMA_VERSION) {
-    throw new UserError(
-      `Cannot use queue ${
-        quote(path)
-      }: a newer mqtt443 wrote it (schema ${version}, this one knows ${SCHEMA_VERSION})`,
-      {
-        hint: "use the newer mqtt443, or another --state DIR",
-        exitCode: EXIT.cannotCreate,
-        step: "queue",
-      },
-    );
-  }
-  if (readOnly) return;
-  // WAL: one sequential write per commit, and \`queue\` can read beside it.
-  db.exec("PRAGMA journal_mode = WAL");
-  // The log is cut back to this after a checkpoint, or a burst would leave it large for ever.
-  db.exec("PRAGMA journal_size_limit = 1048576");
-  if (version === 0) inTransaction(db, () => db.exec(SCHEMA));
-}
-
 /** No message was taken before this: its clock was not set yet. */
 const CLOCK_UNSET_BEFORE_MS = Date.UTC(2026, 0, 1);
 
@@ -251,7 +67,7 @@ class SqliteQueue implements Queue {
   readonly #path: string;
   readonly #options: QueueOptions;
   readonly #now: () => number;
-  readonly #statements: ReturnType<typeof prepare>;
+  readonly #statements: ReturnType<typeof prepareStatements>;
   #waiting = 0;
   #bytes = 0;
   #lastSeq: number;
@@ -267,7 +83,7 @@ class SqliteQueue implements Queue {
     this.#path = path;
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#statements = prepare(db);
+    this.#statements = prepareStatements(db);
     this.#countAgain();
     this.#lastSeq = this.#counter("seq");
     this.#dropped = this.#counter("dropped");
@@ -520,56 +336,6 @@ class SqliteQueue implements Queue {
   }
 }
 
-function prepare(db: DatabaseSync): Record<
-  | "totals"
-  | "counter"
-  | "setCounter"
-  | "insert"
-  | "restore"
-  | "take"
-  | "oldest"
-  | "deleteRange"
-  | "quarantine"
-  | "quarantined",
-  StatementSync
-> {
-  const bytes = "octet_length(topic) + octet_length(payload)";
-  return {
-    totals: db.prepare(
-      `SELECT count(*) AS waiting, ifnull(sum(${bytes}), 0) AS bytes FROM message`,
-    ),
-    counter: db.prepare("SELECT value FROM counter WHERE name = ?"),
-    setCounter: db.prepare("UPDATE counter SET value = ? WHERE name = ?"),
-    insert: db.prepare("INSERT INTO message VALUES (?, ?, ?, ?, ?)"),
-    restore: db.prepare("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?)"),
-    take: db.prepare(
-      "SELECT seq, topic, qos, time_ms AS timeMs, payload FROM message WHERE seq > ? ORDER BY seq LIMIT ?",
-    ),
-    oldest: db.prepare(
-      `SELECT seq, time_ms AS timeMs, ${bytes} AS bytes FROM message WHERE seq > ? ORDER BY seq LIMIT 1`,
-    ),
-    deleteRange: db.prepare("DELETE FROM message WHERE seq BETWEEN ? AND ?"),
-    quarantine: db.prepare(
-      "INSERT INTO quarantine SELECT seq, topic, qos, time_ms, payload, ? FROM message WHERE seq = ?",
-    ),
-    quarantined: db.prepare("SELECT count(*) AS n FROM quarantine"),
-  };
-}
-
-function inTransaction(db: DatabaseSync, action: () => void): void {
-  db.exec("BEGIN IMMEDIATE");
-  try {
-    action();
-    db.exec("COMMIT");
-  } catch (error) {
-    // SQLite has already rolled back after some failures (disk full); then this fails and says nothing new.
-    try {
-      db.exec("ROLLBACK");
-    } catch { /* see above */ }
-    throw error;
-  }
-}
-
 function sizeOf(topic: string, payload: string): number {
   return utf8Bytes(topic) + utf8Bytes(payload);
 }
@@ -583,27 +349,4 @@ function runs(seqs: readonly number[]): [number, number][] {
     else ranges.push([seq, seq]);
   }
   return ranges;
-}
-
-function storageError(path: string, error: unknown): UserError {
-  if (error instanceof UserError) return error;
-  const message = messageOf(error);
-  const options = { exitCode: EXIT.cannotCreate, step: "queue", cause: error } as const;
-  if (/malformed|not a database|corrupt/.test(message)) {
-    return new DamagedQueueError(`Cannot use queue ${quote(path)}: it is damaged (${message})`, {
-      ...options,
-      hint: "move it aside; a new one is made",
-    });
-  }
-  return new UserError(`Cannot use queue ${quote(path)}: ${message}`, {
-    ...options,
-    hint: storageHint(message),
-  });
-}
-
-function storageHint(message: string): string {
-  if (/full/.test(message)) return "free some space there (`df -h`), or pass --state DIR";
-  if (/readonly|read-only/.test(message)) return "mount it writable, or pass --state DIR";
-  if (/locked|busy/.test(message)) return "stop the other process that uses it";
-  return "pass --state DIR with a directory that can be written to";
 }

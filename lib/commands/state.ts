@@ -2,7 +2,8 @@
 
 import { failureFields, type UserError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { DamagedQueueError, openQueue, type Queue, type QueueOptions, salvage } from "../queue.ts";
+import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
+import { salvage } from "../salvage.ts";
 import { holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";

@@ -1,0 +1,33 @@
+/** What SQLite says of a queue file, in words with a way out. Pure. */
+
+import { EXIT, messageOf, UserError } from "./errors.ts";
+import { quote } from "./words.ts";
+
+/** The file is there, but is no queue that can be read. */
+export class DamagedQueueError extends UserError {
+  override readonly name = "DamagedQueueError";
+}
+
+/** The failure behind an error of SQLite. */
+export function storageError(path: string, error: unknown): UserError {
+  if (error instanceof UserError) return error;
+  const message = messageOf(error);
+  const options = { exitCode: EXIT.cannotCreate, step: "queue", cause: error } as const;
+  if (/malformed|not a database|corrupt/.test(message)) {
+    return new DamagedQueueError(`Cannot use queue ${quote(path)}: it is damaged (${message})`, {
+      ...options,
+      hint: "move it aside; a new one is made",
+    });
+  }
+  return new UserError(`Cannot use queue ${quote(path)}: ${message}`, {
+    ...options,
+    hint: storageHint(message),
+  });
+}
+
+function storageHint(message: string): string {
+  if (/full/.test(message)) return "free some space there (`df -h`), or pass --state DIR";
+  if (/readonly|read-only/.test(message)) return "mount it writable, or pass --state DIR";
+  if (/locked|busy/.test(message)) return "stop the other process that uses it";
+  return "pass --state DIR with a directory that can be written to";
+}

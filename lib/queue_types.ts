@@ -1,0 +1,95 @@
+/** The words of the queue: what goes in, what comes out, what it promises. Types alone. */
+
+import type { Qos } from "./message.ts";
+
+/** A message to be queued. */
+export interface Draft {
+  readonly topic: string;
+  readonly qos: Qos;
+  /** When it was taken, ms since the epoch. */
+  readonly timeMs: number;
+  /** The payload, once its `seq` is known. */
+  readonly payload: (seq: number) => string;
+}
+
+/** A message in the queue. */
+export interface QueuedMessage {
+  readonly seq: number;
+  readonly topic: string;
+  readonly qos: Qos;
+  readonly timeMs: number;
+  readonly payload: string;
+}
+
+/** What became of the drafts of one `put`. */
+export interface PutResult {
+  /** `seq` of the last draft. */
+  readonly lastSeq: number;
+  /** Drafts now in the queue. */
+  readonly stored: number;
+  /** Messages dropped to keep the limits, old or new. */
+  readonly dropped: number;
+  /** The last of the old messages dropped; 0: none was. */
+  readonly droppedThrough: number;
+  /** Bytes of each payload that was left out as too large; it got no `seq`. */
+  readonly tooLarge: readonly number[];
+}
+
+/** Plain numbers about a queue. */
+export interface QueueStats {
+  readonly waiting: number;
+  /** Bytes of topics and payloads waiting. */
+  readonly bytes: number;
+  /** When the oldest was taken, ms since the epoch. */
+  readonly oldestMs: number | undefined;
+  readonly quarantined: number;
+  /** Dropped by a limit since the file was made. */
+  readonly dropped: number;
+  readonly lastSeq: number;
+}
+
+/** Messages waiting to be delivered. Every method throws {@linkcode UserError} (73) when the storage fails. */
+export interface Queue {
+  /**
+   * Adds messages in one commit; all or nothing.
+   *
+   * @param afterSeq The least `seq` already given elsewhere.
+   */
+  put(drafts: readonly Draft[], afterSeq?: number): PutResult;
+  /** Adds messages that have their `seq` already, from a damaged file or from memory; whatever is there stays. */
+  restore(messages: readonly QueuedMessage[]): void;
+  /** The next messages, oldest first, after those taken before; they stay until accepted. */
+  take(most: number): QueuedMessage[];
+  /** The message of that `seq`, if it waits. */
+  find(seq: number): QueuedMessage | undefined;
+  /** Forgets messages that were delivered. */
+  accept(messages: readonly QueuedMessage[]): void;
+  /** Makes what was taken and not accepted the next to be taken. */
+  rewind(): void;
+  /** Spares messages from being dropped while this says so: those in flight may have been delivered. */
+  protect(isInFlight: (seq: number) => boolean): void;
+  /** Sets a message aside that the server will not take. */
+  quarantine(message: QueuedMessage, reason: string): void;
+  stats(): QueueStats;
+  /** Discards all that waits, quarantined ones too; returns how many. `seq` goes on. */
+  clear(): number;
+  close(): void;
+}
+
+/** Options of {@linkcode openQueue}. */
+export interface QueueOptions {
+  readonly maxMessages: number;
+  /** Bytes of topics and payloads. */
+  readonly maxBytes: number;
+  /** Age in ms, or undefined. */
+  readonly maxAgeMs?: number | undefined;
+  readonly full: "drop-oldest" | "drop-newest";
+  /** `none` is what `:memory:` gives. */
+  readonly durability: "power" | "crash" | "none";
+  /** ms since the epoch. @default Date.now */
+  readonly now?: () => number;
+  /** Opens it for {@linkcode Queue.stats} alone. @default {false} */
+  readonly readOnly?: boolean;
+  /** Told how many messages grew too old, besides those that `put` tells of. */
+  readonly onAged?: (messages: number) => void;
+}
