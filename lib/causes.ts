@@ -180,7 +180,10 @@ function network(error: unknown, text: string, target: Target): Words | undefine
       step: "tcp",
     };
   }
-  if (code === "ECONNRESET" || /reset|tls handshake eof|unexpected e(of|nd of file)|close_notify/i.test(text)) {
+  if (
+    code === "ECONNRESET" ||
+    /reset|tls handshake eof|unexpected e(of|nd of file)|close_notify/i.test(text)
+  ) {
     return {
       message: `Cannot secure the connection to ${
         place(target)
