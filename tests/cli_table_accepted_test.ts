@@ -1,5 +1,5 @@
 /**
- * What `publish` accepts: every form of key and certificate that reaches a device (faults.md G3, G4), one message each
+ * What `publish` accepts: every form of key and certificate that reaches a device (G3, G4), one message each
  * through to a local endpoint; and payloads that are too large (P7).
  */
 

@@ -1,5 +1,5 @@
 /**
- * What `publish` refuses before it connects or makes anything: every value of faults.md's G1 to G8, P7 and P8, each
+ * What `publish` refuses before it connects or makes anything: every value of G1 to G8, P7 and P8, each
  * with good certificates but for what the case is about, and an endpoint that must see no connection.
  */
 

@@ -1,4 +1,4 @@
-/** No command shows a key or a passphrase, whatever is wrong and whatever file is named where (faults.md S1). */
+/** No command shows a key or a passphrase, whatever is wrong and whatever file is named where (S1). */
 
 import { assertEquals } from "@std/assert";
 import { formatKey, makePki, writeCerts } from "../tools/endpoint.ts";

@@ -24,7 +24,7 @@ export interface Policy {
   readonly subscribe?: Rule;
 }
 
-/** Bounds. The defaults are AWS's (facts.md section 1). */
+/** Bounds. The defaults are AWS's (its developer guide, page "mqtt", and quotas page "iot-core"). */
 export interface Limits {
   /** @default 131072 */
   payloadBytes: number;

@@ -24,7 +24,7 @@ export function takePublish(
 
   if (packet.qos === 2) {
     observer.counts.refused++;
-    // AWS does not answer QoS 2 (facts.md section 1); MQTT 5 has a code for it.
+    // AWS does not answer QoS 2 (its developer guide, page "mqtt", and quotas page "iot-core"); MQTT 5 has a code for it.
     if (link.protocolVersion === 5) session.end("QoS 2", 0x9b);
     return;
   }
@@ -133,7 +133,7 @@ function ackLater(session: Session, messageId: number, delayMs: number): void {
   session.ackTimers.add(timer);
 }
 
-/** AWS discards what exceeds the rate, without a word (facts.md section 1). */
+/** AWS discards what exceeds the rate, without a word (its developer guide, page "mqtt", and quotas page "iot-core"). */
 function isThrottled(session: Session, { faults, observer }: Hub): boolean {
   if (faults.publishesPerS === 0) return false;
   const now = observer.now();

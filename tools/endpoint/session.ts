@@ -15,7 +15,7 @@ import { takePublish } from "./publishing.ts";
 import { takeSubscribe } from "./subscribing.ts";
 import { isAllowed } from "./topics.ts";
 
-/** AWS drops a connection silent for this many keep-alive intervals (facts.md section 1). */
+/** AWS drops a connection silent for this many keep-alive intervals (its developer guide, page "mqtt", and quotas page "iot-core"). */
 const KEEP_ALIVE_FACTOR = 1.5;
 
 /** Serve MQTT on a socket whose handshake is done. */

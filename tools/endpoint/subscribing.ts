@@ -16,7 +16,7 @@ export function takeSubscribe(
   const { link } = session;
   const isV5 = link.protocolVersion === 5;
   if (packet.subscriptions.some(({ qos }) => qos > 1)) {
-    // AWS does not answer QoS 2 (facts.md section 1); MQTT 5 has a code for it.
+    // AWS does not answer QoS 2 (its developer guide, page "mqtt", and quotas page "iot-core"); MQTT 5 has a code for it.
     return isV5 ? session.end("QoS 2", 0x9b) : undefined;
   }
   const granted = packet.subscriptions.map(({ topic, qos }) => {
