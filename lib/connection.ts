@@ -12,6 +12,7 @@ import type { MqttClient } from "mqtt";
 import { explainHangUp, explainSilence, explainTimeout, place, type Target } from "./causes.ts";
 import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
+import { createLengthWatch } from "./length_watch.ts";
 import { type Qos, utf8Bytes } from "./message.ts";
 import {
   explainConnack,
@@ -285,41 +286,6 @@ function brokenProtocol(what: string, target: Target, cause?: unknown): UserErro
     exitCode: EXIT.unavailable,
     cause,
   });
-}
-
-/**
- * Follows the packets in a stream of bytes by their heads. The function returned takes what came and returns the
- * length of the longest packet that began in it, as told in its head (MQTT 5 section 2.1.4).
- */
-export function createLengthWatch(): (bytes: Uint8Array) => number {
-  /** Bytes until the next head. */
-  let skip = 0;
-  /** Place in the head: 0 is its type, the others are digits of the length, to base 128. */
-  let place = 0;
-  let length = 0;
-  return (bytes) => {
-    let longest = 0;
-    for (let at = 0; at < bytes.length;) {
-      if (skip > 0) {
-        const step = Math.min(skip, bytes.length - at);
-        skip -= step;
-        at += step;
-        continue;
-      }
-      const byte = bytes[at++]!;
-      if (place++ === 0) {
-        length = 0;
-        continue;
-      }
-      length += (byte & 0x7f) * 128 ** (place - 2);
-      // A fifth digit is against the rules; MQTT.js says so.
-      if (byte >= 0x80 && place < 5) continue;
-      longest = Math.max(longest, length);
-      skip = length;
-      place = 0;
-    }
-    return longest;
-  };
 }
 
 function subscribeRefused(

@@ -25,19 +25,24 @@ export interface Around {
   readonly hostName?: string;
 }
 
+/** An environment of a test's own. */
+export function makeEnv(variables: Readonly<Record<string, string>> = {}): World["env"] {
+  const env = new Map(Object.entries(variables));
+  return {
+    get: (name) => env.get(name),
+    set: (name, value) => void env.set(name, value),
+    delete: (name) => void env.delete(name),
+    toObject: () => Object.fromEntries(env),
+  };
+}
+
 /** Runs a command in this process. */
 export async function run(args: readonly string[], around: Around = {}): Promise<Outcome> {
-  const env = new Map(Object.entries(around.env ?? {}));
   const out: string[] = [];
   const err: string[] = [];
   const { answer, now } = around;
   const world: World = {
-    env: {
-      get: (name) => env.get(name),
-      set: (name, value) => void env.set(name, value),
-      delete: (name) => void env.delete(name),
-      toObject: () => Object.fromEntries(env),
-    },
+    env: makeEnv(around.env),
     out: (text) => void out.push(text),
     err: (line) => void err.push(`${line}\n`),
     isErrTerminal: false,

@@ -1,7 +1,7 @@
 /** MQTT sessions against an endpoint that keeps the rules, and one that does not. */
 
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
-import { createLengthWatch } from "../lib/connection.ts";
+import { createLengthWatch } from "../lib/length_watch.ts";
 import { EXIT } from "../lib/errors.ts";
 import { PublishRefusedError } from "../lib/reason_codes.ts";
 import { type Endpoint, type EndpointOptions, HUGE_LENGTH, makePki } from "../tools/endpoint.ts";

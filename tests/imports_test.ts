@@ -21,6 +21,7 @@ const LAYERS: Record<string, number> = {
   "backoff.ts": 1,
   "pacing.ts": 1,
   "suspicion.ts": 1,
+  "length_watch.ts": 1,
   "pem.ts": 1,
   "policy.ts": 1,
   "causes.ts": 1,

@@ -1,14 +1,12 @@
 /** The publisher on a link or with a server that fails: what is sent again, what is set aside, what is said. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { makePki } from "../tools/endpoint.ts";
 import {
   firsts,
   inputOf,
   makeRig,
   numbered,
   openInput,
-  pki,
   queueOffline,
   range,
   type Rig,
@@ -159,42 +157,6 @@ Deno.test("publisher that is stopped in the middle of a handshake exits 0 (X2)",
   run.signal();
   assertEquals(await run.code, 0);
   assertEquals((await queueOf(rig)).waiting, 1);
-});
-
-Deno.test("publisher uses a new certificate on the next connection, without a restart (X3)", async () => {
-  await using rig = await makeRig();
-  const { stream, write } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream });
-  write("{}");
-  await rig.endpoint.waitFor(1);
-  const renewed = await pki.authority.issue("gw-7-renewed");
-  for (const [name, text] of [["cert.pem", renewed.cert], ["key.pem", renewed.key]] as const) {
-    await Deno.writeTextFile(`${rig.folder}/${name}`, text, { mode: 0o600 });
-    await Deno.rename(`${rig.folder}/${name}`, `${rig.folder}/certs/${name}`);
-  }
-  rig.endpoint.cut("rst");
-  write("{}");
-  await rig.endpoint.waitFor(2);
-  assertEquals(rig.endpoint.connects.at(-1)?.certName, "gw-7-renewed");
-  run.signal();
-  assertEquals(await run.code, 0);
-});
-
-Deno.test("publisher keeps the old certificate when the new pair does not match, and says so (X3)", async () => {
-  await using rig = await makeRig();
-  const { stream, write } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream });
-  write("{}");
-  await rig.endpoint.waitFor(1);
-  const stranger = await makePki();
-  await Deno.writeTextFile(`${rig.folder}/certs/cert.pem`, stranger.device.cert);
-  rig.endpoint.cut("rst");
-  write("{}");
-  await rig.endpoint.waitFor(2);
-  const told = await run.said("warning", ({ level }) => level === "error");
-  assertMatch(String(told.cause), /does not match the certificate/);
-  run.signal();
-  assertEquals(await run.code, 0);
 });
 
 Deno.test("publisher delivers what an earlier run left, before its own", async () => {

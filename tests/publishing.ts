@@ -7,6 +7,7 @@ import { app } from "../lib/app.ts";
 import type { Fields } from "../lib/log.ts";
 import type { World } from "../lib/world.ts";
 import { type Endpoint, type EndpointOptions, makePki, startEndpoint } from "../tools/endpoint.ts";
+import { makeEnv } from "./command_line.ts";
 import { atRest } from "./connecting.ts";
 
 /** Throw-away certificates for all tests of one file. */
@@ -116,15 +117,9 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
   const errors: string[] = [];
   const listeners = new Set<() => void>();
   const waiting = new Set<() => void>();
-  const env = new Map<string, string>();
   const changed = () => waiting.forEach((check) => check());
   const world: World = {
-    env: {
-      get: (name) => env.get(name),
-      set: (name, value) => void env.set(name, value),
-      delete: (name) => void env.delete(name),
-      toObject: () => Object.fromEntries(env),
-    },
+    env: makeEnv(),
     out(text) {
       out.push(text);
       changed();
