@@ -1,13 +1,20 @@
 import { assertEquals } from "@std/assert";
 import { withMadeParts } from "../tools/docs.ts";
+import { PROMISES, proofs } from "../tools/promises.ts";
 
 const README = Deno.readTextFileSync(new URL("../README.md", import.meta.url));
 
-Deno.test("README's settings table and help are those of the code (deno task docs)", () => {
+Deno.test("README's settings table, help and promises are those of the code (deno task docs)", () => {
   assertEquals(withMadeParts(README), README);
 });
 
-Deno.test("README holds both made parts", () => {
+Deno.test("README holds the made parts", () => {
   const names = [...README.matchAll(/<!-- made: (\w+) -->/g)].map(([, name]) => name);
-  assertEquals(names.toSorted(), ["help", "settings"]);
+  assertEquals(names.toSorted(), ["help", "promises", "settings"]);
+});
+
+Deno.test("each promise is proved by a test that names it, and no test names one that is not given", () => {
+  const proved = proofs();
+  assertEquals(Object.keys(PROMISES).filter((id) => !proved.has(id)), []);
+  assertEquals([...proved.keys()].filter((id) => !(id in PROMISES)), []);
 });

@@ -1,10 +1,11 @@
 /**
- * `deno task docs`: writes what is made from the code into README.md: the settings table and the layout of the help.
+ * `deno task docs`: writes what is made from the code into README.md: the settings table, the help, the promises.
  *
  * The parts stand between `<!-- made: NAME -->` and `<!-- /made -->`; a test compares them with the code.
  */
 
 import { helpText, settingsTable } from "../lib/help.ts";
+import { promisesTable } from "./promises.ts";
 
 const README = new URL("../README.md", import.meta.url);
 
@@ -13,6 +14,7 @@ export function withMadeParts(readme: string): string {
   const parts: Record<string, string> = {
     settings: settingsTable(),
     help: ["```", helpText(""), "```"].join("\n"),
+    promises: promisesTable(),
   };
   return readme.replace(
     /(<!-- made: (\w+) -->\n)[^]*?(<!-- \/made -->)/g,

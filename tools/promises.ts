@@ -1,0 +1,115 @@
+/**
+ * The promises by fault, and the test files that prove each. A test that proves one has its id at the end of its name:
+ * `"… (T1)"`, `"… (T1, G8)"`. `deno task docs` writes the table into README.md, and a test sees that none is unproved.
+ */
+
+/** What is promised when that fault happens. */
+export const PROMISES: Readonly<Record<string, string>> = {
+  T1:
+    "a server certificate of another CA: refused before a byte of MQTT, told with the CA file, tried again at the pace of the back-off",
+  T2:
+    "a server certificate for another name: refused, and the server learns nothing of this device",
+  T3: "an expired server certificate: refused, with its date",
+  T4:
+    "a server certificate that is not valid yet: the clock is named, and once it is set the next attempt succeeds without a restart",
+  T5: "ALPN refused or ignored: two sentences, and no CONNECT",
+  T6:
+    "a device certificate that is not accepted: said as such, also where the server only hangs up",
+  T7: "the ClientHello: TLS 1.2 and 1.3 only, AWS's suites, SNI, ALPN",
+  T8: "a large chain, large records, byte by byte: all taken",
+  T9: "resets at any point of the handshake: no crash, no leak, no hurry",
+  T10: "black holes: each attempt ends at `connectTimeout`",
+  C1: "CONNACK withheld: jittered back-off within Device Advisor's limits",
+  C2: "sessions that die young: the wait goes on growing",
+  C3: "a good session: the wait begins small again",
+  C4: "every refusing CONNACK: named, closed by us, and retried at the pace it deserves",
+  C5: "bytes that are no MQTT: the session ends at once, memory stays",
+  C6: "a duplicate client id: both go slow, and it is named",
+  C7: "a DISCONNECT from the server: named, closed by us",
+  C8: "DNS that fails or changes: a fresh look-up at each attempt",
+  C9: "hours without the endpoint: attempts never stop",
+  C10: "a fleet after an outage: no stampede",
+  P1: "in order, and off the disk only after PUBACK",
+  P2: "a PUBACK that does not come: noticed at `ackTimeout`, sent again on a new connection",
+  P3: "a cut between PUBLISH and PUBACK: sent again once",
+  P4:
+    "one message that ends each session: set aside after others were let by; an outage sets none aside",
+  P5: "a PUBACK that refuses: kept and retried, or set aside, never lost",
+  P6:
+    "rates: at most 100 messages and 512 KiB a second to AWS, never more in flight than the window or Receive Maximum",
+  P7: "a message of more than 128 KiB: refused at the door, its neighbours not",
+  P8: "a topic that cannot be published to: refused before any connection",
+  L1: "a link that falls silent: known by `ackTimeout` or 1.5 times `keepAlive`",
+  L2: "random cuts: nothing lost, repeats bounded",
+  L3: "a slow link: it works, and is not taken for a dead one",
+  L4: "a session closed in good order after a long time: back within seconds",
+  Q1: "`kill -9`: nothing that was queued is lost",
+  Q2: "`kill -9` 200 times at any instant: the same",
+  Q3: "a power cut: nothing that was reported as queued is lost",
+  Q4: "a full disk: publishing goes on, and queueing resumes when there is room",
+  Q5: "a damaged queue: moved aside, saved as far as it can be read",
+  Q6: "a read-only disk: refused at the start, survived in a run",
+  Q7: "a full queue: exactly as many dropped as are too many, and counted",
+  Q8: "70,000 waiting messages: all delivered",
+  Q9: "a second process on one state directory: refused; a lock left behind: taken over",
+  Q10: "planted links and open modes in the state directory: refused",
+  Q11: "a queue written by an earlier release: carried over and drained",
+  X1: "SIGTERM: what is in flight is awaited, then DISCONNECT and exit 0",
+  X2: "SIGTERM while offline, in a handshake, in a wait: exit 0, the queue whole",
+  X3:
+    "new certificates: used on a planned reconnect after SIGHUP; bad ones leave the session alone",
+  X4: "the device certificate near its end: warned of at 30, 7 and 1 days",
+  X5: "a clock that jumps: no reconnect, no burst, doubtful times marked",
+  X6: "a suspended process: wakes without a burst",
+  X7: "sources that hang, lie or vanish: the others go on",
+  X8: "closed stdin, stdout or stderr, a full log disk: never fatal to publishing",
+  G1: "a key that others may read: refused with the chmod line",
+  G2: "a key of another certificate: refused before any connection",
+  G3: "an encrypted key: refused without its passphrase, and with a wrong one",
+  G4: "PEM in all its forms: taken",
+  G5: "a CA file that is empty, junk or missing: refused; never the public roots instead",
+  G6: "a settings file of any kind: refused in a second, with the place",
+  G7: "hostile values: refused by name",
+  G8: "an environment that would weaken TLS: without effect",
+  S1: "no output holds a key or a passphrase",
+  S2: "one peer, no open port, no child, writes below the state directory only",
+  S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
+  R1: "many sessions and messages: memory and descriptors stay flat",
+  R2: "long outages: memory stays flat, the disk within its limit",
+};
+
+/** Ids in parentheses at the end of a test's name; `(Q4; needs root)` too. */
+const IDS = /\(((?:[A-Z]\d+, )*[A-Z]\d+)(?:; [^)"`]*)?\)["`]/g;
+
+/** The test files that prove each promise, by id, below the folder `tests`. */
+export function proofs(tests = new URL("../tests/", import.meta.url)): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const file of testFiles(tests)) {
+    const text = Deno.readTextFileSync(new URL(file, tests));
+    const ids = [...text.matchAll(IDS)].flatMap(([, ids]) => ids!.split(", "));
+    for (const id of new Set(ids)) found.set(id, [...found.get(id) ?? [], file]);
+  }
+  return found;
+}
+
+/** README's table. */
+export function promisesTable(proved = proofs()): string {
+  const rows = Object.entries(PROMISES).map(([id, promise]) =>
+    `| ${id} | ${promise} | ${(proved.get(id) ?? []).map(named).join(", ")} |`
+  );
+  return ["| | promise | proved by |", "|---|---|---|", ...rows].join("\n");
+}
+
+function named(file: string): string {
+  return `\`${file.replace(/_test\.ts$/, "")}\``;
+}
+
+function testFiles(folder: URL, prefix = ""): string[] {
+  return [...Deno.readDirSync(new URL(prefix, folder))].flatMap(({ name, isDirectory }) =>
+    isDirectory
+      ? testFiles(folder, `${prefix}${name}/`)
+      : name.endsWith("_test.ts")
+      ? [`${prefix}${name}`]
+      : []
+  ).toSorted();
+}
