@@ -15,8 +15,13 @@ import type { Settings } from "./settings.ts";
 
 /** A session this long, with a delivery in it, was a good one. */
 const GOOD_MS = 30_000;
-/** Short sessions in a row that make a pattern. */
+/** Short sessions in a row that make a pattern, which is named. */
 const PATTERN = 3;
+/**
+ * Short sessions in a row from which on it is the slow end. AWS's Device Advisor ends five, and judges how the waits
+ * between them grow within 300 s.
+ */
+const LASTING = 6;
 /** Short sessions in a row from which on the link is flapping. */
 const FLAPPING = 2;
 
@@ -62,7 +67,7 @@ export function createOutage(options: OutageOptions): Outage {
   const repeats = createRepeats(monotonicMs);
 
   const wait = (reason: UserError): number => {
-    const slow = reason.exitCode === EXIT.refused || short >= PATTERN;
+    const slow = reason.exitCode === EXIT.refused || short >= LASTING;
     const ms = slow
       ? slowBackoffMs(random(), settings.backoffMax)
       : backoffMs(failures, random(), settings.backoffMax);

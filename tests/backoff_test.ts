@@ -1,6 +1,9 @@
-import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backoffMs, slowBackoffMs } from "../lib/backoff.ts";
 import { seeded } from "./seeded.ts";
+import { judgeWaits } from "./waits.ts";
+
+const SEEDS = Array.from({ length: 20 }, (_, index) => index + 1);
 
 Deno.test("backoff is never under a second and never over its limit", () => {
   for (let n = 0; n < 80; n++) {
@@ -17,25 +20,27 @@ Deno.test("backoff after a good session is 1 to 2 s (C3)", () => {
 });
 
 Deno.test("backoff is neither constant nor strictly doubling, and its envelope grows (C1)", () => {
-  const random = seeded(1);
-  const delays = Array.from({ length: 12 }, (_, n) => backoffMs(n, random(), 120_000));
-  assert(new Set(delays).size > 10, "delays repeat");
-  const doubles = delays.slice(1).every((delay, i) => Math.abs(delay / delays[i]! - 2) < 0.1);
-  assert(!doubles, "delays double strictly");
-  assert(Math.max(...delays.slice(6)) > Math.max(...delays.slice(0, 6)), "envelope does not grow");
+  for (const maxMs of [120_000, 16_000]) {
+    for (const seed of SEEDS) {
+      const random = seeded(seed);
+      const waits = Array.from({ length: 11 }, (_, n) => backoffMs(n, random(), maxMs));
+      assertEquals(judgeWaits(waits), "jitter", `seed ${seed}: ${waits}`);
+    }
+  }
 });
 
 Deno.test("backoff with a limit of 1 s is 1 s", () => {
   assertEquals(backoffMs(9, 0.7, 1000), 1000);
 });
 
-Deno.test("twelve CONNECTs of which ten go unanswered take at most 700 s (C1)", () => {
-  for (let seed = 1; seed <= 20; seed++) {
-    const random = seeded(seed);
-    let ms = 0;
-    for (let n = 0; n < 11; n++) ms += backoffMs(n, random(), 120_000);
-    assertLessOrEqual(ms + 10 * 15_000, 700_000, `seed ${seed}`);
-  }
+Deno.test("judge of waits knows what is no jittered back-off", () => {
+  assertEquals(judgeWaits([1500, 900, 3000, 5000]), "too-soon");
+  assertEquals(judgeWaits([1000, 1050, 1000, 1090]), "constant");
+  assertEquals(judgeWaits([1000, 2000, 3000, 4000, 5050]), "linear");
+  assertEquals(judgeWaits([1000, 2000, 4000, 8100, 16_000]), "doubling");
+  assertEquals(judgeWaits([3000, 1500, 2200, 1100, 2900]), "not-growing");
+  assertEquals(judgeWaits([1200, 2900, 1800, 6100, 3000]), "jitter");
+  assertThrows(() => judgeWaits([1000, 2000]), RangeError);
 });
 
 Deno.test("slow backoff stays at the slow end (C4)", () => {
