@@ -18,6 +18,8 @@ interface Reason {
 }
 
 const V5: Readonly<Record<number, Reason>> = {
+  // A broker that knows MQTT 3.1.1 alone answers MQTT 5 with its own code.
+  0x01: { name: "unacceptable protocol version", hint: "try --mqtt-version 3.1.1" },
   0x80: { name: "unspecified error", transient: true },
   0x81: { name: "malformed packet" },
   0x82: { name: "protocol error" },
@@ -98,7 +100,8 @@ export function explainConnack(code: number, version: "5" | "3.1.1", target: Tar
 export function explainDisconnect(code: number, target: Target): UserError {
   const reason = V5[code] ?? { name: "unknown reason", transient: true };
   const policy = "the policy lacks iot:Publish on this topic, or iot:Subscribe";
-  return new UserError(`${place(target)} ended the session: DISCONNECT ${reasonName(code)}`, {
+  const said = code === 0 ? "0x00 normal disconnection" : reasonName(code);
+  return new UserError(`${place(target)} ended the session: DISCONNECT ${said}`, {
     hint: reason.hint ?? (code === 0x87 ? policy : "it reconnects"),
     step: "mqtt",
     exitCode: reason.transient ? EXIT.unavailable : EXIT.refused,
