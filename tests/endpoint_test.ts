@@ -685,6 +685,35 @@ Deno.test("endpoint can stop answering PINGREQ", async () => {
   assertEquals(codeOf(await client.next()), ["puback", 0]);
 });
 
+Deno.test("endpoint can stop answering SUBSCRIBE", async () => {
+  await using endpoint = await start({ faults: { noSuback: 1 } });
+  using client = await welcomed(endpoint);
+  const subscriptions = [{ topic: "a", qos: 1 as const }];
+  await client.send({ cmd: "subscribe", messageId: 1, subscriptions });
+  await client.send({ cmd: "subscribe", messageId: 2, subscriptions });
+  assertEquals((await client.next() as { messageId?: number }).messageId, 2);
+  assertEquals(endpoint.counts.subscribes, 2);
+});
+
+Deno.test("endpoint counts the PUBACKs of its clients", async () => {
+  await using endpoint = await start();
+  using client = await welcomed(endpoint);
+  const subscriptions = [{ topic: "a", qos: 1 as const }];
+  await client.send({ cmd: "subscribe", messageId: 1, subscriptions });
+  await client.next();
+  endpoint.publish("a", "hello");
+  const { messageId } = await client.next() as IPublishPacket;
+  await client.send({ cmd: "puback", messageId: messageId! });
+  await endpoint.until(() => endpoint.counts.pubacks === 1);
+});
+
+Deno.test("endpoint listens on the address it was told", async () => {
+  await using endpoint = await start({ address: "127.0.0.2" });
+  const { port } = endpoint;
+  (await Deno.connect({ hostname: "127.0.0.2", port })).close();
+  await assertRejects(() => Deno.connect({ hostname: "127.0.0.1", port }));
+});
+
 Deno.test("endpoint can freeze connections as a dead link does", async () => {
   await using endpoint = await start();
   using frozen = await welcomed(endpoint, { clientId: "a" });

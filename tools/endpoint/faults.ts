@@ -47,6 +47,8 @@ export interface ConnectFaults {
   closeAfterConnack: When<ConnectRecord>;
   /** Do not answer PINGREQ. */
   noPingresp: When<ConnectRecord>;
+  /** Do not answer SUBSCRIBE. */
+  noSuback: When<ConnectRecord>;
 }
 
 /** Triggers at PUBLISH. */
@@ -118,6 +120,7 @@ export function makeFaults(given: Partial<Faults> = {}): Faults {
     strayPuback: false,
     closeAfterConnack: false,
     noPingresp: false,
+    noSuback: false,
     forgetPuback: false,
     refusePublish: false,
     closeAtPublish: false,

@@ -90,6 +90,10 @@ export interface Counts {
   refused: number;
   /** PINGREQ packets. */
   pings: number;
+  /** SUBSCRIBE packets. */
+  subscribes: number;
+  /** PUBACK packets from clients. */
+  pubacks: number;
 }
 
 /** Lists and counters of what happened. */
@@ -138,6 +142,8 @@ export function makeObserver(now: () => number): Observer {
       discarded: 0,
       refused: 0,
       pings: 0,
+      subscribes: 0,
+      pubacks: 0,
     },
     now,
     changed() {

@@ -48,6 +48,8 @@ export interface Limits {
 export interface EndpointOptions {
   /** 0 picks a free one. @default 0 */
   readonly port?: number;
+  /** Address of this machine to listen on. @default "127.0.0.1" */
+  readonly address?: string;
   /** Who it is and whom it trusts. @default a new throw-away PKI */
   readonly certificates?: Certificates;
   /** Present this instead of `certificates.server`. */

@@ -1,5 +1,5 @@
 /**
- * The endpoint itself: a TCP port on 127.0.0.1, TLS behind it, sessions behind that. It opens what
+ * The endpoint itself: a TCP port of this machine, TLS behind it, sessions behind that. It opens what
  * it is told to and `close()` leaves nothing open.
  */
 
@@ -23,7 +23,7 @@ import { serveSession } from "./session.ts";
 
 /** A running endpoint. */
 export interface Endpoint extends Observations, AsyncDisposable {
-  /** The port it listens on, at 127.0.0.1. */
+  /** The port it listens on. */
   readonly port: number;
   /** What its clients need to meet it. */
   readonly certificates: Certificates;
@@ -61,7 +61,7 @@ export interface Endpoint extends Observations, AsyncDisposable {
 }
 
 /**
- * Start a stand-in for AWS IoT Core on 127.0.0.1.
+ * Start a stand-in for AWS IoT Core on this machine.
  *
  * @throws {Deno.errors.AddrInUse | Error} If the port is taken; `code` is then `EADDRINUSE`.
  */
@@ -147,7 +147,8 @@ export async function startEndpoint(
     );
   }
 
-  let front: Server | undefined = await listen(options.port ?? 0, accept);
+  const address = options.address ?? "127.0.0.1";
+  let front: Server | undefined = await listen(options.port ?? 0, address, accept);
   const { port } = front.address() as AddressInfo;
 
   const endpoint: Endpoint = {
@@ -198,7 +199,7 @@ export async function startEndpoint(
       front = undefined;
     },
     async resume() {
-      front ??= await listen(port, accept);
+      front ??= await listen(port, address, accept);
     },
     async close() {
       endpoint.pause();
@@ -214,10 +215,11 @@ export async function startEndpoint(
 
 async function listen(
   port: number,
+  address: string,
   accept: (socket: Socket) => void,
 ): Promise<Server> {
   const server = net.createServer(accept);
-  server.listen(port, "127.0.0.1");
+  server.listen(port, address);
   await once(server, "listening");
   return server;
 }

@@ -166,6 +166,7 @@ export function serveSession(
       case "publish":
         return takePublish(current, packet, hub);
       case "puback":
+        observer.counts.pubacks++;
         return;
       case "subscribe":
         return takeSubscribe(current, packet, hub);

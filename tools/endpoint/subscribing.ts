@@ -1,6 +1,7 @@
 /** What happens to a SUBSCRIBE: limits and policy decide what is granted; retained messages follow. */
 
 import type { ISubscribePacket } from "mqtt-packet";
+import { fires } from "./faults.ts";
 import type { Hub, Session } from "./hub.ts";
 import { isAllowed, isFilter } from "./topics.ts";
 
@@ -15,6 +16,8 @@ export function takeSubscribe(
 ): void {
   const { link } = session;
   const isV5 = link.protocolVersion === 5;
+  hub.observer.counts.subscribes++;
+  if (fires(hub.faults, "noSuback", () => session.record)) return;
   if (packet.subscriptions.some(({ qos }) => qos > 1)) {
     // AWS does not answer QoS 2 (its developer guide, page "mqtt", and quotas page "iot-core"); MQTT 5 has a code for it.
     return isV5 ? session.end("QoS 2", 0x9b) : undefined;
