@@ -22,11 +22,25 @@ export interface Child {
 /** How long an event may take. */
 const DEADLINE_MS = 30_000;
 
+/** Options of {@linkcode startChild}. */
+export interface ChildOptions {
+  /** Variables besides those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A command that runs another one in a world of its own, as `["unshare", "--mount"]`. */
+  readonly within?: readonly string[];
+}
+
 /** Starts the program; its log must be JSON. */
-export function startChild(args: readonly string[]): Child {
+export function startChild(
+  args: readonly string[],
+  { env = {}, within = [] }: ChildOptions = {},
+): Child {
   const main = new URL("../main.ts", import.meta.url).pathname;
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--frozen", "--no-check", main, ...args],
+  const run = [Deno.execPath(), "run", "-A", "--frozen", "--no-check", main, ...args];
+  const [command, ...rest] = [...within, ...run];
+  const process = new Deno.Command(command!, {
+    args: rest,
+    env: { ...env },
     stdin: "piped",
     stdout: "null",
     stderr: "piped",
