@@ -102,7 +102,7 @@ for (const [backoffMax, mostMs] of [[120_000, 700_000], [16_000, 270_000]] as co
   Deno.test(
     `outage makes 12 CONNECTs, ten of them unanswered, in ${mostMs / 1000} s at a cap of ${
       backoffMax / 1000
-    } s (C1, Device Advisor MQTT_Connect_Jitter_Backoff_Retries)`,
+    } s (C1; Device Advisor MQTT_Connect_Jitter_Backoff_Retries)`,
     () => {
       for (const seed of SEEDS) {
         const { outage, pass, nowMs } = makeBench(seed, backoffMax);
@@ -146,7 +146,7 @@ function assertMostlyJitter(verdicts: readonly Verdict[]): void {
   assert(verdicts.every((verdict) => verdict === "jitter" || verdict === "not-growing"));
 }
 
-Deno.test("outage reconnects over five short sessions within 300 s (C2, Device Advisor MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection)", () => {
+Deno.test("outage reconnects over five short sessions within 300 s (C2; Device Advisor MQTT_Reconnect_Backoff_Retries_On_Unstable_Connection)", () => {
   assertMostlyJitter(playFive(({ outage, pass }) => {
     outage.connected(CONNECTION);
     pass(100);
