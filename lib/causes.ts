@@ -6,6 +6,7 @@
  */
 
 import { EXIT, type ExitCode, messageOf, type Step, UserError } from "./errors.ts";
+import { isAws } from "./settings.ts";
 import { quote } from "./words.ts";
 
 /** What the words need to know of the attempt. */
@@ -42,12 +43,17 @@ export function explainTransport(error: unknown, target: Target, now: Date): Use
 
 /** The failure of an attempt whose time was up. */
 export function explainTimeout(
-  reached: "tcp" | "tls" | "mqtt" | "suback",
+  reached: "dns" | "tcp" | "tls" | "mqtt" | "suback",
   timeoutMs: number,
   target: Target,
 ): UserError {
   const seconds = `${timeoutMs / 1000} s`;
   const words: Record<string, Pick<Words, "message" | "hint">> = {
+    dns: {
+      message:
+        `Cannot find the address of ${target.endpoint}: no name server answered within ${seconds}`,
+      hint: "check `cat /etc/resolv.conf`, and ask for DNS (port 53) or a name server on this site",
+    },
     tcp: {
       message: `Cannot connect to ${place(target)}: no answer within ${seconds}`,
       hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
@@ -70,14 +76,36 @@ export function explainTimeout(
   return failure({ ...words[reached]!, step: reached === "suback" ? "mqtt" : reached });
 }
 
-/** The failure of a handshake in which the server did not agree to our protocol. */
-export function explainAlpn(got: string | null, target: Target): UserError {
+/**
+ * The failure of a handshake in which the server did not agree to our protocol: `got` is what it agreed to instead, or
+ * that it hung up only because of the question.
+ */
+export function explainAlpn(got: string | null | "hung-up", target: Target): UserError {
+  const head = `Cannot use the connection to ${place(target)}`;
+  const asked = quote(target.alpn);
+  const step = "alpn";
+  if (got === "hung-up") {
+    return failure({
+      message: `${head}: it hangs up when asked for protocol ${asked}, and not without`,
+      hint: "a firewall most likely cuts it: ask for outgoing TLS to that host and port without " +
+        "inspection; for a broker without ALPN pass --alpn none",
+      step,
+    });
+  }
+  if (got === null && target.port === 443 && isAws(target.endpoint)) {
+    return failure({
+      message:
+        `${head}: protocol ${asked} was lost on the way: AWS always agrees to it on port 443, and this answer does not`,
+      hint: "a proxy that inspects TLS takes it out: ask who runs the network to let it through",
+      step,
+    });
+  }
   return failure({
-    message: `Cannot use the connection to ${place(target)}: it answered without protocol ${
-      quote(target.alpn)
-    }${got === null ? "" : `, but with ${quote(got)}`}`,
-    hint: "a proxy that inspects TLS may be in the way; for a broker without ALPN pass --alpn none",
-    step: "alpn",
+    message: got === null
+      ? `${head}: it answered without protocol ${asked}: the server ignores ALPN`
+      : `${head}: it answered with protocol ${quote(got)} instead of ${asked}`,
+    hint: "for a broker without ALPN pass --alpn none (and its port); for AWS check --endpoint",
+    step,
   });
 }
 
@@ -147,13 +175,21 @@ function notCapable(error: unknown, target: Target): Words | undefined {
   };
 }
 
+/** What the C library says for the codes that `node:dns` gives. */
+const RESOLVER: Readonly<Record<string, string>> = {
+  ENOTFOUND: "Name or service not known",
+  EAI_AGAIN: "Temporary failure in name resolution",
+};
+
 function network(error: unknown, text: string, target: Target): Words | undefined {
   const head = `Cannot connect to ${place(target)}`;
-  if (/failed to lookup address|No address associated|name resolution/i.test(text)) {
+  const unresolved = /failed to lookup address information: (.*)|getaddrinfo (E[A-Z_]+)/i.exec(
+    text,
+  );
+  if (unresolved) {
+    const [, words, code = ""] = unresolved;
     return {
-      message: `Cannot find the address of ${target.endpoint}: ${
-        text.replace(/^.*information: /, "")
-      }`,
+      message: `Cannot find the address of ${target.endpoint}: ${words ?? RESOLVER[code] ?? code}`,
       hint: `check --endpoint, and the name server (\`getent hosts ${target.endpoint}\`)`,
       step: "dns",
     };

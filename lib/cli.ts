@@ -36,11 +36,17 @@ export interface Command {
   readonly switches: ReadonlySet<string>;
   /** `--config`. */
   readonly config: string | undefined;
-  /** `--policy-file` of `doctor`. */
-  readonly policyFile?: string | undefined;
+  /** Flags with a value that only `doctor` has. */
+  readonly doctor?: Readonly<Partial<Record<DoctorFlag, string>>>;
   /** The settings given as flags. */
   readonly flags: Layer;
 }
+
+/** Flags with a value that are no settings. */
+export const DOCTOR_FLAGS = ["policy-file", "region", "account"] as const;
+
+/** One of them. */
+export type DoctorFlag = (typeof DOCTOR_FLAGS)[number];
 
 interface CommandShape {
   /** Flags without a value. */
@@ -57,7 +63,8 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   doctor: {
     switches: ["offline", "json", "policy"],
     operands: [0, 0],
-    usage: "[--offline] [--json] [--policy] [--policy-file FILE] [SETTINGS]",
+    usage:
+      "[--offline] [--json] [--policy] [--policy-file FILE] [SETTINGS]",
   },
   watch: { switches: [], operands: [1, 1], usage: "TOPIC [SETTINGS]" },
   queue: {
@@ -109,7 +116,7 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
   const valued = [
     ...keys.map((key) => flagOf(key).slice(2)),
     ...(takesSettings ? ["config"] : []),
-    ...(name === "doctor" ? ["policy-file"] : []),
+    ...(name === "doctor" ? DOCTOR_FLAGS : []),
   ];
   const switches = [...shape.switches, "help"];
   const unknown: string[] = [];
@@ -145,7 +152,11 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
     operands,
     switches: new Set(switches.filter((flag) => Boolean(parsed[flag]))),
     config: single("config"),
-    ...(name === "doctor" && { policyFile: single("policy-file") }),
+    ...(name === "doctor" && {
+      doctor: Object.fromEntries(
+        DOCTOR_FLAGS.flatMap((flag) => parsed[flag] === undefined ? [] : [[flag, single(flag)!]]),
+      ),
+    }),
     flags: {
       origin: "flag",
       name: "",

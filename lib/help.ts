@@ -51,6 +51,7 @@ and what to do. It sends one test message to the topic. The exit code is the fir
   --offline           only what needs no network: up to queue
   --json              print the report as JSON
   --policy            print the least AWS IoT policy for this client id and topic, and nothing else
+  --region, --account the AWS region and the account's 12 digits, for --policy
   --policy-file FILE  say whether that policy document allows this client id and topic`,
   watch: `Subscribes to TOPIC (+ and # are wildcards) and prints each message as it comes:
 time, topic and payload. Needs a client id of its own: two sessions with one id throw

@@ -5,16 +5,39 @@
  * `*` and `?` as wildcards, a Deny before an Allow. Conditions and policy variables are not judged.
  */
 
+import { EXIT, UserError } from "./errors.ts";
+import { quote } from "./words.ts";
+
 /** What of the account is not known here. */
 export interface Account {
   readonly region: string;
   readonly account: string;
 }
 
-/** The region in an endpoint's name, and placeholders for what is not known. */
-export function accountOf(endpoint: string): Account {
-  const region = /\.iot\.([a-z0-9-]+)\.amazonaws\.com/.exec(endpoint)?.[1];
-  return { region: region ?? "REGION", account: "ACCOUNT" };
+/**
+ * What was given of the account, else the region in an endpoint's name, else placeholders.
+ *
+ * @throws {UserError} If what was given cannot be one.
+ */
+export function accountOf(
+  endpoint: string,
+  { region, account }: { region?: string | undefined; account?: string | undefined } = {},
+): Account {
+  if (region !== undefined && !/^[a-z]{2}(-[a-z]+)+-\d+$/.test(region)) {
+    throw notOne("--region", region, "a region's name", "eu-central-1");
+  }
+  if (account !== undefined && !/^\d{12}$/.test(account)) {
+    throw notOne("--account", account, "an account's 12 digits", "123456789012");
+  }
+  const named = /\.iot\.([a-z0-9-]+)\.amazonaws\.com/.exec(endpoint)?.[1];
+  return { region: region ?? named ?? "REGION", account: account ?? "ACCOUNT" };
+}
+
+function notOne(flag: string, value: string, wanted: string, example: string): UserError {
+  return new UserError(`Cannot use ${flag} ${quote(value)}: it must be ${wanted}`, {
+    hint: `type ${flag} ${example}`,
+    exitCode: EXIT.usage,
+  });
 }
 
 /**
@@ -49,6 +72,16 @@ export function policyDocument(
       { Effect: "Allow", Action: "iot:Publish", Resource: arn(`topic/${topic}`) },
     ],
   };
+}
+
+/** One line of that policy as text: `Allow iot:Publish on arn:…`. */
+export function policyLine(
+  action: "iot:Connect" | "iot:Publish",
+  { clientId, topic, endpoint }: { clientId: string; topic: string; endpoint: string },
+): string {
+  const { Statement } = policyDocument(clientId, topic, accountOf(endpoint));
+  const { Effect, Resource } = Statement.find(({ Action }) => Action === action)!;
+  return `${Effect} ${action} on ${Resource}`;
 }
 
 /**

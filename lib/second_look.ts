@@ -72,51 +72,46 @@ export function lookAtTls(
   return promise;
 }
 
-/** What a server says on a plain connection: by itself, or to an HTTP request. Undefined: nothing. */
-export async function firstBytes(
-  target: Target,
-  timeoutMs: number,
-): Promise<string | undefined> {
-  const greeting = await exchange(target, "", Math.min(timeoutMs, 1500));
-  return greeting ??
-    await exchange(target, `HEAD / HTTP/1.0\r\nHost: ${target.endpoint}\r\n\r\n`, timeoutMs);
-}
+/** What a server says on a plain connection; or that it hung up without a word, or kept it open in silence. */
+export type Speech = { readonly said: string } | "closed" | "silent";
 
-/** What those bytes mean, as the end of a sentence. */
-export function describeBytes(bytes: string | undefined): string {
-  if (bytes === undefined) return "it says nothing on a plain connection either";
-  const line = bytes.split(/[\r\n]/)[0]!.replace(/[^\x20-\x7e]/g, ".").slice(0, 60);
-  if (/^SSH-/.test(bytes)) return `it is an SSH server ("${line}")`;
-  if (/^HTTP\//.test(bytes)) {
-    return `it speaks plain HTTP ("${line}"): a proxy or a captive portal, or a web server`;
-  }
-  if (/^220[ -]/.test(bytes)) return `it is a mail or FTP server ("${line}")`;
-  return `it speaks another protocol ("${line}")`;
+/** How long a server that speaks first may take for it, in ms. */
+const GREETING_MS = 1500;
+
+/** What a server says on a plain connection: by itself, or to an HTTP request. */
+export async function firstBytes(target: Target, timeoutMs: number): Promise<Speech> {
+  const greeting = await exchange(target, "", Math.min(timeoutMs, GREETING_MS));
+  if (greeting !== "silent") return greeting;
+  return await exchange(
+    target,
+    `HEAD / HTTP/1.0\r\nHost: ${target.endpoint}\r\n\r\n`,
+    timeoutMs,
+  );
 }
 
 async function exchange(
   { endpoint, port }: Target,
   send: string,
   timeoutMs: number,
-): Promise<string | undefined> {
-  let conn: Deno.TcpConn | undefined;
+): Promise<Speech> {
+  let isLate = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let conn: Deno.TcpConn | undefined;
   try {
     conn = await Deno.connect({ hostname: endpoint, port });
-    timer = setTimeout(() => conn?.close(), timeoutMs);
+    timer = setTimeout(() => {
+      isLate = true;
+      conn?.close();
+    }, timeoutMs);
     if (send !== "") await conn.write(new TextEncoder().encode(send));
     const buffer = new Uint8Array(512);
-    const n = await conn.read(buffer);
-    return n === null || n === 0
-      ? undefined
-      : new TextDecoder("latin1").decode(buffer.subarray(0, n));
+    const n = await conn.read(buffer) ?? 0;
+    return n === 0 ? "closed" : { said: new TextDecoder("latin1").decode(buffer.subarray(0, n)) };
   } catch {
-    return undefined;
+    return isLate ? "silent" : "closed";
   } finally {
     clearTimeout(timer);
-    try {
-      conn?.close();
-    } catch { /* closed by the timer */ }
+    if (!isLate) conn?.close();
   }
 }
 
@@ -132,10 +127,13 @@ function nameOf(name: unknown): string {
 function chainOf(shown: Shown): string[] {
   const chain: string[] = [];
   // A root is its own issuer; ten is more than any chain has.
-  for (let at: Shown | undefined = shown; at && chain.length < 10; at = at.issuerCertificate) {
+  for (let at: Shown | undefined = shown; at && chain.length < 10;) {
     const issuer = nameOf(at.issuer);
     if (issuer === "" || chain.at(-1) === issuer) break;
     chain.push(issuer);
+    // What comes next need not be the issuer: Deno goes on with what it was told to trust.
+    const next: Shown | undefined = at.issuerCertificate;
+    at = nameOf(next?.subject) === issuer ? next : undefined;
   }
   return chain;
 }

@@ -196,9 +196,16 @@ Deno.test("explainTimeout says how far it came and how long it waited", () => {
 Deno.test("explainAlpn names the protocol asked for and the one got", () => {
   const error = explainAlpn(null, TARGET);
   assertEquals([error.step, error.exitCode], ["alpn", EXIT.unavailable]);
-  assertMatch(error.message, /without protocol "x-amzn-mqtt-ca"$/);
-  assertMatch(explainAlpn("h2", TARGET).message, /, but with "h2"$/);
+  assertMatch(error.message, /without protocol "x-amzn-mqtt-ca": the server ignores ALPN$/);
+  assertMatch(explainAlpn("h2", TARGET).message, /with protocol "h2" instead of "x-amzn-mqtt-ca"$/);
   assertMatch(error.hint, /--alpn none/);
+});
+
+Deno.test("explainAlpn tells ignored, lost on the way, and cut apart (T5)", () => {
+  const aws = { ...TARGET, endpoint: "abc-ats.iot.eu-central-1.amazonaws.com", port: 443 };
+  assertMatch(explainAlpn(null, aws).message, /was lost on the way: AWS always agrees to it/);
+  assertMatch(explainAlpn("hung-up", TARGET).message, /hangs up when asked .* and not without$/);
+  assertMatch(explainAlpn("hung-up", TARGET).hint, /a firewall most likely cuts it/);
 });
 
 Deno.test("explainHangUp before CONNACK points at certificate and policy", () => {

@@ -45,6 +45,7 @@ const LAYERS: Record<string, number> = {
   "gather.ts": 3,
   "delivery.ts": 3,
   "publisher.ts": 3,
+  "verdict.ts": 3,
   "doctor.ts": 3,
   "world.ts": 4,
   "load.ts": 4,
@@ -66,6 +67,7 @@ const OWNERS: Record<string, readonly string[]> = {
   "node:fs": ["commands/checks_local.ts", "sources/disk.ts"],
   "node:sqlite": ["queue.ts", "queue_schema.ts", "salvage.ts"],
   "node:tls": ["second_look.ts"],
+  "node:dns/promises": ["commands/checks_reach.ts"],
   "node:stream": ["transport.ts"],
   "node:util": ["log.ts", "world.ts"],
 };

@@ -35,8 +35,6 @@ export interface Case {
   parsed?: ParsedIdentity;
   /** Another mqtt443 runs on this state directory, most likely with this client id. */
   isBusy?: boolean;
-  /** Why the port could not be reached, once the name was found. */
-  tcp?: UserError | undefined;
 }
 
 /** The local checks, in their order. */
@@ -99,7 +97,7 @@ function lookAtSettings(command: Command, world: World, facts: Case): Finding {
   const saw =
     `${place(settings)}, client id ${quote(settings.clientId)}, topic ${quote(settings.topic)}, ` +
     `from ${configPath ?? "no settings file"}`;
-  const policy = policyProblem(command.policyFile, settings);
+  const policy = policyProblem(command.doctor?.["policy-file"], settings);
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}` };
   if (warnings.length === 0) return ok(saw);
   return {

@@ -38,6 +38,7 @@ function asFailure(error: unknown) {
 function printPolicy(command: Command, world: World): ExitCode {
   const { settings } = loadSettings(command, world, { needEndpoint: false });
   const { clientId, topic, endpoint } = settings;
-  world.out(`${JSON.stringify(policyDocument(clientId, topic, accountOf(endpoint)), null, 2)}\n`);
+  const account = accountOf(endpoint, command.doctor);
+  world.out(`${JSON.stringify(policyDocument(clientId, topic, account), null, 2)}\n`);
   return EXIT.ok;
 }

@@ -1,0 +1,215 @@
+/**
+ * The checks of `doctor` up to a usable connection: DNS, TCP, TLS, ALPN.
+ *
+ * Where our own verified connection fails, a second look finds out what is really there.
+ */
+
+import { lookup } from "node:dns/promises";
+import { explainAlpn, explainTimeout, explainTransport, type Target } from "../causes.ts";
+import { type Check, type Finding, findingOf } from "../doctor.ts";
+import { EXIT, UserError } from "../errors.ts";
+import { checkClock, type Identity } from "../identity.ts";
+import { firstBytes, lookAtTls, type Speech, type TlsLook } from "../second_look.ts";
+import type { Settings } from "../settings.ts";
+import { limitTrust, openTransport, type Transport } from "../transport.ts";
+import { verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
+import { BUILT_AT } from "../version.ts";
+import { quote } from "../words.ts";
+import type { World } from "../world.ts";
+
+/** What the online checks work with. */
+export interface Site {
+  readonly world: World;
+  readonly settings: () => Settings;
+  readonly identity: () => Identity;
+  readonly target: () => Target;
+}
+
+/** How long what answers on the port may take to say its first word in plain text, in ms. */
+const SPEECH_MS = 5000;
+
+/** DNS, TCP, TLS and ALPN, in this order. */
+export function reachChecks(site: Site): Check[] {
+  let addresses: readonly string[] = [];
+  let alpn: Finding | undefined;
+  return [
+    {
+      name: "dns",
+      needs: ["settings"],
+      async look() {
+        addresses = await lookUp(site);
+        return ok(`${site.settings().endpoint} is ${addresses.join(", ")}`);
+      },
+    },
+    {
+      name: "tcp",
+      needs: ["dns"],
+      async look() {
+        try {
+          return ok(`connected to ${await reach(site)}`);
+        } catch (error) {
+          const finding = findingOf(asUserError(error, site));
+          return { ...finding, saw: `${finding.saw}; tried ${addresses.join(", ")}` };
+        }
+      },
+    },
+    {
+      name: "tls",
+      needs: ["tcp", "key-match"],
+      async look() {
+        const found = await secure(site);
+        alpn = found.alpn;
+        return found.tls;
+      },
+    },
+    { name: "alpn", needs: ["tls"], look: () => alpn! },
+  ];
+}
+
+/** Opens the verified TLS connection that MQTT would use. @throws {UserError} */
+export function openVerified(site: Site, target = site.target()): Promise<Transport> {
+  const { connectTimeout } = site.settings();
+  return openTransport({
+    target,
+    identity: site.identity(),
+    signal: AbortSignal.timeout(connectTimeout),
+    timeoutMs: connectTimeout,
+    now: site.world.now,
+    connect: Deno.connectTls,
+  });
+}
+
+/** Every address of the endpoint. */
+async function lookUp(site: Site): Promise<string[]> {
+  const { endpoint, port, connectTimeout } = site.settings();
+  // With the port, the permission to reach that one host and port is enough.
+  const options = { all: true, port } as unknown as { all: true };
+  const looking = lookup(endpoint, options).then((all) => all.map(({ address }) => address));
+  try {
+    return await within(
+      looking,
+      connectTimeout,
+      () => explainTimeout("dns", connectTimeout, site.target()),
+    );
+  } catch (error) {
+    throw asUserError(error, site);
+  }
+}
+
+/** Connects and closes; returns the address that answered. */
+async function reach(site: Site): Promise<string> {
+  const { endpoint, port, connectTimeout } = site.settings();
+  const giveUp = new AbortController();
+  const connecting = Deno.connect({ hostname: endpoint, port, signal: giveUp.signal });
+  try {
+    using conn = await within(
+      connecting,
+      connectTimeout,
+      () => explainTimeout("tcp", connectTimeout, site.target()),
+    );
+    const { hostname, port: at } = conn.remoteAddr;
+    return `${hostname}:${at}`;
+  } finally {
+    giveUp.abort();
+  }
+}
+
+/** What the TLS handshake gave, and what became of ALPN in it. */
+async function secure(site: Site): Promise<{ tls: Finding; alpn: Finding }> {
+  const target = site.target();
+  const asked = target.alpn;
+  limitTrust(site.world.env, target.caFiles.length > 0);
+  let alpn = ok("not asked for");
+  try {
+    const transport = await openVerified(site);
+    transport.stream.destroy();
+    if (asked !== undefined) alpn = ok(`asked for ${quote(asked)}, got ${quote(transport.alpn)}`);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const told = error.step === "tls" && asked !== undefined && await isAlpnCut(error, site)
+      ? explainAlpn("hung-up", target)
+      : error;
+    if (told.step !== "alpn") return { tls: await explainTls(told, site), alpn };
+    alpn = findingOf(told);
+  }
+  const look = await lookAgain(site);
+  return { tls: ok(look ? describeLook(look) : "the certificate is trusted"), alpn };
+}
+
+/** Whether the server hangs up for no other reason than being asked for a protocol. */
+async function isAlpnCut(error: UserError, site: Site): Promise<boolean> {
+  if (!/hung up during/.test(error.message)) return false;
+  try {
+    (await openVerified(site, { ...site.target(), alpn: undefined })).stream.destroy();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function lookAgain(site: Site): Promise<TlsLook | undefined> {
+  return lookAtTls(site.target(), site.identity().caPems, site.settings().connectTimeout);
+}
+
+/** Adds to a TLS failure what a second look shows. */
+async function explainTls(error: UserError, site: Site): Promise<Finding> {
+  const finding = findingOf(error);
+  // The server looked at our certificate, so it speaks TLS; there is nothing else to see.
+  if (error.exitCode === EXIT.refused || error.exitCode === EXIT.config) return finding;
+  const target = site.target();
+  const look = /no TLS answer/.test(error.message) ? undefined : await lookAgain(site);
+  if (look === undefined) {
+    const speech = await firstBytes(target, Math.min(SPEECH_MS, site.settings().connectTimeout));
+    return {
+      ...finding,
+      saw: `no TLS handshake; ${describeSpeech(speech)}`,
+      ...verdictOnSpeech(speech, target),
+    };
+  }
+  const saw = describeLook(look);
+  const wrongClock = checkClock({ now: site.world.now(), builtAt: BUILT_AT });
+  if (wrongClock && /its certificate (expired|is valid from)/.test(error.message)) {
+    return { ...finding, saw, cause: wrongClock.message, hint: wrongClock.hint };
+  }
+  return /is not signed by/.test(error.message)
+    ? { ...finding, saw, ...verdictOnIssuer(look.certificate, target) }
+    : { ...finding, saw };
+}
+
+function describeSpeech(speech: Speech): string {
+  if (speech === "closed") return "it hangs up on plain text, too";
+  if (speech === "silent") return "nothing comes in plain text either";
+  if (/^\x15\x03/.test(speech.said)) return "to plain text it answers with a TLS alert";
+  return `in plain text it says ${quote(speech.said.split(/[\r\n]/)[0]!.slice(0, 60))}`;
+}
+
+function describeLook({ version, alpn, certificate }: TlsLook): string {
+  const { subject, issuer, names, validFrom, validTo, fingerprint, chain } = certificate;
+  return `${version}, ALPN ${quote(alpn ?? "none")}; server certificate: subject ${
+    quote(subject)
+  }, ` +
+    `issuer ${quote(issuer)}, names ${quote(names)}, valid ${validFrom} to ${validTo}, ` +
+    `SHA-256 ${fingerprint}${
+      chain.length > 1 ? `, signed by ${chain.map(quote).join(", by ")}` : ""
+    }`;
+}
+
+function asUserError(error: unknown, site: Site): UserError {
+  return explainTransport(error, site.target(), site.world.now());
+}
+
+/** Settles as the promise does, or rejects when the time is up. */
+async function within<T>(promise: Promise<T>, ms: number, late: () => UserError): Promise<T> {
+  const { promise: timeUp, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(late()), ms);
+  try {
+    return await Promise.race([promise, timeUp]);
+  } finally {
+    clearTimeout(timer);
+    promise.catch(() => {});
+  }
+}
+
+function ok(saw: string): Finding {
+  return { status: "ok", saw };
+}
