@@ -3,5 +3,10 @@
 import { app } from "./lib/app.ts";
 import { realWorld } from "./lib/world.ts";
 
-// exit, not exitCode: an attempt to connect that was given up cannot be stopped, and would keep the process.
-if (import.meta.main) Deno.exit(await app(Deno.args, realWorld()));
+if (import.meta.main) {
+  const world = realWorld();
+  const code = await app(Deno.args, world);
+  await world.flush();
+  // exit, not exitCode: an attempt to connect that was given up cannot be stopped, and would keep the process.
+  Deno.exit(code);
+}

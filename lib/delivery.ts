@@ -51,6 +51,8 @@ export interface Delivery {
    * @param droppedThrough The last `seq` that the put dropped, or 0.
    */
   wake(droppedThrough: number): void;
+  /** Sends nothing more; what is in flight is still acknowledged. */
+  hold(): void;
   /** Whether nothing is in flight and nothing waits. */
   isIdle(): boolean;
   /** Settles when {@linkcode Delivery.isIdle} is true for the first time from now. Rejects when the queue fails. */
@@ -80,6 +82,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   let acknowledged = new Map<number, QueuedMessage>();
   let drained = false;
   let stopped = false;
+  let held = false;
   let filling = false;
   let pauseTimer: ReturnType<typeof setTimeout> | undefined;
   let ackTimer: ReturnType<typeof setTimeout> | undefined;
@@ -132,7 +135,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     noteIdle();
   };
   const fillWindow = () => {
-    while (!stopped && flying.size < Math.min(options.inflight, suspicion.window())) {
+    while (!stopped && !held && flying.size < Math.min(options.inflight, suspicion.window())) {
       const nowMs = monotonicMs();
       const waitMs = pacer.waitMs(nowMs);
       if (waitMs > 0) {
@@ -247,6 +250,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
         drained = false;
         fill();
       }),
+    hold: () => void (held = true),
     isIdle,
     idle() {
       if (isIdle()) return Promise.resolve();

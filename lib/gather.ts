@@ -7,7 +7,13 @@
  */
 
 import { EXIT, UserError } from "./errors.ts";
-import { MAX_PAYLOAD_BYTES, payloadOf, type Reading, type Sample } from "./message.ts";
+import {
+  MAX_PAYLOAD_BYTES,
+  payloadOf,
+  type Reading,
+  type Sample,
+  type SampleTime,
+} from "./message.ts";
 import type { Draft } from "./queue.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "./settings.ts";
@@ -35,8 +41,8 @@ export interface GatherOptions {
   readonly put: (drafts: readonly Draft[]) => void;
   /** No more readings are wanted. */
   readonly signal: AbortSignal;
-  /** ms since the epoch, for the payload. */
-  readonly now: () => number;
+  /** The time, for the payload. */
+  readonly sampleTime: () => SampleTime;
   /** ms of a clock that never jumps, for the ticks. */
   readonly monotonicMs: () => number;
 }
@@ -53,15 +59,15 @@ export type ReadSources = () => Promise<{
  * @throws {UserError} If a run that ends by itself has got no reading for `giveUpAfter`.
  */
 export async function gatherTicks(read: ReadSources, options: GatherOptions): Promise<void> {
-  const { settings, reports, put, signal, now, monotonicMs } = options;
+  const { settings, reports, put, signal, sampleTime, monotonicMs } = options;
   const startMs = monotonicMs();
   let readMs = startMs;
   for (let taken = 0, tick = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
-    const timeMs = now();
+    const time = sampleTime();
     const { readings, failures } = await read();
     for (const { source, error } of failures) reports.sourceFailed(source, error);
     if (readings.length > 0) {
-      put([draftOf({ device: settings.clientId, timeMs, readings }, settings)]);
+      put([draftOf({ device: settings.clientId, ...time, readings }, settings)]);
       taken++;
       if (taken === settings.count) return;
       readMs = monotonicMs();
@@ -99,13 +105,13 @@ export async function gatherLines(
   batches: AsyncIterable<readonly Line[]>,
   options: GatherLinesOptions,
 ): Promise<void> {
-  const { settings, reports, put, signal, now, lineReadings } = options;
+  const { settings, reports, put, signal, sampleTime, lineReadings } = options;
   let taken = 0;
   for await (const batch of batches) {
     for (const lines of partsOf(batch, settings)) {
       await waitForRoom(lines, options);
       if (signal.aborted) return;
-      const timeMs = now();
+      const time = sampleTime();
       const drafts: Draft[] = [];
       for (const line of lines) {
         if (taken === settings.count) break;
@@ -113,7 +119,7 @@ export async function gatherLines(
           reports.sourceFailed("stdin", tooLarge(line.bytes));
           continue;
         }
-        const sample = { device: settings.clientId, timeMs, readings: lineReadings(line) };
+        const sample = { device: settings.clientId, ...time, readings: lineReadings(line) };
         drafts.push(draftOf(sample, settings));
         taken++;
       }

@@ -7,9 +7,13 @@
  */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { EXIT, messageOf, UserError } from "./errors.ts";
+import { type CertificateFacts, describeCertificate, fileError } from "./certificate.ts";
+import { messageOf, type UserError } from "./errors.ts";
 import { describeBlocks, isCutShort, pemBlocks } from "./pem.ts";
 import { quote } from "./words.ts";
+
+export { type CertificateFacts, describeCertificate, fileError } from "./certificate.ts";
+export { checkClock, checkDates } from "./validity.ts";
 
 /** The files of an identity. */
 export interface IdentityFiles {
@@ -29,16 +33,6 @@ export interface IdentityTexts {
   readonly passphrase: string | undefined;
 }
 
-/** What a certificate says of itself. */
-export interface CertificateFacts {
-  readonly subject: string;
-  readonly issuer: string;
-  readonly validFrom: Date;
-  readonly validTo: Date;
-  /** SHA-256, colons between the bytes. */
-  readonly fingerprint: string;
-}
-
 /** A checked identity, ready for TLS. */
 export interface Identity {
   /** PEM, leaf first. */
@@ -49,37 +43,20 @@ export interface Identity {
   readonly caPems: readonly string[];
   /** Files the CA came from, for errors. */
   readonly caFiles: readonly string[];
+  /** File the certificate came from, for errors. */
+  readonly certFile: string;
   readonly facts: CertificateFacts;
-  /** What is not wrong yet: a certificate about to expire, a clock that cannot be right. */
-  readonly warnings: readonly UserError[];
 }
-
-/** Options of {@linkcode inspectIdentity}. */
-export interface InspectOptions {
-  readonly now: Date;
-  /** No clock is right that is before this. */
-  readonly builtAt: Date;
-}
-
-const DAY_MS = 86_400_000;
-/** Days before the end at which the certificate's age becomes a warning. */
-const WARN_DAYS = 30;
 
 /**
- * Checks the texts and makes an identity of them: the four steps below in their order.
+ * Checks the texts and makes an identity of them, whatever its dates, which are validity.ts's business.
  *
  * @throws {UserError} With exit code 78: what was seen, and what to do.
  */
-export function inspectIdentity(
-  files: IdentityFiles,
-  texts: IdentityTexts,
-  options: InspectOptions,
-): Identity {
+export function inspectIdentity(files: IdentityFiles, texts: IdentityTexts): Identity {
   const parsed = parseIdentity(files, texts);
   checkKey(files, parsed);
-  const clock = checkClock(options);
-  const warnings = clock === undefined ? checkDates(files.cert, parsed.facts, options) : [clock];
-  return identityOf(files, parsed, warnings);
+  return identityOf(files, parsed);
 }
 
 /** What the files hold, read and not yet held against each other. */
@@ -109,20 +86,10 @@ export function checkKey(files: IdentityFiles, { chain, key }: ParsedIdentity): 
   if (!chain[0]!.checkPrivateKey(key)) throw mismatch(files, chain, key);
 }
 
-/** What is wrong with the clock, or undefined. */
-export function checkClock({ now, builtAt }: InspectOptions): UserError | undefined {
-  if (now >= builtAt) return undefined;
-  return fileError(
-    `The clock says ${now.toISOString()}, which is before this program was built (${day(builtAt)})`,
-    "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
-  );
-}
-
 /** The identity of what was parsed, ready for TLS. */
 export function identityOf(
   files: IdentityFiles,
   { chain, key, ca, facts }: ParsedIdentity,
-  warnings: readonly UserError[] = [],
 ): Identity {
   return {
     // Written anew: TLS knows no label but CERTIFICATE, and passes others over in silence.
@@ -130,15 +97,9 @@ export function identityOf(
     keyPem: key.export({ type: "pkcs8", format: "pem" }) as string,
     caPems: ca.map((x509) => x509.toString()),
     caFiles: files.ca,
+    certFile: files.cert,
     facts,
-    warnings,
   };
-}
-
-/** A certificate in one line: subject, issuer, dates, fingerprint. */
-export function describeCertificate(facts: CertificateFacts): string {
-  return `subject ${quote(facts.subject)}, issuer ${quote(facts.issuer)}, ` +
-    `valid ${day(facts.validFrom)} to ${day(facts.validTo)}, SHA-256 ${facts.fingerprint}`;
 }
 
 function certificatesOf(what: string, path: string, text: string, flag: string): X509Certificate[] {
@@ -245,38 +206,6 @@ function notACa(path: string, facts: CertificateFacts): UserError {
   );
 }
 
-/**
- * Holds a certificate's dates against the clock, which must be right.
- *
- * @returns What is not wrong yet.
- * @throws {UserError} With exit code 78 if it is not valid now.
- */
-export function checkDates(
-  path: string,
-  facts: CertificateFacts,
-  { now }: InspectOptions,
-): UserError[] {
-  const seen = `${quote(path)}: ${describeCertificate(facts)}`;
-  if (now < facts.validFrom) {
-    throw fileError(
-      `Cannot use device certificate ${seen}: not valid yet at ${now.toISOString()}`,
-      "if the clock is wrong, set it (`timedatectl`); else use another certificate",
-    );
-  }
-  if (now > facts.validTo) {
-    throw fileError(
-      `Cannot use device certificate ${seen}: expired on ${day(facts.validTo)}`,
-      "make a new certificate in the AWS IoT console; if the clock is wrong, set it (`timedatectl`)",
-    );
-  }
-  const days = Math.floor((facts.validTo.getTime() - now.getTime()) / DAY_MS);
-  if (days >= WARN_DAYS) return [];
-  return [fileError(
-    `Device certificate ${quote(path)} expires in ${days} days, on ${day(facts.validTo)}`,
-    "make a new certificate and put it in place before that day",
-  )];
-}
-
 function factsOf(x509: X509Certificate): CertificateFacts {
   return {
     subject: joined(x509.subject),
@@ -289,13 +218,4 @@ function factsOf(x509: X509Certificate): CertificateFacts {
 
 function joined(name: string | undefined): string {
   return (name ?? "").split("\n").join(", ");
-}
-
-function day(date: Date): string {
-  return Number.isNaN(date.getTime()) ? "an unknown day" : date.toISOString().slice(0, 10);
-}
-
-/** An error about the files of an identity: exit code 78, step `files`. */
-export function fileError(message: string, hint: string, cause?: unknown): UserError {
-  return new UserError(message, { hint, exitCode: EXIT.config, step: "files", cause });
 }

@@ -2,7 +2,8 @@
  * The log: one line an event on stderr, as text or JSON. The only file that imports `@std/log`.
  *
  * stdout stays free for data, so `@std/log`'s ConsoleHandler (which writes there) is not used. Fields never hold
- * key material: callers pass names and numbers. A closed or full stderr never stops the program.
+ * key material: callers pass names and numbers. A closed, full or unread stderr never stops the program; what it cost
+ * is told when lines can be written again.
  */
 
 import { BaseHandler } from "@std/log/base-handler";
@@ -44,8 +45,8 @@ export interface Logger {
 export interface LogOptions {
   readonly format: "text" | "json";
   readonly level: "debug" | "info" | "warn" | "error";
-  /** Takes a whole line without its end. */
-  readonly write: (line: string) => void;
+  /** Takes a whole line without its end; may say how many lines before it were lost. */
+  readonly write: (line: string) => number | void;
   /** Whether the text may be coloured. @default {false} */
   readonly colour?: boolean;
 }
@@ -54,7 +55,10 @@ export interface LogOptions {
 export function openLog({ format, level, write, colour = false }: LogOptions): Logger {
   const levelName = level.toUpperCase() as LevelName;
   const handler = new LineHandler(levelName, {
-    write,
+    write(line) {
+      const lost = write(line);
+      if (lost) std.warn("warning", { cause: `${lost} lines of log were lost before this one` });
+    },
     line: format === "json" ? jsonLine : (record) => textLine(record, colour),
   });
   const std = new StdLogger("mqtt443", levelName, { handlers: [handler] });

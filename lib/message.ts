@@ -26,12 +26,18 @@ export type Format = "json" | "text" | "shadow";
 /** Quality of service; AWS IoT Core answers no QoS 2. */
 export type Qos = 0 | 1;
 
+/** When a sample was taken. */
+export interface SampleTime {
+  /** ms since the epoch. */
+  readonly timeMs: number;
+  /** Said where the clock could not be right. */
+  readonly clock?: "unsynchronised";
+}
+
 /** What a payload is made of, besides its `seq`, which the queue gives. */
-export interface Sample {
+export interface Sample extends SampleTime {
   /** The client id. */
   readonly device: string;
-  /** When it was taken, ms since the epoch. */
-  readonly timeMs: number;
   readonly readings: readonly Reading[];
 }
 
@@ -62,6 +68,11 @@ export function utf8Bytes(text: string): number {
  *   payloadOf(sample, "json", 1042),
  *   '{"device":"gw-7","seq":1042,"time":"1970-01-01T00:00:00.000Z","metrics":{"cpu_load_1m":0.12}}',
  * );
+ * assertEquals(
+ *   payloadOf({ ...sample, clock: "unsynchronised" }, "json", 1042),
+ *   '{"device":"gw-7","seq":1042,"time":"1970-01-01T00:00:00.000Z","clock":"unsynchronised",' +
+ *     '"metrics":{"cpu_load_1m":0.12}}',
+ * );
  * assertEquals(payloadOf(sample, "text", 1042), "0.12");
  * assertEquals(payloadOf(sample, "shadow", 1042), '{"state":{"reported":{"cpu_load_1m":0.12}}}');
  * ```
@@ -78,6 +89,7 @@ export function payloadOf(sample: Sample, format: Format, seq: number): string {
     device: sample.device,
     seq,
     time: new Date(sample.timeMs).toISOString(),
+    ...(sample.clock && { clock: sample.clock }),
     metrics,
   });
 }

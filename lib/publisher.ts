@@ -10,6 +10,7 @@ import type { Connection } from "./connection.ts";
 import { type Delivery, startDelivery } from "./delivery.ts";
 import { EXIT, type ExitCode, failureFields, UserError } from "./errors.ts";
 import { sleep, tooLarge } from "./gather.ts";
+import { createLink } from "./link.ts";
 import type { Logger } from "./log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
@@ -39,6 +40,8 @@ export interface PublisherOptions {
       signal: AbortSignal;
     },
   ) => Promise<void>;
+  /** Is given what to call when there may be a new identity, with whether it is another than the one in use. */
+  readonly onRenewal?: (renew: (isNew: boolean) => void) => void;
   /** First signal: stop gathering and drain. */
   readonly stop: AbortSignal;
   /** Second signal: leave at once. */
@@ -49,7 +52,7 @@ export interface PublisherOptions {
   readonly monotonicMs: () => number;
 }
 
-/** How long a stopped run drains, in ms. */
+/** How long a stopped run drains, and a session that is to be replaced awaits its PUBACKs, in ms. */
 const DRAIN_MS = 5000;
 
 /**
@@ -88,6 +91,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   };
 
   const session = async (connection: Connection) => {
+    open = connection;
     const backlog = queue.stats().waiting;
     const inflight = Math.min(settings.inflight, connection.facts.receiveMaximum);
     const bytes = options.isAws ? AWS_BYTES_PER_S : undefined;
@@ -123,34 +127,35 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       });
     }
     const reason = await connection.closed;
-    delivery = undefined;
+    open = delivery = undefined;
     current.stop(reason !== undefined);
     return { reason, ms: monotonicMs() - startMs, ...current.counts };
   };
 
-  const connectLoop = async () => {
-    while (!over.signal.aborted) {
-      outage.connecting();
-      let connection: Connection;
-      try {
-        connection = await options.connect(over.signal);
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error;
-        if (over.signal.aborted) return;
-        lastFailure = error;
-        await sleep(outage.failed(error), over.signal);
-        continue;
-      }
-      outage.connected(connection);
-      open = connection;
-      if (over.signal.aborted) connection.abort();
-      const end = await session(connection);
-      open = undefined;
-      if (over.signal.aborted || end.reason === undefined) return;
-      lastFailure = end.reason;
-      await sleep(outage.ended(end.reason, end), over.signal);
+  const handOver = async () => {
+    const [connection, current] = [open, delivery];
+    if (connection === undefined || current === undefined) return;
+    current.hold();
+    const deadlineMs = monotonicMs() + Math.min(DRAIN_MS, settings.ackTimeout);
+    const gone = new AbortController();
+    void connection.closed.then(() => gone.abort());
+    while (current.counts.inFlight > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
+      await sleep(HAND_OVER_POLL_MS, gone.signal);
     }
+    // With messages in flight there is no orderly end: MQTT.js would wait for them.
+    if (current.counts.inFlight === 0) await connection.end();
+    else connection.abort();
   };
+
+  const link = createLink({
+    ...options,
+    outage,
+    use: session,
+    handOver: () => void handOver(),
+    onFailure: (reason) => void (lastFailure = reason),
+    signal: over.signal,
+  });
+  options.onRenewal?.(link.renew);
 
   /** Waits until all is delivered, or no more of it can be awaited; returns whether all was. */
   const drain = async (mostMs: () => number): Promise<boolean> => {
@@ -169,7 +174,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     return queue.stats().waiting === 0;
   };
 
-  const loop = connectLoop();
+  const loop = link.run();
   // A bug in the loop must end the run, not hang it.
   loop.catch(() => over.abort());
   const enough = AbortSignal.any([stop, leave, over.signal]);
@@ -222,6 +227,8 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
 
 /** How often a drain looks whether a new session has begun, in ms. */
 const POLL_MS = 250;
+/** How often it is looked whether the last PUBACK of a session that is to be replaced has come, in ms. */
+const HAND_OVER_POLL_MS = 20;
 
 /** What a run's end means. */
 function exitCode(

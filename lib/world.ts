@@ -2,15 +2,17 @@
 
 import { styleText } from "node:util";
 import { EXIT, messageOf, UserError } from "./errors.ts";
+import { createLineSink } from "./line_sink.ts";
 
 /** What the program touches besides files and the network. */
 export interface World {
   readonly env: Pick<Deno.Env, "get" | "set" | "delete" | "toObject">;
   /** Writes to stdout; throws when it is closed. */
   readonly out: (text: string) => void;
-  /** Writes a line to stderr. */
-  readonly err: (line: string) => void;
+  /** Writes a line to stderr, without waiting for who reads it; may say how many lines before it were lost. */
+  readonly err: (line: string) => number | void;
   readonly isErrTerminal: boolean;
+  readonly isOutTerminal?: boolean;
   /** Colours a status on stdout, where it is a terminal. */
   readonly paintOut?:
     | ((status: "ok" | "warn" | "fail" | "skipped", text: string) => string)
@@ -19,7 +21,12 @@ export interface World {
   /** Asks on the terminal; undefined where there is none. */
   readonly confirm: ((question: string) => boolean) | undefined;
   /** Listens for signals until the returned function is called. */
-  readonly onSignals: (names: readonly Deno.Signal[], listener: () => void) => () => void;
+  readonly onSignals: (
+    names: readonly Deno.Signal[],
+    listener: (name?: Deno.Signal) => void,
+  ) => () => void;
+  /** Runs an action again and again until the returned function is called. */
+  readonly every: (ms: number, action: () => void) => () => void;
   readonly hostName: () => string;
   readonly now: () => Date;
   /** ms of a clock that never jumps. */
@@ -28,8 +35,19 @@ export interface World {
   readonly random: () => number;
 }
 
+/** The real one, and what its owner does at the end. */
+export interface RealWorld extends World {
+  /** Settles when what was said on stderr is written, or cannot be for {@linkcode FLUSH_MS}. */
+  readonly flush: () => Promise<void>;
+}
+
+/** How long the last words may take when nobody reads them, in ms. */
+const FLUSH_MS = 500;
+
 /** The real one. */
-export function realWorld(): World {
+export function realWorld(): RealWorld {
+  // A synchronous write to a pipe that nobody reads, or to a terminal that was stopped, would stop the whole program.
+  const stderr = createLineSink((bytes) => Deno.stderr.write(bytes));
   return {
     env: Deno.env,
     out(text) {
@@ -44,16 +62,23 @@ export function realWorld(): World {
         });
       }
     },
-    err: (line) => writeAll(Deno.stderr, `${line}\n`),
+    err: stderr.put,
+    flush: () => stderr.flush(FLUSH_MS),
     isErrTerminal: Deno.stderr.isTerminal(),
+    isOutTerminal: Deno.stdout.isTerminal(),
     paintOut: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR") ? paint : undefined,
     input: Deno.stdin.readable,
     confirm: Deno.stdin.isTerminal() ? confirm : undefined,
     onSignals(names, listener) {
-      for (const name of names) Deno.addSignalListener(name, listener);
+      const listeners = names.map((name) => [name, () => listener(name)] as const);
+      for (const [name, listen] of listeners) Deno.addSignalListener(name, listen);
       return () => {
-        for (const name of names) Deno.removeSignalListener(name, listener);
+        for (const [name, listen] of listeners) Deno.removeSignalListener(name, listen);
       };
+    },
+    every(ms, action) {
+      const timer = setInterval(action, ms);
+      return () => clearInterval(timer);
     },
     hostName: Deno.hostname,
     now: () => new Date(),

@@ -166,13 +166,6 @@ const CASES: Record<string, Case> = {
       )(place),
     says: /subject "CN=old".*expired on \d{4}-\d\d-\d\d\nhint: .*timedatectl/,
   },
-  "a certificate not valid yet": {
-    prepare: async (place) =>
-      rewritePair(
-        await pki.authority.issue("new", { validFrom: new Date(Date.now() + DAY_MS) }),
-      )(place),
-    says: /subject "CN=new".*not valid yet.*\nhint: .*timedatectl/,
-  },
   "a chain with the device's certificate last": {
     prepare: async (place) => {
       const plant = await makeAuthority({ commonName: "plant CA", issuer: pki.authority });

@@ -49,6 +49,7 @@ export async function run(args: readonly string[], around: Around = {}): Promise
     input: ReadableStream.from([new TextEncoder().encode(around.input ?? "")]),
     confirm: answer === undefined ? undefined : () => answer,
     onSignals: () => () => {},
+    every: () => () => {},
     hostName: () => around.hostName ?? "gw-7",
     now: () => now ?? new Date(),
     monotonicMs: () => performance.now(),

@@ -20,7 +20,7 @@ export function identityOf({ ca, device }: Pick<Certificates, "ca" | "device">):
     key: device.key,
     passphrase: undefined,
   };
-  return inspectIdentity(files, texts, { now: new Date(), builtAt: new Date(0) });
+  return inspectIdentity(files, texts);
 }
 
 /** Settings for an endpoint on this machine. */

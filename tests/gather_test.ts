@@ -32,7 +32,7 @@ function makeOptions(
     reports: createReports(SILENT, () => 0),
     put,
     signal,
-    now: () => 0,
+    sampleTime: () => ({ timeMs: 0 }),
     monotonicMs: () => performance.now(),
   } as const;
   return { options, payloads };

@@ -9,8 +9,6 @@ import {
 } from "../lib/identity.ts";
 import { formatKey, makeAuthority, makePki, type Pair } from "../tools/endpoint.ts";
 
-const DAY_MS = 86_400_000;
-const BUILT_AT = new Date(Date.now() - DAY_MS / 2);
 const PASSPHRASE = "MARKED-SECRET 42";
 
 const pki = await makePki();
@@ -34,8 +32,8 @@ function texts(pair: Pair, more: Partial<IdentityTexts> = {}): IdentityTexts {
   };
 }
 
-function inspect(given: IdentityTexts, { now = new Date(), files = FILES } = {}) {
-  return inspectIdentity(files, given, { now, builtAt: BUILT_AT });
+function inspect(given: IdentityTexts, { files = FILES } = {}) {
+  return inspectIdentity(files, given);
 }
 
 /** The refusal, which must have its form and hold no line of the key. */
@@ -250,38 +248,6 @@ Deno.test("identity collects the CAs of every file", async () => {
 
 Deno.test("identity without CA files leaves it to the public roots", () => {
   assertEquals(inspect(texts(ec, { ca: [] })).caPems, []);
-});
-
-Deno.test("identity refuses an expired certificate with the day", async () => {
-  const validTo = new Date(Date.now() - DAY_MS / 4);
-  const pair = await pki.authority.issue("old", { validTo });
-  const error = refusal(texts(pair));
-  assertMatch(error.message, new RegExp(`expired on ${validTo.toISOString().slice(0, 10)}$`));
-  assertMatch(error.message, /subject "CN=old"/);
-  assertMatch(error.hint, /timedatectl/);
-});
-
-Deno.test("identity refuses a certificate that is not valid yet", async () => {
-  const pair = await pki.authority.issue("new", { validFrom: new Date(Date.now() + DAY_MS) });
-  const error = refusal(texts(pair));
-  assertMatch(error.message, /subject "CN=new".*not valid yet at \d{4}-/);
-  assertMatch(error.hint, /timedatectl/);
-});
-
-Deno.test("identity warns of a certificate in its last 30 days, and not before", async () => {
-  const inDays = (days: number) =>
-    pki.authority.issue("ageing", { validTo: new Date(Date.now() + (days + 0.5) * DAY_MS) });
-  const [warning, ...more] = inspect(texts(await inDays(29))).warnings;
-  assertEquals(more, []);
-  assertMatch(warning!.message, /^Device certificate "certs\/cert\.pem" expires in 29 days, on 20/);
-  assertEquals(inspect(texts(await inDays(30))).warnings, []);
-});
-
-Deno.test("identity warns of a clock before the program was built, instead of judging dates by it", () => {
-  const { warnings } = inspect(texts(ec), { now: new Date(0) });
-  assertEquals(warnings.length, 1);
-  assertMatch(warnings[0]!.message, /^The clock says 1970-01-01T/);
-  assertMatch(warnings[0]!.hint, /timedatectl/);
 });
 
 Deno.test("describeCertificate is one line with subject, issuer, dates and fingerprint", () => {

@@ -35,8 +35,10 @@ export interface Run {
   readonly errors: readonly string[];
   /** Settles with the exit code. */
   readonly code: Promise<number>;
-  /** What SIGTERM does. */
-  signal(): void;
+  /** What a signal does. @default "SIGTERM" */
+  signal(name?: Deno.Signal): void;
+  /** Lets what is done every hour, or the like, be done now. */
+  tick(): void;
   /** Settles when the predicate holds; it is asked at each line of log and output. */
   until(predicate: () => boolean, what?: string): Promise<void>;
   /** The first line of an event, once it is there. */
@@ -115,7 +117,8 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
   const log: Line[] = [];
   const out: string[] = [];
   const errors: string[] = [];
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(name: Deno.Signal) => void>();
+  const repeated = new Set<() => void>();
   const waiting = new Set<() => void>();
   const changed = () => waiting.forEach((check) => check());
   const world: World = {
@@ -136,6 +139,10 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
+    every(_ms, action) {
+      repeated.add(action);
+      return () => repeated.delete(action);
+    },
     hostName: () => "gw-7",
     now: around.now ?? (() => new Date()),
     monotonicMs: around.monotonicMs ?? (() => performance.now()),
@@ -146,7 +153,8 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
     out,
     errors,
     code: app(args, world).finally(changed),
-    signal: () => listeners.forEach((listener) => listener()),
+    signal: (name = "SIGTERM") => listeners.forEach((listener) => listener(name)),
+    tick: () => repeated.forEach((action) => action()),
     until(predicate, what = "something") {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const timer = setTimeout(() => {

@@ -54,9 +54,11 @@ async function start(args: readonly string[]): Promise<number> {
     stdout: "inherit",
     stderr: "inherit",
   }).spawn();
-  // At a terminal Ctrl-C reaches the child by itself; sent twice, it would mean "leave at once".
+  // A terminal's Ctrl-C and hang-up reach the child by themselves; sent twice, they would mean "leave at once".
   const isTerminal = Deno.stdin.isTerminal() || Deno.stderr.isTerminal();
-  Deno.addSignalListener("SIGINT", () => isTerminal || child.kill("SIGINT"));
+  for (const name of ["SIGINT", "SIGHUP"] as const) {
+    Deno.addSignalListener(name, () => isTerminal || child.kill(name));
+  }
   Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
   return (await child.status).code;
 }

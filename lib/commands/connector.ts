@@ -1,24 +1,34 @@
 /**
- * Connects with the identity in the files. They are read again before each attempt, so a certificate can be renewed
- * without a restart; a new pair that is wrong is told, and the old one used on.
+ * Connects with the identity in the files. They are read again before each attempt and on demand, so a certificate can
+ * be renewed without a restart.
+ *
+ * Rules: a new pair that is wrong is told, and the old one used on; a new pair with which no session comes about is
+ * told too, and takes turns with the last one that had a session, until one of them has; how trust is limited never
+ * changes while running.
  */
 
 import { type Connection, openConnection } from "../connection.ts";
-import { failureFields, type UserError } from "../errors.ts";
+import { EXIT, failureFields, UserError } from "../errors.ts";
+import { createExpiryWatch } from "../expiry.ts";
 import { fileError, type Identity, inspectIdentity } from "../identity.ts";
 import { readIdentityFiles } from "../identity_files.ts";
 import type { Logger } from "../log.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
 import { limitTrust } from "../transport.ts";
+import { checkClock, checkDates, clockWarning } from "../validity.ts";
 import { BUILT_AT } from "../version.ts";
 import type { World } from "../world.ts";
 
 /** Opens sessions. */
 export interface Connector {
   readonly connect: (signal: AbortSignal) => Promise<Connection>;
-  /** The identity last read. */
+  /** The identity last read and found good. */
   readonly identity: () => Identity;
+  /** Reads the files now and says what came of it; returns whether they hold another identity than the one in use. */
+  readonly reload: () => boolean;
+  /** Tells of a certificate that runs out, if it has come nearer to its end than when last told. */
+  readonly lookAtExpiry: () => void;
 }
 
 /**
@@ -28,30 +38,93 @@ export interface Connector {
  */
 export function createConnector(settings: Settings, world: World, log: Logger): Connector {
   const repeats = createRepeats(world.monotonicMs);
-  let identity = loadIdentity(settings, world.now());
+  const clock = () => ({ now: world.now(), builtAt: BUILT_AT });
+  let identity = loadIdentity(settings);
+  /** What the last attempt used. */
+  let used = identity;
+  /** The last with which a session came about. */
+  let proven: Identity | undefined;
+  /** Whether it is the proven one's turn, as the files' own did not serve. */
+  let isProvensTurn = false;
+
+  const warning = clockWarning(identity.certFile, identity.facts, clock());
+  if (warning) log.warn("warning", failureFields(warning));
   limitTrust(world.env, identity.caPems.length > 0);
-  const warn = () => {
-    for (const warning of identity.warnings) log.warn("warning", failureFields(warning));
+  const expiry = createExpiryWatch({ identity: () => identity, ...world, builtAt: BUILT_AT, log });
+  expiry.look();
+
+  /** @throws {UserError} If the files cannot be used; then the identity is what it was. */
+  const read = () => {
+    const found = loadIdentity(settings);
+    if (isSame(found, identity)) return;
+    checkTrust(identity, found);
+    if (checkClock(clock()) === undefined) checkDates(found.certFile, found.facts, clock());
+    identity = found;
+    isProvensTurn = false;
+    log.info("start", { certificate: identity.facts.subject });
+    expiry.look();
   };
-  warn();
+  const takeTurns = (error: unknown): unknown => {
+    const wasProvensTurn = isProvensTurn;
+    isProvensTurn = false;
+    if (!(error instanceof UserError) || proven === undefined || wasProvensTurn) return error;
+    const isRefused = error.exitCode === EXIT.refused || error.step === "mqtt";
+    if (!isRefused || isSame(proven, identity)) return error;
+    isProvensTurn = true;
+    const cause = `No session with the renewed certificate (${identity.facts.subject}): ` +
+      `${error.message}; the next attempt uses the old one (${proven.facts.subject})`;
+    if (repeats.due("renewed")) log.error("warning", { ...failureFields(error), cause });
+    const { message, hint, step } = error;
+    // Not as slow as after a refusal: the old one may well be taken.
+    return new UserError(message, {
+      hint,
+      exitCode: EXIT.unavailable,
+      ...(step && { step }),
+      cause,
+    });
+  };
+
   return {
     identity: () => identity,
-    connect(signal) {
+    lookAtExpiry: expiry.look,
+    reload() {
       try {
-        const before = identity.facts.fingerprint;
-        const read = loadIdentity(settings, world.now());
-        checkTrust(identity, read);
-        identity = read;
-        if (identity.facts.fingerprint !== before) {
-          log.info("start", { certificate: identity.facts.subject });
-          warn();
-        }
+        read();
+        isProvensTurn = false;
       } catch (error) {
-        if (repeats.due("identity")) log.error("warning", failureFields(error as UserError));
+        log.error("warning", failureFields(error));
+        return false;
       }
-      return openConnection(settings, identity, { signal, now: world.now });
+      if (!isSame(identity, used)) return true;
+      const cause = "the certificate files were read again, and hold what is in use";
+      log.info("start", { certificate: identity.facts.subject, cause });
+      return false;
+    },
+    async connect(signal) {
+      try {
+        read();
+      } catch (error) {
+        if (repeats.due("identity")) log.error("warning", failureFields(error));
+      }
+      // Whom to trust is always what the files say.
+      const { caPems, caFiles } = identity;
+      used = isProvensTurn ? { ...proven!, caPems, caFiles } : identity;
+      try {
+        const connection = await openConnection(settings, used, { signal, now: world.now });
+        if (!isProvensTurn) proven = identity;
+        isProvensTurn = false;
+        return connection;
+      } catch (error) {
+        throw signal.aborted ? error : takeTurns(error);
+      }
     },
   };
+}
+
+/** Whether two identities are one to an endpoint, and trust the same CAs. */
+function isSame(one: Identity, other: Identity): boolean {
+  return one.certPem === other.certPem && one.keyPem === other.keyPem &&
+    one.caPems.join("") === other.caPems.join("");
 }
 
 /** Deno chooses its trust store once: whether there is a CA file cannot change while it runs. */
@@ -63,8 +136,8 @@ function checkTrust(before: Identity, now: Identity): void {
   );
 }
 
-/** Reads and checks the identity. @throws {UserError} With exit code 78. */
-export function loadIdentity(settings: Settings, now: Date): Identity {
+/** Reads and checks the identity, but for its dates. @throws {UserError} With exit code 78. */
+function loadIdentity(settings: Settings): Identity {
   const { files, texts } = readIdentityFiles(settings);
-  return inspectIdentity(files, texts, { now, builtAt: BUILT_AT });
+  return inspectIdentity(files, texts);
 }

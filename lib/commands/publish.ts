@@ -1,9 +1,12 @@
 /** `publish`: wires settings, identity, queue, sources and connection into a run. */
 
 import type { Command } from "../cli.ts";
+import { type ClockWatch, createClockWatch } from "../clock_watch.ts";
 import { targetOf } from "../connection.ts";
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../errors.ts";
+import { EXPIRY_LOOK_MS } from "../expiry.ts";
 import { gatherLines, gatherTicks } from "../gather.ts";
+import type { Logger } from "../log.ts";
 import { loadSettings } from "../load.ts";
 import type { Draft, Queue } from "../queue.ts";
 import { openQueue } from "../queue.ts";
@@ -11,7 +14,7 @@ import { runPublisher } from "../publisher.ts";
 import { createReports, type Reports } from "../reports.ts";
 import { isAws, type Settings } from "../settings.ts";
 import { lineReadings, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
-import { VERSION } from "../version.ts";
+import { BUILT_AT, VERSION } from "../version.ts";
 import type { World } from "../world.ts";
 import { checkEnvironment, openLogOf } from "./common.ts";
 import { createConnector } from "./connector.ts";
@@ -26,13 +29,16 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   checkEnvironment(world.env, log);
   const connector = createConnector(settings, world, log);
   const reports = createReports(log, world.monotonicMs);
+  const clock = openClock(world, log);
   const state = openStateQueue(
     settings,
     log,
-    world,
+    { ...world, now: () => new Date(clock.ageTimeMs()) },
     (messages) => reports.dropped(messages, "too old"),
   );
-  const { stop, leave, done } = stopSignals(world);
+  let renew = (_isNew: boolean) => {};
+  const { stop, leave, done } = listen(world, () => renew(connector.reload()));
+  const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
   try {
     log.info("start", {
       version: VERSION,
@@ -54,17 +60,23 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       log,
       reports,
       connect: connector.connect,
+      onRenewal: (listener) => void (renew = listener),
       gather: ({ put, room, signal }) =>
-        gather(settings, world, { put, room, signal, reports, queue: state.queue }),
+        gather(settings, world, { put, room, signal, reports, clock, queue: state.queue }),
       stop,
       leave,
       random: world.random,
       monotonicMs: world.monotonicMs,
     });
   } finally {
+    unwatch();
     done();
     state.close();
   }
+}
+
+function openClock(world: World, log: Logger): ClockWatch {
+  return createClockWatch({ ...world, builtAt: BUILT_AT, log });
 }
 
 interface GatherTools {
@@ -72,17 +84,18 @@ interface GatherTools {
   readonly room: () => Promise<void>;
   readonly signal: AbortSignal;
   readonly reports: Reports;
+  readonly clock: ClockWatch;
   readonly queue: Queue;
 }
 
 async function gather(settings: Settings, world: World, tools: GatherTools): Promise<void> {
-  const now = () => world.now().getTime();
+  const { sampleTime } = tools.clock;
   if (settings.message !== undefined) {
     const { topic, qos, message } = settings;
-    tools.put([{ topic, qos, timeMs: now(), payload: () => message }]);
+    tools.put([{ topic, qos, timeMs: sampleTime().timeMs, payload: () => message }]);
     return;
   }
-  const options = { ...tools, settings, now, monotonicMs: world.monotonicMs };
+  const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input, { signal: tools.signal }));
     const stats = () => tools.queue.stats();
@@ -110,7 +123,7 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
   const queue = openQueue(":memory:", queueOptions(settings, world));
-  const { stop, done } = stopSignals(world);
+  const { stop, done } = listen(world);
   const put = (drafts: readonly Draft[]) => {
     for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);
     const messages = queue.take(drafts.length);
@@ -124,6 +137,7 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
       room: () => Promise.resolve(),
       signal: stop,
       reports: { ...createReports(SILENT, world.monotonicMs), sourceFailed: failed },
+      clock: openClock(world, SILENT),
       queue,
     });
     return EXIT.ok;
@@ -135,11 +149,19 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** The first SIGTERM or SIGINT stops, the second leaves. */
-function stopSignals(world: World): { stop: AbortSignal; leave: AbortSignal; done: () => void } {
+/**
+ * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves, SIGHUP reloads. At a terminal SIGHUP means
+ * that the terminal is gone, and stops too.
+ */
+function listen(
+  world: World,
+  reload?: () => void,
+): { stop: AbortSignal; leave: AbortSignal; done: () => void } {
   const stop = new AbortController();
   const leave = new AbortController();
-  const done = world.onSignals(["SIGTERM", "SIGINT"], () => {
+  const isAtTerminal = world.isErrTerminal || world.confirm !== undefined;
+  const done = world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
+    if (name === "SIGHUP" && !isAtTerminal) return reload?.();
     if (stop.signal.aborted) leave.abort();
     stop.abort();
   });

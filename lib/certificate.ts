@@ -1,0 +1,30 @@
+/** What a certificate says of itself, and the words about the files of an identity. Pure. */
+
+import { EXIT, UserError } from "./errors.ts";
+import { quote } from "./words.ts";
+
+/** What a certificate says of itself. */
+export interface CertificateFacts {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly validFrom: Date;
+  readonly validTo: Date;
+  /** SHA-256, colons between the bytes. */
+  readonly fingerprint: string;
+}
+
+/** A certificate in one line: subject, issuer, dates, fingerprint. */
+export function describeCertificate(facts: CertificateFacts): string {
+  return `subject ${quote(facts.subject)}, issuer ${quote(facts.issuer)}, ` +
+    `valid ${dayOf(facts.validFrom)} to ${dayOf(facts.validTo)}, SHA-256 ${facts.fingerprint}`;
+}
+
+/** The day of a date, for a sentence. */
+export function dayOf(date: Date): string {
+  return Number.isNaN(date.getTime()) ? "an unknown day" : date.toISOString().slice(0, 10);
+}
+
+/** An error about the files of an identity: exit code 78, step `files`. */
+export function fileError(message: string, hint: string, cause?: unknown): UserError {
+  return new UserError(message, { hint, exitCode: EXIT.config, step: "files", cause });
+}
