@@ -165,7 +165,10 @@ function failure(words: Words, cause?: unknown): UserError {
 }
 
 function notCapable(error: unknown, target: Target): Words | undefined {
-  if (!(error instanceof Error && error.name === "NotCapable")) return undefined;
+  // `node:dns` says EPERM.
+  const isDenied = error instanceof Error &&
+    (error.name === "NotCapable" || /^getaddrinfo EPERM/.test(error.message));
+  if (!isDenied) return undefined;
   return {
     message: `Cannot connect to ${place(target)}: this process was not granted to reach it`,
     hint: "start it with `deno task publish`, which grants what the settings name; " +

@@ -70,8 +70,10 @@ export interface Report {
  */
 export async function runChecks(
   checks: readonly Check[],
-  { asFailure, onResult }: {
+  { asFailure, onLook, onResult }: {
     asFailure: (error: unknown) => Finding;
+    /** A check begins; some take seconds. */
+    onLook?: (name: CheckName) => void;
     onResult?: (result: Result) => void;
   },
 ): Promise<Report> {
@@ -80,6 +82,7 @@ export async function runChecks(
     const unmet = needs.find((need) =>
       ["fail", "skipped"].includes(results.get(need)?.status ?? "")
     );
+    if (unmet === undefined) onLook?.(name);
     const result: Result = unmet === undefined
       ? { name, ...await attempt(look, asFailure) }
       : { name, status: "skipped", saw: `needs ${unmet}` };

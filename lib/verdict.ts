@@ -50,6 +50,9 @@ export function verdictOnIssuer(
   };
 }
 
+/** How a TLS server answers plain text: the head of an alert. */
+export const TLS_ALERT = "\x15\x03";
+
 /** What answers where TLS was expected. */
 export function verdictOnSpeech(speech: Speech, target: Target): Verdict {
   const at = place(target);
@@ -71,8 +74,7 @@ export function verdictOnSpeech(speech: Speech, target: Target): Verdict {
         hint: "check --port: 443 and 8883 speak TLS; ask for outgoing TLS to that host and port",
       };
   }
-  // A TLS alert, which is how a TLS server answers plain text.
-  if (/^\x15\x03/.test(speech.said)) {
+  if (speech.said.startsWith(TLS_ALERT)) {
     return {
       cause: `${at} speaks TLS and hung up in the handshake: most likely it does not accept this ` +
         "device's certificate (not registered, or not active)",

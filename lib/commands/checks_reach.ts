@@ -7,12 +7,12 @@
 import { lookup } from "node:dns/promises";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "../causes.ts";
 import { type Check, type Finding, findingOf } from "../doctor.ts";
-import { EXIT, UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import { checkClock, type Identity } from "../identity.ts";
 import { firstBytes, lookAtTls, type Speech, type TlsLook } from "../second_look.ts";
 import type { Settings } from "../settings.ts";
 import { limitTrust, openTransport, type Transport } from "../transport.ts";
-import { verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
+import { TLS_ALERT, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
 import { BUILT_AT } from "../version.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
@@ -154,11 +154,8 @@ function lookAgain(site: Site): Promise<TlsLook | undefined> {
 /** Adds to a TLS failure what a second look shows. */
 async function explainTls(error: UserError, site: Site): Promise<Finding> {
   const finding = findingOf(error);
-  // The server looked at our certificate, so it speaks TLS; there is nothing else to see.
-  if (error.exitCode === EXIT.refused || error.exitCode === EXIT.config) return finding;
   const target = site.target();
-  const look = /no TLS answer/.test(error.message) ? undefined : await lookAgain(site);
-  if (look === undefined) {
+  if (/no TLS answer|hung up during|does not speak TLS/.test(error.message)) {
     const speech = await firstBytes(target, Math.min(SPEECH_MS, site.settings().connectTimeout));
     return {
       ...finding,
@@ -166,6 +163,9 @@ async function explainTls(error: UserError, site: Site): Promise<Finding> {
       ...verdictOnSpeech(speech, target),
     };
   }
+  // What an alert says, a second handshake would only say again.
+  const look = /TLS alert/.test(error.message) ? undefined : await lookAgain(site);
+  if (look === undefined) return finding;
   const saw = describeLook(look);
   const wrongClock = checkClock({ now: site.world.now(), builtAt: BUILT_AT });
   if (wrongClock && /its certificate (expired|is valid from)/.test(error.message)) {
@@ -179,7 +179,7 @@ async function explainTls(error: UserError, site: Site): Promise<Finding> {
 function describeSpeech(speech: Speech): string {
   if (speech === "closed") return "it hangs up on plain text, too";
   if (speech === "silent") return "nothing comes in plain text either";
-  if (/^\x15\x03/.test(speech.said)) return "to plain text it answers with a TLS alert";
+  if (speech.said.startsWith(TLS_ALERT)) return "to plain text it answers with a TLS alert";
   return `in plain text it says ${quote(speech.said.split(/[\r\n]/)[0]!.slice(0, 60))}`;
 }
 

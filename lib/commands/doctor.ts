@@ -18,9 +18,16 @@ export async function doctorCommand(command: Command, world: World): Promise<Exi
   const online = onlineChecks(world, facts);
   const local = localChecks(command, world, facts);
   const checks = command.switches.has("offline") ? local : [...local, ...online.checks];
-  const say = (result: Result) => world.out(`${resultText(result, world.paintOut)}\n`);
+  // On a terminal a line says what is being looked at until the result takes its place.
+  const erase = world.isOutTerminal ? "\r\x1b[K" : "";
+  const say = (result: Result) => world.out(`${erase}${resultText(result, world.paintOut)}\n`);
+  const sayLooking = (name: string) => world.out(`looking at ${name} …`);
   try {
-    const report = await runChecks(checks, { asFailure, ...(!isJson && { onResult: say }) });
+    const report = await runChecks(checks, {
+      asFailure,
+      ...(!isJson && { onResult: say }),
+      ...(!isJson && world.isOutTerminal && { onLook: sayLooking }),
+    });
     world.out(
       isJson ? `${JSON.stringify(reportDocument(report), null, 2)}\n` : `${summaryText(report)}\n`,
     );

@@ -218,7 +218,8 @@ ${tlsListener(8883, OWN_ADDRESS)}
 `;
 }
 
-async function started(child: Child, line: RegExp): Promise<Child> {
+/** Settles when the child has said that it is ready; ends it if it does not. */
+export async function started(child: Child, line: RegExp): Promise<Child> {
   await orStop(
     child,
     child.stderr.until((lines) => lines.some((text) => line.test(text)), `${line}`),
@@ -242,7 +243,7 @@ function parseSeen(line: string): Seen[] {
 }
 
 /** Ports below those that the kernel gives to outgoing connections, so that nobody takes one during a restart. */
-function freePorts(count: number): number[] {
+export function freePorts(count: number): number[] {
   const ports = new Set<number>();
   while (ports.size < count) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
@@ -256,7 +257,8 @@ function freePorts(count: number): number[] {
   return [...ports];
 }
 
-async function findPrograms<Name extends string>(
+/** The paths of programs. @throws {Error} If one is missing. */
+export async function findPrograms<Name extends string>(
   names: readonly Name[],
 ): Promise<Record<Name, string>> {
   const found: Record<string, string> = {};
