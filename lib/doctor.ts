@@ -29,7 +29,7 @@ export type CheckName = (typeof CHECKS)[number];
 
 /** What a check found. */
 export interface Finding {
-  readonly status: "ok" | "warn" | "fail";
+  readonly status: "ok" | "warn" | "fail" | "skipped";
   /** What was seen. */
   readonly saw: string;
   /** The one likely cause, unless ok. */
@@ -50,9 +50,8 @@ export interface Check {
 }
 
 /** The outcome of a check. */
-export interface Result extends Omit<Finding, "status"> {
+export interface Result extends Finding {
   readonly name: CheckName;
-  readonly status: "ok" | "warn" | "fail" | "skipped";
 }
 
 /** The outcome of all. */
@@ -162,7 +161,11 @@ export function summaryText({ ok, exitCode, checks }: Report): string {
   const counts = (["ok", "warn", "fail", "skipped"] as const).map((status) =>
     `${count(status)} ${status}`
   );
-  return `${counts.join(", ")}: ${ok ? "this device can publish" : `exit code ${exitCode}`}`;
+  const published = checks.some(({ name, status }) => name === "publish" && status === "ok");
+  const good = published
+    ? "this device can publish"
+    : "nothing wrong found; publishing was not tried";
+  return `${counts.join(", ")}: ${ok ? good : `exit code ${exitCode}`}`;
 }
 
 function indent(line: string): string {

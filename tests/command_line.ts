@@ -23,6 +23,8 @@ export interface Around {
   /** What the user at the terminal answers. @default there is no terminal */
   readonly answer?: boolean;
   readonly hostName?: string;
+  /** Whether stdout is a terminal. */
+  readonly isTerminal?: boolean;
 }
 
 /** An environment of a test's own. */
@@ -46,6 +48,7 @@ export async function run(args: readonly string[], around: Around = {}): Promise
     out: (text) => void out.push(text),
     err: (line) => void err.push(`${line}\n`),
     isErrTerminal: false,
+    isOutTerminal: around.isTerminal ?? false,
     input: ReadableStream.from([new TextEncoder().encode(around.input ?? "")]),
     confirm: answer === undefined ? undefined : () => answer,
     onSignals: () => () => {},

@@ -4,6 +4,7 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { holdStateDirectory } from "../lib/queue_dir.ts";
 import { run } from "./command_line.ts";
 import { FAULTS } from "./doctor_cases.ts";
 import { assertNamed, examine, withSite } from "./doctor_site.ts";
@@ -26,6 +27,8 @@ Deno.test("doctor --offline connects nowhere and ends with the queue", async () 
   await withSite({}, async ({ args, connections }) => {
     const report = await examine(args, ["--offline"]);
     assertEquals(report.checks.at(-1)?.name, "queue");
+    const { stdout } = await run(["doctor", "--offline", ...args]);
+    assertMatch(stdout, /\n7 ok, .*: nothing wrong found; publishing was not tried\n$/);
     assertEquals([report.exitCode, connections()], [0, 0]);
   });
 });
@@ -50,6 +53,52 @@ Deno.test("doctor's text fits 80 columns", async () => {
     assertEquals(wide, []);
     assertMatch(stdout, /\n13 ok, 0 warn, 0 fail, 0 skipped: this device can publish\n$/);
   });
+});
+
+Deno.test("doctor on a terminal says what it looks at, and takes that back", async () => {
+  await withSite({}, async ({ args }) => {
+    const { stdout } = await run(["doctor", "--offline", ...args], { isTerminal: true });
+    const parts = stdout.split("\n").map((line) => line.split("\r\x1b[K"));
+    for (const [looking, result] of parts.filter((both) => both.length > 1)) {
+      assertEquals(looking, `looking at ${result!.split(/\s+/)[1]} …`);
+    }
+    assertEquals(parts.filter((both) => both.length > 1).length, 7);
+  });
+});
+
+Deno.test("doctor says that the clock is behind the program's build", async () => {
+  await withSite({}, async ({ args }) => {
+    const { code, stdout } = await run(["doctor", "--offline", ...args], { now: new Date(0) });
+    assertMatch(stdout, /\nwarn {4}clock {8}.*1970-01-01/);
+    assertMatch(stdout, /\nok {6}dates {8}not judged: the clock is wrong/);
+    assertEquals(code, 0);
+  });
+});
+
+Deno.test("doctor beside a running publisher does not throw it out", async () => {
+  await withSite({}, async ({ args, connections }) => {
+    const state = args[args.indexOf("--state") + 1]!;
+    const held = holdStateDirectory(state);
+    try {
+      const report = await examine(args);
+      const found = Object.fromEntries(report.checks.map(({ name, status }) => [name, status]));
+      assertEquals([found.queue, found.publish, report.exitCode], ["warn", "skipped", 0]);
+      assertEquals(connections(), 0);
+    } finally {
+      held.release();
+    }
+  });
+});
+
+Deno.test("doctor --policy takes region and account, and refuses what is none", async () => {
+  const args = ["doctor", "--policy", "--endpoint", "broker.example"];
+  const given = await run([...args, "--region", "cn-north-1", "--account", "123456789012"]);
+  assertMatch(given.stdout, /"arn:aws-cn:iot:cn-north-1:123456789012:client\/gw-7"/);
+  for (const wrong of [["--region", "Frankfurt"], ["--account", "1234"]]) {
+    const { code, stderr } = await run([...args, ...wrong]);
+    assertEquals(code, 64);
+    assertMatch(stderr, /^error: Cannot use --(region|account) ".*": it must be .*\nhint: type --/);
+  }
 });
 
 Deno.test("doctor --policy prints the least policy for the client id and the topic", async () => {

@@ -22,7 +22,9 @@ export function sessionChecks(
 ): { checks: Check[]; close: () => Promise<void> } {
   let connection: Connection | undefined;
   const idle = (): Finding | undefined =>
-    isBusy() ? ok("not tried: the running mqtt443 would be thrown out (see queue)") : undefined;
+    isBusy()
+      ? { status: "skipped", saw: "the running mqtt443 would be thrown out (see queue)" }
+      : undefined;
   const checks: Check[] = [
     {
       name: "mqtt-connect",
