@@ -18,10 +18,13 @@ import type { Suspicion } from "./suspicion.ts";
 
 /** Messages read from the queue at once. */
 const TAKE = 200;
-/** Messages refused one after the other, none taken between, after which others to the same topics are held back. */
+/**
+ * Messages refused one after the other, none taken between, after which others to the same topics are held back, or,
+ * where the reason may pass, the session is ended.
+ */
 const MOST_REFUSED = 3;
 /** Why a message that ends sessions is set aside. */
-const HUNG_UP = "the endpoint hung up each time it was sent alone, and took others";
+const ENDS_SESSIONS = "the session ended each time it was sent alone, and the endpoint took others";
 
 /** What one session's delivery works with. */
 export interface DeliveryOptions {
@@ -63,8 +66,8 @@ export interface Delivery {
    * @param isLost Whether the session was lost, and not ended by us.
    */
   stop(isLost: boolean): void;
-  /** Messages delivered in this session, and those in flight. */
-  readonly counts: { delivered: number; inFlight: number };
+  /** Messages delivered in this session, those in flight, and whether one was set aside for ending it. */
+  readonly counts: { delivered: number; inFlight: number; setAside: boolean };
 }
 
 /** Starts delivering. */
@@ -76,6 +79,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const refused = new Map<number, QueuedMessage>();
   /** Refused once before another was taken: refused again, they are to blame, not the server. */
   const onTrial = new Set<number>();
+  /** Refused for a reason that may pass: the next session sends them again. */
+  const postponed = new Set<number>();
+  let postponedInARow = 0;
+  let lastRefusal: UserError | undefined;
+  /** Ended by us, for no fault of what is in flight. */
+  let gaveUp = false;
   let ready: QueuedMessage[] = [];
   /** The oldest that is under suspicion. */
   let passedOver: QueuedMessage | undefined;
@@ -87,8 +96,14 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   let pauseTimer: ReturnType<typeof setTimeout> | undefined;
   let ackTimer: ReturnType<typeof setTimeout> | undefined;
   let onIdle: PromiseWithResolvers<void> | undefined;
-  const counts = { delivered: 0, inFlight: 0 };
+  /** When the last PUBACK came that was next in turn. */
+  let inTurnMs = -Infinity;
+  const counts = { delivered: 0, inFlight: 0, setAside: false };
 
+  const giveUp = (why: UserError) => {
+    gaveUp = true;
+    connection.abort(why);
+  };
   /** Runs what may meet a failing queue; such a failure ends the session. */
   const guarded = (action: () => void) => {
     if (stopped) return;
@@ -96,7 +111,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       action();
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      connection.abort(error);
+      giveUp(error);
     }
   };
   const next = (): QueuedMessage | undefined => {
@@ -121,7 +136,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     return message;
   };
   const isHeldBack = ({ seq, topic }: QueuedMessage) =>
-    flying.has(seq) || acknowledged.has(seq) || refused.has(seq) ||
+    flying.has(seq) || acknowledged.has(seq) || refused.has(seq) || postponed.has(seq) ||
     (refused.size >= MOST_REFUSED && refused.values().some((other) => other.topic === topic));
   const fill = () => {
     // With QoS 0 a message may be delivered while it is being sent.
@@ -132,7 +147,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     } finally {
       filling = false;
     }
-    noteIdle();
+    noteEnd();
   };
   const fillWindow = () => {
     while (!stopped && !held && flying.size < Math.min(options.inflight, suspicion.window())) {
@@ -164,10 +179,14 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   ) => {
     const flight = flying.get(message.seq);
     if (flight === undefined) return;
+    // Servers acknowledge in order, so on a slow link the wait for one begins with the PUBACK before it. A PUBACK out
+    // of turn says nothing of those it overtook.
+    if (flying.keys().next().value === message.seq) inTurnMs = monotonicMs();
     flying.delete(message.seq);
     counts.inFlight = flying.size;
     if (why !== undefined) return refuse(message, why);
     counts.delivered++;
+    postponedInARow = 0;
     reports.published({
       topic: message.topic,
       seq: message.seq,
@@ -192,8 +211,11 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     drained = false;
   };
   const refuse = (message: QueuedMessage, why: UserError & { transient: boolean }) => {
-    if (why.transient) return connection.abort(why);
-    if (onTrial.delete(message.seq)) {
+    lastRefusal = why;
+    if (why.transient) {
+      postponed.add(message.seq);
+      if (++postponedInARow === MOST_REFUSED) return giveUp(why);
+    } else if (onTrial.delete(message.seq)) {
       quarantine(message, why.message);
     } else {
       refused.set(message.seq, message);
@@ -201,16 +223,13 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       log.warn("warning", { step: "publish", seq, cause: why.message, hint: why.hint });
     }
     fill();
-    // Nothing left to see whether the server takes anything: try again later.
-    const isStuck = refused.size > 0 && flying.size === 0 && pauseTimer === undefined;
-    if (isStuck) connection.abort(why);
   };
   const accept = () => {
     const batch = acknowledged;
     acknowledged = new Map();
     queue.accept([...batch.values()]);
     options.onAccepted();
-    noteIdle();
+    noteEnd();
   };
   const quarantine = (message: QueuedMessage, why: string) => {
     queue.quarantine(message, why);
@@ -228,17 +247,20 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     // Messages are sent in the order of the map, so its first one is the oldest.
     const [oldest] = flying.values();
     if (stopped || oldest === undefined) return;
-    const leftMs = oldest.sentMs + ackTimeoutMs - monotonicMs();
+    const leftMs = Math.max(oldest.sentMs, inTurnMs) + ackTimeoutMs - monotonicMs();
     if (leftMs <= 0) return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target));
     ackTimer = setTimeout(checkAcks, leftMs);
   };
-  const noteIdle = () => {
-    if (!isIdle()) return;
+  /** When all has been tried: notes that it is done, or tries what was refused again later. */
+  const noteEnd = () => {
+    if (!isTried() || pauseTimer !== undefined) return;
+    if (lastRefusal !== undefined && !isIdle()) return giveUp(lastRefusal);
     onIdle?.resolve();
     onIdle = undefined;
   };
-  const isIdle = () =>
+  const isTried = () =>
     drained && ready.length === 0 && flying.size === 0 && acknowledged.size === 0;
+  const isIdle = () => isTried() && refused.size === 0 && postponed.size === 0;
 
   queue.protect((seq) => flying.has(seq) || acknowledged.has(seq));
   guarded(fill);
@@ -264,9 +286,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       clearTimeout(ackTimer);
       try {
         queue.accept([...acknowledged.values()]);
-        const blamed = isLost ? suspicion.lost([...flying.keys()]) : undefined;
+        const blamed = isLost && !gaveUp ? suspicion.lost([...flying.keys()]) : undefined;
         const message = blamed === undefined ? undefined : queue.find(blamed);
-        if (message !== undefined) quarantine(message, HUNG_UP);
+        if (message !== undefined) {
+          quarantine(message, ENDS_SESSIONS);
+          counts.setAside = true;
+        }
       } catch {
         // They are sent again: a repeat, not a loss. The failure itself comes back with the next put or take.
       }
