@@ -31,6 +31,8 @@ export interface SessionEnd {
   readonly ms: number;
   readonly delivered: number;
   readonly inFlight: number;
+  /** The message that ended sessions was found, and set aside. */
+  readonly setAside?: boolean;
 }
 
 /** Keeps account of attempts and sessions. */
@@ -112,12 +114,15 @@ export function createOutage(options: OutageOptions): Outage {
       return retrying(wait(error), error);
     },
     ended(reason, end) {
+      // What made sessions end early is gone.
+      if (end.setAside) failures = short = fruitless = 0;
       if (end.ms >= GOOD_MS && end.delivered > 0) failures = 0;
       const early = end.ms < GOOD_MS && reason.step === "mqtt";
       short = early ? short + 1 : 0;
       fruitless = early && end.delivered === 0 && end.inFlight > 0 ? fruitless + 1 : 0;
       const named = short >= PATTERN ? namePattern(reason, fruitless >= PATTERN, target) : reason;
-      const say = repeats.due("disconnected") ? log.warn : log.debug;
+      const isNews = repeats.due(named === reason ? "disconnected" : "pattern");
+      const say = isNews ? log.warn : log.debug;
       const ms = wait(named);
       say("disconnected", { ...failureFields(named), in: `${(ms / 1000).toFixed(1)}s` });
       return ms;
