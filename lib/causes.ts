@@ -236,6 +236,17 @@ function network(error: unknown, text: string, target: Target): Words | undefine
 
 function certificate(text: string, target: Target, now: Date): Words | undefined {
   const fault = /invalid peer certificate: ([^]*)/.exec(text)?.[1];
+  const lack = /peer is incompatible: (\w+)/.exec(text)?.[1];
+  if (lack !== undefined) {
+    const what = /Tls12/.test(lack)
+      ? "it speaks neither TLS 1.2 nor 1.3"
+      : `no common TLS (${lack})`;
+    return {
+      message: `Cannot secure the connection to ${place(target)}: ${what}`,
+      hint: "check --endpoint and --port; a server this old must be renewed",
+      step: "tls",
+    };
+  }
   if (fault === undefined) {
     if (!/corrupt message|InvalidContentType|InvalidMessage/i.test(text)) return undefined;
     return {

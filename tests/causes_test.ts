@@ -79,6 +79,18 @@ const TRANSPORT: Record<string, Case> = {
     message: /does not speak TLS$/,
     hint: /--port/,
   },
+  "a server of the time before TLS 1.2": {
+    text: "peer is incompatible: ServerDoesNotSupportTls12Or13",
+    step: "tls",
+    message: /speaks neither TLS 1\.2 nor 1\.3$/,
+    hint: /--endpoint and --port/,
+  },
+  "a server with no cipher in common": {
+    text: "peer is incompatible: NoCipherSuitesInCommon",
+    step: "tls",
+    message: /no common TLS \(NoCipherSuitesInCommon\)$/,
+    hint: /renewed/,
+  },
   "another CA": {
     text: `${INVALID}UnknownIssuer`,
     step: "tls",
