@@ -25,6 +25,8 @@ export interface RunOptions {
   readonly random?: () => number;
   readonly now?: () => Date;
   readonly monotonicMs?: () => number;
+  /** @default false */
+  readonly isErrTerminal?: boolean;
 }
 
 /** A run of the program. */
@@ -132,7 +134,7 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
       else errors.push(line);
       changed();
     },
-    isErrTerminal: false,
+    isErrTerminal: around.isErrTerminal ?? false,
     input: around.input ?? ReadableStream.from([]),
     confirm: undefined,
     onSignals(_names, listener) {
