@@ -7,6 +7,7 @@
  */
 
 import { DatabaseSync } from "node:sqlite";
+import { checksumOf } from "./checksum.ts";
 import { messageOf } from "./errors.ts";
 import { MAX_PAYLOAD_BYTES, utf8Bytes } from "./message.ts";
 import { storageError } from "./queue_errors.ts";
@@ -60,6 +61,12 @@ interface OldestRow {
   readonly seq: number;
   readonly bytes: number;
   readonly timeMs: number;
+}
+
+/** A message as it is read from disk. */
+interface Row extends QueuedMessage {
+  /** Null: put by a version that kept none. */
+  readonly checksum: number | null;
 }
 
 class SqliteQueue implements Queue {
@@ -116,13 +123,15 @@ class SqliteQueue implements Queue {
             this.#dropped++;
             continue;
           }
-          this.#statements.insert.run(seq, draft.topic, draft.qos, draft.timeMs, payload);
+          const { topic, qos, timeMs } = draft;
+          this.#statements.insert.run(...valuesOf({ seq, topic, qos, timeMs, payload }));
           this.#waiting++;
           this.#bytes += bytes;
           stored++;
           if (over) this.#dropOldest();
         }
         this.#statements.setCounter.run(this.#lastSeq, "seq");
+        this.#statements.setCounter.run(this.#waiting, "waiting");
         if (this.#dropped !== before.dropped) {
           this.#statements.setCounter.run(this.#dropped, "dropped");
         }
@@ -143,15 +152,16 @@ class SqliteQueue implements Queue {
     this.#guard(() => {
       this.#setSynchronous("FULL");
       inTransaction(this.#db, () => {
-        for (const { seq, topic, qos, timeMs, payload } of messages) {
-          const { changes } = this.#statements.restore.run(seq, topic, qos, timeMs, payload);
+        for (const message of messages) {
+          const { changes } = this.#statements.restore.run(...valuesOf(message));
           if (changes === 0) continue;
           this.#waiting++;
-          this.#bytes += sizeOf(topic, payload);
-          this.#lastSeq = Math.max(this.#lastSeq, seq);
+          this.#bytes += sizeOf(message.topic, message.payload);
+          this.#lastSeq = Math.max(this.#lastSeq, message.seq);
         }
         this.#dropOldest();
         this.#statements.setCounter.run(this.#lastSeq, "seq");
+        this.#statements.setCounter.run(this.#waiting, "waiting");
         this.#statements.setCounter.run(this.#dropped, "dropped");
       });
     }, before);
@@ -159,18 +169,18 @@ class SqliteQueue implements Queue {
 
   take(most: number): QueuedMessage[] {
     this.#expire();
-    return this.#guard(() => {
-      const rows = this.#statements.take.all(this.#cursor, most) as unknown as QueuedMessage[];
+    for (;;) {
+      const rows = this.#guard(() => this.#rows(this.#cursor, most));
       this.#cursor = rows.at(-1)?.seq ?? this.#cursor;
-      return rows;
-    });
+      const whole = rows.filter(isWhole);
+      if (whole.length < rows.length) this.#setDamagedAside(rows);
+      if (whole.length > 0 || rows.length === 0) return whole.map(messageOfRow);
+    }
   }
 
   find(seq: number): QueuedMessage | undefined {
-    return this.#guard(() => {
-      const [row] = this.#statements.take.all(seq - 1, 1) as unknown as QueuedMessage[];
-      return row?.seq === seq ? row : undefined;
-    });
+    const [row] = this.#guard(() => this.#rows(seq - 1, 1));
+    return row?.seq === seq && isWhole(row) ? messageOfRow(row) : undefined;
   }
 
   accept(messages: readonly QueuedMessage[]): void {
@@ -235,7 +245,31 @@ class SqliteQueue implements Queue {
   }
 
   close(): void {
+    try {
+      if (!this.#options.readOnly) this.#statements.setCounter.run(this.#waiting, "waiting");
+    } catch { /* the disk fails, which is no reason to stay */ }
     this.#db.close();
+  }
+
+  #rows(after: number, most: number): Row[] {
+    return this.#statements.take.all(after, most) as unknown as Row[];
+  }
+
+  #setDamagedAside(rows: readonly Row[]): void {
+    const damaged = rows.filter((row) => !isWhole(row));
+    try {
+      inTransaction(this.#db, () => {
+        for (const { seq } of damaged) {
+          this.#statements.quarantine.run("damaged on disk", seq);
+          this.#statements.deleteRange.run(seq, seq);
+        }
+      });
+    } catch {
+      // The disk cannot be written to now: they stay, and are not handed out.
+      return;
+    }
+    this.#countAgain();
+    this.#options.onDamaged?.(damaged.length);
   }
 
   #counter(name: string): number {
@@ -334,6 +368,20 @@ class SqliteQueue implements Queue {
       throw storageError(this.#path, error);
     }
   }
+}
+
+/** A message as the values of its row. */
+function valuesOf(message: QueuedMessage): [number, string, number, number, string, number] {
+  const { seq, topic, qos, timeMs, payload } = message;
+  return [seq, topic, qos, timeMs, payload, checksumOf(message)];
+}
+
+function messageOfRow({ seq, topic, qos, timeMs, payload }: Row): QueuedMessage {
+  return { seq, topic, qos, timeMs, payload };
+}
+
+function isWhole(row: Row): boolean {
+  return row.checksum === null || row.checksum === checksumOf(row);
 }
 
 function sizeOf(topic: string, payload: string): number {

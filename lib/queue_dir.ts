@@ -1,7 +1,9 @@
 /**
- * The state directory: made private, held by one process, free of planted files.
+ * The state directory: made private, held by one process, free of planted files, and the same after a power cut.
  *
- * Thin: file system calls and what they mean. What the queue file holds is queue.ts's business.
+ * Rules: a name made or changed here is synced before anyone relies on it; a damaged queue file is replaced in steps that
+ * can be taken up again after each of them. Thin: file system calls and what they mean. What the queue file holds is
+ * queue.ts's business.
  */
 
 import { EXIT, messageOf, UserError } from "./errors.ts";
@@ -11,12 +13,14 @@ import { quote } from "./words.ts";
 export interface StateDirectory {
   /** Path of the queue file, which exists and is empty if it is new. */
   readonly queuePath: string;
+  /** Makes an empty file, in place of any left there, for what is saved of a damaged queue file; returns its path. */
+  makeMending(): string;
   /**
-   * Moves a damaged queue file aside; returns its new path.
+   * Puts that file, complete and closed, in the place of the damaged one, which is moved aside.
    *
-   * @param stamp Becomes a part of the name.
+   * @param stamp Becomes a part of its name.
    */
-  moveAside(stamp: string): string;
+  takeMended(stamp: string): void;
   /** The last mark written: no `seq` above it was given. 0 if there is none. */
   readonly seqMark: number;
   /** Writes a mark beside the queue file, for when that is damaged beyond reading. */
@@ -25,12 +29,21 @@ export interface StateDirectory {
   release(): void;
 }
 
+/** Name of the file that is made of a damaged one; names that begin so are scratch. */
+const MENDING = "queue.db.mending";
+/** What its name begins with when it is complete, until it is the queue file: a start may be cut short in between. */
+const MENDED = "queue.db.mended-";
 /** Room for the largest safe integer and a line end. */
 const MARK_BYTES = 20;
 
 /** The queue file of a state directory. */
 export function queuePathOf(directory: string): string {
   return `${directory.replace(/(?<=.)\/$/, "")}/queue.db`;
+}
+
+/** Where a damaged queue file is kept. */
+export function damagedPathOf(queuePath: string, stamp: string): string {
+  return `${queuePath}.damaged-${stamp}`;
 }
 
 /**
@@ -42,11 +55,10 @@ export function holdStateDirectory(directory: string): StateDirectory {
   const queuePath = queuePathOf(directory);
   const lockPath = `${directory}/queue.lock`;
   try {
-    Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeDirectory(directory);
     checkWriters(directory);
-    for (const path of [queuePath, `${queuePath}-wal`, `${queuePath}-shm`, lockPath]) {
-      checkOwnFile(path);
-    }
+    const mended = pathsOf(directory, MENDED);
+    for (const path of [...filesOf(queuePath), ...mended, lockPath]) checkOwnFile(path);
     const lock = Deno.openSync(lockPath, { read: true, write: true, create: true, mode: 0o600 });
     if (!lock.tryLockSync(true)) {
       lock.close();
@@ -55,17 +67,26 @@ export function holdStateDirectory(directory: string): StateDirectory {
         "stop the other one (`systemctl stop mqtt443`), or pass --state DIR",
       );
     }
-    createPrivate(queuePath);
+    for (const path of mended) takeOver(directory, path);
+    Deno.openSync(queuePath, { write: true, create: true, mode: 0o600 }).close();
+    syncDirectory(directory);
+    const mending = `${directory}/${MENDING}`;
     return {
       queuePath,
       seqMark: readMark(lock),
       markSeq: (seq) => writeMark(lock, seq),
-      moveAside(stamp) {
-        const aside = `${queuePath}.damaged-${stamp}`;
-        Deno.renameSync(queuePath, aside);
-        for (const end of ["-wal", "-shm"]) renameIfThere(`${queuePath}${end}`, `${aside}${end}`);
-        createPrivate(queuePath);
-        return aside;
+      makeMending() {
+        for (const path of pathsOf(directory, MENDING)) Deno.removeSync(path);
+        Deno.openSync(mending, { write: true, createNew: true, mode: 0o600 }).close();
+        return mending;
+      },
+      takeMended(stamp) {
+        const path = `${directory}/${MENDED}${stamp}`;
+        Deno.renameSync(mending, path);
+        // From here on it is taken over at the next start, should this one not live to do it.
+        syncDirectory(directory);
+        takeOver(directory, path);
+        for (const left of pathsOf(directory, MENDING)) Deno.removeSync(left);
       },
       // The kernel lets go of the lock with the file, also after kill -9.
       release: () => lock.close(),
@@ -89,8 +110,27 @@ function writeMark(file: Deno.FsFile, seq: number): void {
   file.syncDataSync();
 }
 
-function createPrivate(path: string): void {
-  Deno.openSync(path, { write: true, create: true, mode: 0o600 }).close();
+/** The queue file and the two that SQLite keeps beside it. */
+function filesOf(path: string): string[] {
+  return [path, `${path}-wal`, `${path}-shm`];
+}
+
+/** What is in the directory under names that begin so. */
+function pathsOf(directory: string, start: string): string[] {
+  return [...Deno.readDirSync(directory)].filter(({ name }) => name.startsWith(start))
+    .map(({ name }) => `${directory}/${name}`);
+}
+
+/** Moves the damaged queue file aside and the mended one into its place; again, where that was cut short. */
+function takeOver(directory: string, mended: string): void {
+  const queuePath = queuePathOf(directory);
+  const stamp = mended.slice(mended.lastIndexOf(MENDED) + MENDED.length);
+  const aside = damagedPathOf(queuePath, stamp);
+  filesOf(queuePath).forEach((path, index) => renameIfThere(path, filesOf(aside)[index]!));
+  // The log of the damaged file must not be found beside the mended one.
+  syncDirectory(directory);
+  Deno.renameSync(mended, queuePath);
+  syncDirectory(directory);
 }
 
 function renameIfThere(from: string, to: string): void {
@@ -99,6 +139,45 @@ function renameIfThere(from: string, to: string): void {
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
+}
+
+/** Makes what is missing of a path, and its name in the directories above. */
+function makeDirectory(directory: string): void {
+  const parents: string[] = [];
+  for (let path = directory; path !== "." && !isThere(path);) parents.push(path = parentOf(path));
+  Deno.mkdirSync(directory, { recursive: true, mode: 0o700 });
+  for (const parent of parents) {
+    try {
+      syncDirectory(parent);
+    } catch (error) {
+      // Scoped permissions end at the state directory; its own sync takes its name along on ext4, XFS and Btrfs.
+      if (!isRefusal(error)) throw error;
+    }
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied;
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    return !(error instanceof Deno.errors.NotFound);
+  }
+}
+
+function parentOf(path: string): string {
+  const end = path.replace(/\/+$/, "").lastIndexOf("/");
+  return end < 0 ? "." : path.slice(0, Math.max(1, end));
+}
+
+/** Makes the names in a directory survive a power cut. */
+function syncDirectory(directory: string): void {
+  using open = Deno.openSync(directory, { read: true });
+  open.syncSync();
 }
 
 function checkWriters(directory: string): void {

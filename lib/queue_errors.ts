@@ -16,7 +16,8 @@ export function storageError(path: string, error: unknown): UserError {
   if (/malformed|not a database|corrupt/.test(message)) {
     return new DamagedQueueError(`Cannot use queue ${quote(path)}: it is damaged (${message})`, {
       ...options,
-      hint: "move it aside; a new one is made",
+      hint:
+        "start mqtt443 publish again: it moves the file aside, and saves what can be read of it",
     });
   }
   return new UserError(`Cannot use queue ${quote(path)}: ${message}`, {

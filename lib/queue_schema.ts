@@ -4,10 +4,9 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { EXIT, UserError } from "./errors.ts";
 import { quote } from "./words.ts";
 
-/** Raised by one with every change of the schema; an older file is carried over, a newer one refused. */
-const SCHEMA_VERSION = 1;
-
-const SCHEMA = `
+/** What made each version of the schema out of the one before; never changed, only added to. */
+const STEPS = [
+  `
 CREATE TABLE message (
   seq     INTEGER PRIMARY KEY,
   topic   TEXT NOT NULL,
@@ -28,8 +27,16 @@ CREATE TABLE counter (
   value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 INSERT INTO counter VALUES ('seq', 0), ('dropped', 0);
-PRAGMA user_version = ${SCHEMA_VERSION};
-`;
+`,
+  // Null in messages from before. How many wait is noted to know what damage has cost.
+  `
+ALTER TABLE message ADD COLUMN checksum INTEGER;
+INSERT INTO counter SELECT 'waiting', count(*) FROM message;
+`,
+];
+
+/** An older file is carried over, a newer one refused. */
+const SCHEMA_VERSION = STEPS.length;
 
 /**
  * Makes an open file a queue of this version, or sees that it is one.
@@ -59,7 +66,11 @@ export function prepareFile(db: DatabaseSync, path: string, readOnly: boolean): 
   db.exec("PRAGMA journal_mode = WAL");
   // The log is cut back to this after a checkpoint, or a burst would leave it large for ever.
   db.exec("PRAGMA journal_size_limit = 1048576");
-  if (version === 0) inTransaction(db, () => db.exec(SCHEMA));
+  if (version === SCHEMA_VERSION) return;
+  inTransaction(db, () => {
+    for (const step of STEPS.slice(version)) db.exec(step);
+    db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`);
+  });
 }
 
 /** The statements, prepared once. */
@@ -77,17 +88,32 @@ export function prepareStatements(db: DatabaseSync): Record<
   StatementSync
 > {
   const bytes = "octet_length(topic) + octet_length(payload)";
+  // A file of an older version can be looked at as it is: what needs this version's columns is prepared at its first use.
+  const later = (sql: string) => {
+    let statement: StatementSync | undefined;
+    return () => statement ??= db.prepare(sql);
+  };
+  const insert = later("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)");
+  const restore = later("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)");
+  const take = later(
+    `SELECT seq, topic, qos, time_ms AS timeMs, payload, checksum FROM message
+     WHERE seq > ? ORDER BY seq LIMIT ?`,
+  );
   return {
+    get insert() {
+      return insert();
+    },
+    get restore() {
+      return restore();
+    },
+    get take() {
+      return take();
+    },
     totals: db.prepare(
       `SELECT count(*) AS waiting, ifnull(sum(${bytes}), 0) AS bytes FROM message`,
     ),
     counter: db.prepare("SELECT value FROM counter WHERE name = ?"),
     setCounter: db.prepare("UPDATE counter SET value = ? WHERE name = ?"),
-    insert: db.prepare("INSERT INTO message VALUES (?, ?, ?, ?, ?)"),
-    restore: db.prepare("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?)"),
-    take: db.prepare(
-      "SELECT seq, topic, qos, time_ms AS timeMs, payload FROM message WHERE seq > ? ORDER BY seq LIMIT ?",
-    ),
     oldest: db.prepare(
       `SELECT seq, time_ms AS timeMs, ${bytes} AS bytes FROM message WHERE seq > ? ORDER BY seq LIMIT 1`,
     ),

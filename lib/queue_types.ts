@@ -92,4 +92,6 @@ export interface QueueOptions {
   readonly readOnly?: boolean;
   /** Told how many messages grew too old, besides those that `put` tells of. */
   readonly onAged?: (messages: number) => void;
+  /** Told how many messages were found damaged on disk; they are quarantined. */
+  readonly onDamaged?: (messages: number) => void;
 }

@@ -1,50 +1,147 @@
-/** What can be saved of a damaged queue file. */
+/**
+ * What can be saved of a damaged queue file, into a fresh one.
+ *
+ * Rules: the damaged file is only read; what has a checksum is saved only if it agrees; the fresh file holds all that was
+ * saved, or none of it. When it takes the place of the damaged one is queue_dir.ts's business.
+ */
 
 import { DatabaseSync } from "node:sqlite";
-import type { QueuedMessage } from "./queue_types.ts";
+import { checksumOf } from "./checksum.ts";
+import { type Found, readAround } from "./damaged_table.ts";
+import { storageError } from "./queue_errors.ts";
+import { inTransaction, prepareFile } from "./queue_schema.ts";
 
-/** What was saved of a damaged queue file. */
+/** What was saved of a damaged queue file, and what not. */
 export interface Salvage {
-  readonly messages: readonly QueuedMessage[];
-  /** The last `seq` given; undefined if it can no longer be read. */
-  readonly lastSeq: number | undefined;
+  /** Messages that wait. */
+  readonly saved: number;
+  /** Those that had been set aside. */
+  readonly quarantined: number;
+  /** Messages that waited and are lost, at most; undefined if that can no longer be known. */
+  readonly lost: number | undefined;
 }
 
 /**
- * What can still be read of a damaged queue file: its messages from both ends up to the damage, and its counter.
- * Never throws; what cannot be read is not there.
+ * Copies what can be read of a damaged queue file into an empty one: messages, those set aside, and the counters. Where
+ * the disk has no room for that, only how far `seq` has come.
+ *
+ * @param from The damaged file; its log lies beside it.
+ * @param into Path of the empty file; `${into}-from` is used too.
+ * @param seqMark No `seq` above it was given; 0: not known.
+ * @throws {UserError} With exit code 73 if nothing can be written.
  */
-export function salvage(path: string): Salvage {
-  const found = new Map<number, QueuedMessage>();
-  let lastSeq: number | undefined;
-  const attempt = (action: () => void) => {
+export function salvage(from: string, into: string, seqMark: number): Salvage {
+  try {
+    using fresh = new DatabaseSync(into);
+    prepareFile(fresh, into, false);
     try {
-      action();
-    } catch { /* the damage begins here */ }
-  };
-  attempt(() => {
-    using db = new DatabaseSync(path, { readOnly: true });
-    const columns = "seq, topic, qos, time_ms AS timeMs, payload";
-    for (const order of ["ASC", "DESC"]) {
-      attempt(() => {
-        const rows = db.prepare(`SELECT ${columns} FROM message ORDER BY seq ${order}`).iterate();
-        for (const row of rows as Iterable<unknown>) {
-          const message = row as QueuedMessage;
-          if (found.has(message.seq)) break;
-          if (isWhole(message)) found.set(message.seq, message);
-        }
-      });
-    }
-    attempt(() => {
-      lastSeq = db.prepare("SELECT value FROM counter WHERE name = 'seq'").get()!.value as number;
-    });
-  });
-  const messages = [...found.values()].sort((a, b) => a.seq - b.seq);
-  return { messages, lastSeq };
+      using damaged = open(from) ?? open(withFirstPage(from, `${into}-from`));
+      if (damaged !== undefined) return copy(damaged, fresh, seqMark);
+    } catch { /* no room for it */ }
+    setCounters(fresh, { seq: seqMark });
+    return { saved: 0, quarantined: 0, lost: undefined };
+  } catch (error) {
+    throw storageError(into, error);
+  }
 }
 
-/** Whether a row of a damaged file is one that could have been put: SQLite reads a lost page as empty values. */
-function isWhole({ seq, topic, qos, timeMs, payload }: QueuedMessage): boolean {
+/** Opens a file to read messages from it; undefined if none can be. */
+function open(path: string): DatabaseSync | undefined {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { readOnly: true });
+    db.prepare("SELECT seq FROM message");
+    return db;
+  } catch {
+    db?.close();
+    return undefined;
+  }
+}
+
+/**
+ * Copies a file whose first page cannot be used, with that of a new queue: it is the same in each but for the number of
+ * pages, as the tables are always made in the same order.
+ */
+function withFirstPage(from: string, to: string): string {
+  {
+    using model = new DatabaseSync(to);
+    prepareFile(model, to, false);
+  }
+  const model = new DataView(Deno.readFileSync(to).buffer);
+  // What the header says at these places: bytes of a page, and number of pages.
+  const pageBytes = model.getUint16(16);
+  model.setUint32(28, Math.ceil(Deno.statSync(from).size / pageBytes));
+  Deno.copyFileSync(from, to);
+  try {
+    Deno.copyFileSync(`${from}-wal`, `${to}-wal`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  using file = Deno.openSync(to, { write: true });
+  file.writeSync(new Uint8Array(model.buffer, 0, pageBytes));
+  return to;
+}
+
+function copy(damaged: DatabaseSync, fresh: DatabaseSync, seqMark: number): Salvage {
+  const keep = fresh.prepare("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)");
+  const keepAside = fresh.prepare("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)");
+  let saved = 0;
+  let quarantined = 0;
+  let lastSeen = 0;
+  inTransaction(fresh, () => {
+    const most = seqMark === 0 ? Number.MAX_SAFE_INTEGER - 1 : seqMark;
+    const keepWhole = (rows: readonly Found[], insert: (found: Found) => void) => {
+      for (const found of rows.filter(isWhole)) {
+        insert(found);
+        lastSeen = Math.max(lastSeen, found.seq);
+      }
+    };
+    readAround(damaged, "message", {
+      lastSeq: most,
+      take: (rows) =>
+        keepWhole(rows, (found) => {
+          const { seq, topic, qos, timeMs, payload } = found;
+          saved += Number(keep.run(seq, topic, qos, timeMs, payload, checksumOf(found)).changes);
+        }),
+    });
+    readAround(damaged, "quarantine", {
+      lastSeq: most,
+      take: (rows) =>
+        keepWhole(rows, ({ seq, topic, qos, timeMs, payload, reason }) => {
+          quarantined += Number(keepAside.run(seq, topic, qos, timeMs, payload, reason).changes);
+        }),
+    });
+    const seq = counterOf(damaged, "seq") ?? 0;
+    // A number that cannot be is as good as none.
+    const isSound = seq >= lastSeen && (seqMark === 0 ? seq > 0 : seq <= seqMark);
+    setCounters(fresh, {
+      seq: isSound ? seq : Math.max(seqMark, lastSeen),
+      dropped: counterOf(damaged, "dropped") ?? 0,
+      waiting: saved,
+    });
+  });
+  const waited = counterOf(damaged, "waiting");
+  return { saved, quarantined, lost: waited && Math.max(0, waited - saved) };
+}
+
+/** Whether a row is one that was put: SQLite reads a lost page as empty values. */
+function isWhole(row: Found): boolean {
+  const { seq, topic, qos, timeMs, payload, reason, checksum } = row;
   return seq > 0 && typeof topic === "string" && topic !== "" && (qos === 0 || qos === 1) &&
-    typeof timeMs === "number" && typeof payload === "string";
+    typeof timeMs === "number" && typeof payload === "string" && typeof reason === "string" &&
+    (checksum === null || checksum === checksumOf(row));
+}
+
+function counterOf(db: DatabaseSync, name: string): number | undefined {
+  try {
+    const value = db.prepare("SELECT value FROM counter WHERE name = ?").get(name)?.value;
+    return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function setCounters(db: DatabaseSync, values: Readonly<Record<string, number>>): void {
+  const set = db.prepare("UPDATE counter SET value = ? WHERE name = ?");
+  for (const [name, value] of Object.entries(values)) set.run(value, name);
 }

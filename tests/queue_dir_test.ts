@@ -45,7 +45,9 @@ Deno.test("state directory refuses a second holder at once, and takes one after 
   });
 });
 
-for (const name of ["queue.db", "queue.db-wal", "queue.db-shm", "queue.lock"]) {
+for (
+  const name of ["queue.db", "queue.db-wal", "queue.db-shm", "queue.lock", "queue.db.mended-2026"]
+) {
   Deno.test(`state directory refuses a planted symbolic link ${name} (Q10)`, () => {
     inStateFolder((folder) => {
       const victim = `${folder}/victim`;
@@ -73,14 +75,14 @@ Deno.test("state directory refuses a link that leads nowhere (Q10)", () => {
   });
 });
 
-Deno.test("state directory refuses a directory in place of its file", () => {
+Deno.test("state directory refuses a directory in place of its file (Q10)", () => {
   inStateFolder((folder) => {
     Deno.mkdirSync(`${folder}/queue.db`);
     assertRefused(folder, /it is not a regular file/);
   });
 });
 
-Deno.test("state directory that others may write to is refused", () => {
+Deno.test("state directory that others may write to is refused (Q10)", () => {
   inStateFolder((folder) => {
     Deno.mkdirSync(`${folder}/state`);
     Deno.chmodSync(`${folder}/state`, 0o770);
@@ -96,7 +98,7 @@ Deno.test("state directory that is a file is refused", () => {
 });
 
 Deno.test({
-  name: "state directory refuses a file of another user (needs root)",
+  name: "state directory refuses a file of another user (Q10; needs root)",
   ignore: !isRoot,
   fn() {
     inStateFolder((folder) => {
@@ -120,17 +122,79 @@ Deno.test({
   },
 });
 
-Deno.test("state directory moves a damaged queue aside with its log, and makes a new file", () => {
+/** Plants a damaged queue with its log, and what is to take its place. */
+function replaceable(folder: string): void {
+  for (const [name, text] of [["", "damaged"], ["-wal", "log"], [".mending", "mended"]]) {
+    Deno.writeTextFileSync(`${folder}/queue.db${name}`, text!, { mode: 0o600 });
+  }
+}
+
+function assertReplaced(folder: string): void {
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name).toSorted();
+  assertEquals(names, [
+    "queue.db",
+    "queue.db.damaged-2026",
+    "queue.db.damaged-2026-wal",
+    "queue.lock",
+  ]);
+  assertEquals(Deno.readTextFileSync(`${folder}/queue.db`), "mended");
+  assertEquals(Deno.readTextFileSync(`${folder}/queue.db.damaged-2026`), "damaged");
+  assertEquals(Deno.readTextFileSync(`${folder}/queue.db.damaged-2026-wal`), "log");
+  assertEquals(modeOf(`${folder}/queue.db`), "600");
+}
+
+Deno.test("state directory puts a mended queue in place of the damaged one, which it keeps with its log (Q5)", () => {
   inStateFolder((folder) => {
     const state = holdStateDirectory(folder);
-    Deno.writeTextFileSync(state.queuePath, "damaged");
-    Deno.writeTextFileSync(`${state.queuePath}-wal`, "log");
-    const aside = state.moveAside("2026");
-    assertEquals(aside, `${folder}/queue.db.damaged-2026`);
-    assertEquals(Deno.readTextFileSync(aside), "damaged");
-    assertEquals(Deno.readTextFileSync(`${aside}-wal`), "log");
-    assertEquals(Deno.statSync(state.queuePath).size, 0);
-    assertEquals(modeOf(state.queuePath), "600");
+    replaceable(folder);
+    state.takeMended("2026");
+    assertReplaced(folder);
+    state.release();
+  });
+});
+
+// Each of the names that were moved before the end, in their order.
+const MOVES = [
+  ["queue.db.mending", "queue.db.mended-2026"],
+  ["queue.db", "queue.db.damaged-2026"],
+  ["queue.db-wal", "queue.db.damaged-2026-wal"],
+] as const;
+
+for (let moves = 1; moves <= MOVES.length; moves++) {
+  Deno.test(`state directory goes on with a replacement that was cut short after step ${moves} (Q5)`, () => {
+    inStateFolder((folder) => {
+      replaceable(folder);
+      for (const [from, to] of MOVES.slice(0, moves)) {
+        Deno.renameSync(`${folder}/${from}`, `${folder}/${to}`);
+      }
+      holdStateDirectory(folder).release();
+      assertReplaced(folder);
+    });
+  });
+}
+
+Deno.test("state directory makes an empty file for what is mended, and clears what an earlier start left (Q5)", () => {
+  inStateFolder((folder) => {
+    const state = holdStateDirectory(folder);
+    for (const name of ["queue.db.mending", "queue.db.mending-wal", "queue.db.mending-from"]) {
+      Deno.writeTextFileSync(`${folder}/${name}`, "left");
+    }
+    const path = state.makeMending();
+    assertEquals(Deno.statSync(path).size, 0);
+    assertEquals(modeOf(path), "600");
+    const names = [...Deno.readDirSync(folder)].map(({ name }) => name).toSorted();
+    assertEquals(names, ["queue.db", "queue.db.mending", "queue.lock"]);
+    state.release();
+  });
+});
+
+Deno.test("state directory makes no file through a link that was planted for it (Q10)", () => {
+  inStateFolder((folder) => {
+    const state = holdStateDirectory(`${folder}/state`);
+    Deno.writeTextFileSync(`${folder}/victim`, "precious");
+    Deno.symlinkSync(`${folder}/victim`, `${folder}/state/queue.db.mending`);
+    state.makeMending();
+    assertEquals(Deno.readTextFileSync(`${folder}/victim`), "precious");
     state.release();
   });
 });

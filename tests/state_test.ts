@@ -68,7 +68,7 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
       assertEquals(asideOf(folder).length, 1);
       const [warning] = said;
       assertMatch(String(warning?.fields.cause), /it is damaged/);
-      assertMatch(String(warning?.fields.hint), /it was moved to .*queue\.db\.damaged-/);
+      assertMatch(String(warning?.fields.hint), /it is moved to .*queue\.db\.damaged-/);
       const { lastSeq } = queue.put([draft()]);
       assert(lastSeq > MESSAGES, `seq goes on after ${MESSAGES}, not at ${lastSeq}`);
       assert(lastSeq <= MESSAGES + 2000);

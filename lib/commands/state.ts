@@ -4,7 +4,7 @@ import { failureFields, type UserError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
 import { salvage } from "../salvage.ts";
-import { holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
+import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
 import { createSpill } from "../spill.ts";
@@ -49,7 +49,16 @@ export function openStateQueue(
   world: World,
   onAged: (messages: number) => void = () => {},
 ): StateQueue {
-  const options = queueOptions(settings, world, onAged);
+  const options: QueueOptions = {
+    ...queueOptions(settings, world, onAged),
+    onDamaged: (messages) =>
+      log.error("quarantined", {
+        messages,
+        step: "queue",
+        cause: "damaged on disk: their checksum does not agree",
+        hint: "if it happens again, replace the disk or card",
+      }),
+  };
   if (settings.durability === "none") {
     const queue = openQueue(":memory:", options);
     return { queue, close: () => queue.close() };
@@ -82,8 +91,10 @@ export function openStateQueue(
   }
 }
 
-/** `seq` may grow so much before the mark is written again: the gap that damage to all counters leaves at most. */
+/** The mark is written so far ahead: the gap that damage to all counters leaves at most. */
 const MARK_STEP = 1000;
+/** It is written again when `seq` is so near: more than one put gives, so that none comes past it. */
+const MARK_NEAR = 500;
 
 /** The same queue, which notes beside the file how far `seq` has come. */
 function marked(directory: StateDirectory, queue: Queue): Queue {
@@ -92,11 +103,11 @@ function marked(directory: StateDirectory, queue: Queue): Queue {
     ...queue,
     put(drafts, afterSeq) {
       const result = queue.put(drafts, afterSeq);
-      if (result.lastSeq > mark) {
-        mark = result.lastSeq + MARK_STEP;
+      if (result.lastSeq > mark - MARK_NEAR) {
         try {
-          directory.markSeq(mark);
-        } catch { /* the disk fails, which the queue tells; the next mark comes soon */ }
+          directory.markSeq(result.lastSeq + MARK_STEP);
+          mark = result.lastSeq + MARK_STEP;
+        } catch { /* the disk fails, which the queue tells */ }
       }
       return result;
     },
@@ -126,20 +137,42 @@ function openOrMend(
   options: QueueOptions,
   { log, now }: { log: Logger; now: () => Date },
 ): Queue {
+  let queue: Queue;
   try {
-    return openQueue(directory.queuePath, options);
+    queue = openQueue(directory.queuePath, options);
   } catch (error) {
     if (!(error instanceof DamagedQueueError)) throw error;
-    const aside = directory.moveAside(now().toISOString().replaceAll(":", ""));
-    const { messages, lastSeq } = salvage(aside);
-    const queue = openQueue(directory.queuePath, options);
-    if (messages.length > 0) queue.restore(messages);
-    queue.put([], lastSeq ?? Math.max(directory.seqMark, messages.at(-1)?.seq ?? 0));
-    log.error("warning", {
-      ...failureFields(error),
-      saved: messages.length,
-      hint: `it was moved to ${aside}, and what could be read of it goes on in a new queue`,
-    });
-    return queue;
+    mend(directory, error, { log, stamp: now().toISOString().replaceAll(":", "") });
+    queue = openQueue(directory.queuePath, options);
   }
+  const { lastSeq } = queue.stats();
+  // The file is not the one that was here, or not all of it: emptied, removed, or put back from some time ago.
+  if (lastSeq < directory.seqMark - MARK_STEP) {
+    queue.put([], directory.seqMark);
+    log.error("warning", {
+      step: "queue",
+      cause: `the queue file ends at seq ${lastSeq}, but more were given; what it lacks is lost`,
+      hint: `find out who emptied or replaced ${directory.queuePath}`,
+    });
+  }
+  return queue;
+}
+
+/** Saves what can be read of a damaged queue file, and starts anew with it. */
+function mend(
+  directory: StateDirectory,
+  error: DamagedQueueError,
+  { log, stamp }: { log: Logger; stamp: string },
+): void {
+  const { queuePath, seqMark } = directory;
+  const { saved, quarantined, lost } = salvage(queuePath, directory.makeMending(), seqMark);
+  // Said first: should this start not live to the end, the next one finds the mended file and goes on in silence.
+  log.error("warning", {
+    ...failureFields(error),
+    saved,
+    lost: lost ?? "unknown",
+    ...(quarantined > 0 && { quarantined }),
+    hint: `it is moved to ${damagedPathOf(queuePath, stamp)}, and what could be read of it goes on`,
+  });
+  directory.takeMended(stamp);
 }
