@@ -11,8 +11,8 @@ export interface Rates {
 /** Bytes a second that AWS IoT Core takes on one connection: quotas page "iot-core". */
 export const AWS_BYTES_PER_S = 512 * 1024;
 
-/** Spare, so that jitter on the way does not push two seconds' messages into one. */
-const MARGIN = 1.02;
+/** Spare, so that a message may arrive 100 ms late and still no second hold more than the rate: AWS discards the rest. */
+const MARGIN = 1.1;
 
 /**
  * Milliseconds from one message to the next.
@@ -22,18 +22,23 @@ const MARGIN = 1.02;
  * import { assertEquals } from "@std/assert";
  * import { gapMs } from "./pacing.ts";
  *
- * assertEquals(gapMs(150, { messages: 100, bytes: undefined }), 10.2);
+ * assertEquals(gapMs(150, { messages: 100, bytes: undefined }), 11);
  * assertEquals(gapMs(150, { messages: undefined, bytes: undefined }), 0);
  * ```
  */
 export function gapMs(bytes: number, rates: Rates): number {
   const byMessages = rates.messages === undefined ? 0 : 1000 / rates.messages;
-  const byBytes = rates.bytes === undefined ? 0 : bytes * 1000 / rates.bytes;
+  const byBytes = rates.bytes === undefined ? 0 : 1000 / wholeMessages(rates.bytes / bytes);
   return Math.max(byMessages, byBytes) * MARGIN;
 }
 
-/** A gap this small is not waited for one by one: timers are no finer than 1 ms. */
-const BUNCH_MS = 4;
+/** Messages of which a second can hold so many: the one it ends in counts in full. */
+function wholeMessages(perS: number): number {
+  return perS < 1 ? perS : Math.floor(perS);
+}
+
+/** How late a message may leave and the next one still at its time: timers are a few ms late. */
+const LATE_MS = 4;
 
 /** Says when the next message may leave. */
 export interface Pacer {
@@ -49,9 +54,8 @@ export function createPacer(): Pacer {
   return {
     waitMs: (nowMs) => Math.max(0, nextMs - nowMs),
     sent(nowMs, bytes, rates) {
-      const gap = gapMs(bytes, rates);
-      // Time not used is lost, but for the little that makes fast rates reachable with coarse timers.
-      nextMs = Math.max(nextMs, nowMs - (gap < BUNCH_MS ? BUNCH_MS : 0)) + gap;
+      // Time not used is lost, but for the little that makes rates reachable with coarse timers.
+      nextMs = Math.max(nextMs, nowMs - LATE_MS) + gapMs(bytes, rates);
     },
   };
 }
