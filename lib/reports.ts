@@ -7,7 +7,7 @@ import type { UserError } from "./errors.ts";
 import type { Logger } from "./log.ts";
 
 /** Milliseconds between summaries of what was published. */
-const SUMMARY_MS = 10_000;
+export const SUMMARY_MS = 10_000;
 /** Messages no closer than this are told one by one: one a second, with some jitter. */
 const ONE_BY_ONE_MS = 900;
 /** Milliseconds between two lines that say the same. */
@@ -27,6 +27,8 @@ export interface Reports {
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
   sourceFailed(source: string, error: UserError): void;
+  /** Says what is due; to be called every {@linkcode SUMMARY_MS}, for the last of a kind has none after it. */
+  sayDue(): void;
   /** Says what is still unsaid. */
   flush(): void;
   /** Messages published and dropped so far. */
@@ -39,7 +41,7 @@ export function createReports(log: Logger, monotonicMs: () => number): Reports {
   const summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
   let lastMs = -Infinity;
   const often = createRepeats(monotonicMs);
-  const unsaid = new Map<string, number>();
+  const unsaid = new Map<string, { readonly total: number; readonly say: Say }>();
 
   const sayPublished = () => {
     if (summary.messages === 0) return;
@@ -51,10 +53,12 @@ export function createReports(log: Logger, monotonicMs: () => number): Reports {
     });
     summary.messages = summary.bytes = 0;
   };
-  const count = (key: string, n: number, say: (count: number) => void) => {
-    const total = (unsaid.get(key) ?? 0) + n;
-    unsaid.set(key, total);
-    if (!often.due(key)) return;
+  const count = (key: string, n: number, say: Say) => {
+    unsaid.set(key, { total: (unsaid.get(key)?.total ?? 0) + n, say });
+    if (often.due(key)) sayCount(key);
+  };
+  const sayCount = (key: string) => {
+    const { total, say } = unsaid.get(key)!;
     unsaid.delete(key);
     say(total);
   };
@@ -91,17 +95,19 @@ export function createReports(log: Logger, monotonicMs: () => number): Reports {
           hint: error.hint,
         }));
     },
+    sayDue() {
+      if (monotonicMs() - summary.sinceMs >= SUMMARY_MS) sayPublished();
+      for (const key of [...unsaid.keys()].filter(often.due)) sayCount(key);
+    },
     flush() {
       sayPublished();
-      for (const [what, messages] of unsaid) {
-        if (what.startsWith("dropped ")) {
-          log.warn("dropped", { messages, cause: what.slice("dropped ".length) });
-        }
-      }
-      unsaid.clear();
+      for (const key of [...unsaid.keys()]) sayCount(key);
     },
   };
 }
+
+/** Says a line with a count. */
+type Say = (total: number) => void;
 
 /** Remembers what was said when. */
 export interface Repeats {

@@ -60,6 +60,37 @@ Deno.test("reports tell of a failing source once a minute, with a count", () => 
   assertEquals(said, ["source-failed 1", "source-failed 60"]);
 });
 
+Deno.test("reports tell of what came last, though nothing comes after it", () => {
+  const { reports, said, pass } = makeBench();
+  for (let seq = 1; seq <= 5; seq++) reports.published(message(seq));
+  reports.dropped(1, "the queue is full");
+  reports.dropped(7, "the queue is full");
+  for (let n = 1; n <= 3; n++) reports.sourceFailed("file:x=/y", failure);
+  assertEquals(said.splice(0), ["published seq 1", "dropped 1", "source-failed 1"]);
+  reports.sayDue();
+  assertEquals(said, []);
+  pass(10_000);
+  reports.sayDue();
+  assertEquals(said.splice(0), ["published 4"]);
+  pass(50_000);
+  reports.sayDue();
+  assertEquals(said.splice(0), ["dropped 7", "source-failed 2"]);
+  reports.sayDue();
+  assertEquals(said, []);
+});
+
+Deno.test("reports tell at the end of what is still unsaid, failures too", () => {
+  const { reports, said } = makeBench();
+  for (let n = 1; n <= 3; n++) {
+    reports.sourceFailed("payload", failure);
+    reports.dropped(1, "too old");
+  }
+  reports.flush();
+  reports.flush();
+  const firsts = ["source-failed 1", "dropped 1"];
+  assertEquals(said, [...firsts, "source-failed 2", "dropped 2"]);
+});
+
 Deno.test("repeats are due once a minute, and at once after a reset", () => {
   let nowMs = 0;
   const repeats = createRepeats(() => nowMs);

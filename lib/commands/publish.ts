@@ -11,7 +11,7 @@ import { loadSettings } from "../load.ts";
 import type { Draft, Queue } from "../queue.ts";
 import { openQueue } from "../queue.ts";
 import { runPublisher } from "../publisher.ts";
-import { createReports, type Reports } from "../reports.ts";
+import { createReports, type Reports, SUMMARY_MS } from "../reports.ts";
 import { isAws, type Settings } from "../settings.ts";
 import { lineReadings, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../version.ts";
@@ -39,6 +39,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   let renew = (_isNew: boolean) => {};
   const { stop, leave, done } = listen(world, () => renew(connector.reload()));
   const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
+  const unsay = world.every(SUMMARY_MS, reports.sayDue);
   try {
     log.info("start", {
       version: VERSION,
@@ -70,6 +71,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     });
   } finally {
     unwatch();
+    unsay();
     done();
     state.close();
   }
