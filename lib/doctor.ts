@@ -32,6 +32,8 @@ export interface Finding {
   readonly status: "ok" | "warn" | "fail" | "skipped";
   /** What was seen. */
   readonly saw: string;
+  /** The same in a line, for a text in which all is well. */
+  readonly brief?: string;
   /** The one likely cause, unless ok. */
   readonly cause?: string;
   /** What to type or click, unless ok. */
@@ -142,11 +144,11 @@ const LABEL = 21;
  * @param paint Colours a status.
  */
 export function resultText(
-  { name, status, saw, cause, hint }: Result,
+  { name, status, saw, brief, cause, hint }: Result,
   paint: (status: Result["status"], text: string) => string = (_, text) => text,
 ): string {
   const head = `${paint(status, status.padEnd(7))} ${name.padEnd(LABEL - 8)}`;
-  const lines = wrap(saw, WIDTH - LABEL);
+  const lines = wrap(status === "ok" ? brief ?? saw : saw, WIDTH - LABEL);
   const more = [
     ...(cause !== undefined && cause !== saw ? wrap(`cause: ${cause}`, WIDTH - LABEL) : []),
     ...(hint !== undefined ? wrap(`hint: ${hint}`, WIDTH - LABEL) : []),
@@ -154,7 +156,16 @@ export function resultText(
   return [`${head}${lines[0] ?? ""}`, ...[...lines.slice(1), ...more].map(indent)].join("\n");
 }
 
-/** The counts with which the text ends. */
+/** What an exit code says of where the fault is. */
+const FAULT: Readonly<Partial<Record<ExitCode, string>>> = {
+  [EXIT.usage]: "wrong command line",
+  [EXIT.unavailable]: "network or endpoint",
+  [EXIT.cannotCreate]: "state directory",
+  [EXIT.refused]: "refused: certificate or policy",
+  [EXIT.config]: "settings or files",
+};
+
+/** The lines with which the text ends: the counts, and what they mean. */
 export function summaryText({ ok, exitCode, checks }: Report): string {
   const count = (wanted: Result["status"]) =>
     checks.filter(({ status }) => status === wanted).length;
@@ -162,10 +173,13 @@ export function summaryText({ ok, exitCode, checks }: Report): string {
     `${count(status)} ${status}`
   );
   const published = checks.some(({ name, status }) => name === "publish" && status === "ok");
-  const good = published
-    ? "this device can publish"
-    : "nothing wrong found; publishing was not tried";
-  return `${counts.join(", ")}: ${ok ? good : `exit code ${exitCode}`}`;
+  const failed = checks.find(({ status }) => status === "fail")?.name;
+  const verdict = !ok
+    ? `This device cannot publish: see ${failed} above (exit code ${exitCode}: ${FAULT[exitCode]})`
+    : published
+    ? "This device can publish"
+    : "Nothing wrong found; publishing was not tried";
+  return `\n${counts.join(", ")}\n${wrap(verdict, WIDTH).join("\n")}`;
 }
 
 function indent(line: string): string {

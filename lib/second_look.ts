@@ -13,8 +13,8 @@ export interface ShownCertificate {
   readonly subject: string;
   readonly issuer: string;
   readonly names: string;
-  readonly validFrom: string;
-  readonly validTo: string;
+  readonly validFrom: Date;
+  readonly validTo: Date;
   readonly fingerprint: string;
   /** Issuers up the chain, as far as it was shown. */
   readonly chain: readonly string[];
@@ -56,8 +56,8 @@ export function lookAtTls(
         subject: nameOf(shown.subject),
         issuer: nameOf(shown.issuer),
         names: shown.subjectaltname ?? "",
-        validFrom: shown.valid_from,
-        validTo: shown.valid_to,
+        validFrom: new Date(shown.valid_from),
+        validTo: new Date(shown.valid_to),
         fingerprint: shown.fingerprint256,
         chain: chainOf(shown),
       },

@@ -120,3 +120,8 @@ function bounded(
     return value;
   };
 }
+
+/** A time without its fraction of a second: `2026-11-23T03:24:45Z`. */
+export function toSeconds(time: Date): string {
+  return time.toISOString().replace(/\.\d+Z$/, "Z");
+}

@@ -102,7 +102,7 @@ function verdictOnHttp(said: string, shown: string, at: string): Verdict {
   if (to !== undefined) {
     return {
       cause: `a captive portal or proxy answers on ${at} with plain HTTP and sends to ${quote(to)}`,
-      hint: `sign in there from this network, or ask who runs it to let ${at} through`,
+      hint: `ask who runs the network to let ${at} through, or sign in there from this network`,
     };
   }
   return {

@@ -6,6 +6,7 @@ import { place } from "../causes.ts";
 import type { Check, Finding } from "../doctor.ts";
 import { findingOf } from "../doctor.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
+import { dayOf } from "../certificate.ts";
 import {
   checkClock,
   checkDates,
@@ -21,7 +22,7 @@ import { missingActions } from "../policy.ts";
 import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
-import { roundSize } from "../values.ts";
+import { roundSize, toSeconds } from "../values.ts";
 import { BUILT_AT } from "../version.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
@@ -33,6 +34,8 @@ export interface Case {
   loaded?: LoadedSettings;
   files?: IdentityFiles;
   parsed?: ParsedIdentity;
+  /** The device certificate is not valid at this time. */
+  isOutOfDate?: boolean;
   /** Another mqtt443 runs on this state directory, most likely with this client id. */
   isBusy?: boolean;
 }
@@ -48,7 +51,7 @@ export function localChecks(command: Command, world: World, facts: Case): Check[
       needs: ["files"],
       look() {
         checkKey(facts.files!, facts.parsed!);
-        return ok(`the key ${quote(facts.files!.key)} belongs to the certificate`);
+        return ok("the key belongs to the certificate");
       },
     },
     {
@@ -56,11 +59,13 @@ export function localChecks(command: Command, world: World, facts: Case): Check[
       needs: ["files"],
       look() {
         if (checkClock(clock)) return ok("not judged: the clock is wrong (see clock)");
+        facts.isOutOfDate = true;
         const [warning] = checkDates(facts.files!.cert, facts.parsed!.facts, clock);
+        facts.isOutOfDate = false;
         const { validFrom, validTo } = facts.parsed!.facts;
         return warning
           ? findingOf(warning, "warn")
-          : ok(`valid from ${validFrom.toISOString()} to ${validTo.toISOString()}`);
+          : ok(`valid from ${toSeconds(validFrom)} to ${toSeconds(validTo)}`);
       },
     },
     {
@@ -68,7 +73,9 @@ export function localChecks(command: Command, world: World, facts: Case): Check[
       needs: [],
       look() {
         const wrong = checkClock(clock);
-        return wrong ? findingOf(wrong, "warn") : ok(clock.now.toISOString());
+        return wrong
+          ? findingOf(wrong, "warn")
+          : ok(`${toSeconds(clock.now)} (compare it with a watch)`);
       },
     },
     {
@@ -99,7 +106,10 @@ function lookAtSettings(command: Command, world: World, facts: Case): Finding {
     `from ${configPath ?? "no settings file"}`;
   const policy = policyProblem(command.doctor?.["policy-file"], settings);
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}` };
-  if (warnings.length === 0) return ok(saw);
+  if (warnings.length === 0) {
+    const brief = `${place(settings)}, client id ${quote(settings.clientId)}`;
+    return { ...ok(saw), brief };
+  }
   return {
     status: "warn",
     saw: `${saw}; ${warnings.join("; ")}`,
@@ -126,7 +136,7 @@ function policyProblem(path: string | undefined, settings: Settings): Finding | 
   return {
     status: "warn",
     saw: `${quote(path)} does not allow ${missing.join(", nor ")}`,
-    cause: "with this policy the endpoint will hang up",
+    cause: "if that is the policy in force, the endpoint will hang up",
     hint: "`mqtt443 doctor --policy` prints a policy that allows it",
   };
 }
@@ -136,13 +146,20 @@ function lookAtFiles(facts: Case): Finding {
   const parsed = parseIdentity(files, readIdentityTexts(files));
   facts.files = files;
   facts.parsed = parsed;
-  const ca = files.ca.length === 0 ? "the public roots" : files.ca.map(quote).join(", ");
-  return ok(
-    `certificate ${quote(files.cert)}: ${describeCertificate(parsed.facts)}; key ${
-      quote(files.key)
-    }: ` +
-      `${parsed.key.asymmetricKeyType ?? "unknown kind"}; CA: ${ca}`,
-  );
+  const kind = parsed.key.asymmetricKeyType ?? "unknown kind";
+  const { subject, validTo } = parsed.facts;
+  const ca = (name: (path: string) => string) =>
+    files.ca.map((path) => quote(name(path))).join(", ") || "the public roots";
+  return {
+    ...ok(
+      `certificate ${quote(files.cert)}: ${describeCertificate(parsed.facts)}; key ${
+        quote(files.key)
+      }: ${kind}; CA: ${ca((path) => path)}`,
+    ),
+    brief: `certificate ${quote(subject)} to ${dayOf(validTo)}, key (${kind}), CA ${
+      ca((path) => path.replace(/^.*\//, ""))
+    }`,
+  };
 }
 
 function lookAtQueue(facts: Case, world: World): Finding {
@@ -168,9 +185,10 @@ function lookAtQueue(facts: Case, world: World): Finding {
     const queue = openQueue(path, { ...queueOptions(settings, world), readOnly: false });
     const { waiting, bytes, quarantined, dropped } = queue.stats();
     queue.close();
-    const saw =
-      `${quote(path)}: ${waiting} waiting (${roundSize(bytes)}), ${quarantined} quarantined, ` +
-      `${dropped} dropped`;
+    const brief = `${waiting} waiting (${
+      roundSize(bytes)
+    }), ${quarantined} quarantined, ${dropped} dropped`;
+    const saw = `${quote(path)}: ${brief}`;
     if (quarantined > 0) {
       return {
         status: "warn",
@@ -179,7 +197,7 @@ function lookAtQueue(facts: Case, world: World): Finding {
         hint: "see the log for the reason; `mqtt443 queue clear` discards them",
       };
     }
-    return volatileProblem(settings, saw) ?? ok(saw);
+    return volatileProblem(settings, saw) ?? { ...ok(saw), brief };
   } catch (error) {
     if (!(error instanceof DamagedQueueError)) throw error;
     return {
@@ -200,8 +218,11 @@ function volatileProblem(settings: Settings, saw: string): Finding | undefined {
   return {
     status: "warn",
     saw: `${saw}; on ${kind}`,
-    cause: `durability is power, but a power cut empties a ${kind}`,
-    hint: "pass --state DIR with a directory on a disk, or --durability crash if that is meant",
+    cause: `messages shall survive a power cut (durability power), but ${
+      quote(settings.state)
+    } is in memory (${kind})`,
+    hint:
+      "pass --state DIR with a directory on a disk; or, if they may be lost then, --durability crash",
   };
 }
 

@@ -18,6 +18,7 @@ export function onlineChecks(
     world,
     settings,
     identity: () => identityOf(facts.files!, facts.parsed!),
+    isOutOfDate: () => facts.isOutOfDate ?? false,
     target: () => targetOf(settings(), { caFiles: facts.files?.ca ?? [] }),
   };
   const session = sessionChecks(site, () => facts.isBusy ?? false);

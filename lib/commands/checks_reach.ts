@@ -5,6 +5,7 @@
  */
 
 import { lookup } from "node:dns/promises";
+import { dayOf } from "../certificate.ts";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "../causes.ts";
 import { type Check, type Finding, findingOf } from "../doctor.ts";
 import { UserError } from "../errors.ts";
@@ -12,6 +13,7 @@ import { checkClock, type Identity } from "../identity.ts";
 import { firstBytes, lookAtTls, type Speech, type TlsLook } from "../second_look.ts";
 import type { Settings } from "../settings.ts";
 import { limitTrust, openTransport, type Transport } from "../transport.ts";
+import { toSeconds } from "../values.ts";
 import { TLS_ALERT, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
 import { BUILT_AT } from "../version.ts";
 import { quote } from "../words.ts";
@@ -23,6 +25,8 @@ export interface Site {
   readonly settings: () => Settings;
   readonly identity: () => Identity;
   readonly target: () => Target;
+  /** The device certificate is not valid at this time. */
+  readonly isOutOfDate: () => boolean;
 }
 
 /** How long what answers on the port may take to say its first word in plain text, in ms. */
@@ -133,7 +137,12 @@ async function secure(site: Site): Promise<{ tls: Finding; alpn: Finding }> {
     alpn = findingOf(told);
   }
   const look = await lookAgain(site);
-  return { tls: ok(look ? describeLook(look) : "the certificate is trusted"), alpn };
+  if (look === undefined) return { tls: ok("the server's certificate is trusted"), alpn };
+  const { version, certificate: { subject, issuer, validTo } } = look;
+  const brief = `${version}; server certificate ${quote(subject)}, issued by ${quote(issuer)}, to ${
+    dayOf(validTo)
+  }`;
+  return { tls: { ...ok(describeLook(look)), brief }, alpn };
 }
 
 /** Whether the server hangs up for no other reason than being asked for a protocol. */
@@ -188,7 +197,9 @@ function describeLook({ version, alpn, certificate }: TlsLook): string {
   return `${version}, ALPN ${quote(alpn ?? "none")}; server certificate: subject ${
     quote(subject)
   }, ` +
-    `issuer ${quote(issuer)}, names ${quote(names)}, valid ${validFrom} to ${validTo}, ` +
+    `issuer ${quote(issuer)}, names ${quote(names)}, valid ${toSeconds(validFrom)} to ${
+      toSeconds(validTo)
+    }, ` +
     `SHA-256 ${fingerprint}${
       chain.length > 1 ? `, signed by ${chain.map(quote).join(", by ")}` : ""
     }`;

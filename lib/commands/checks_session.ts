@@ -67,25 +67,32 @@ async function lookAtConnect(site: Site, opened: (connection: Connection) => voi
 /** Whether it was the certificate or CONNECT: with the one it closes before anything is sent. */
 async function explainNoConnack(error: UserError, site: Site): Promise<Finding> {
   const settings = site.settings();
-  const events = `watch $aws/events/presence/connect_failed/${settings.clientId}`;
+  const events = watchHint("connect_failed", settings);
   if (await closesUnasked(site)) {
     return {
       ...findingOf(error),
       saw: `${error.message}: it closes as soon as TLS is done, before CONNECT`,
-      cause: "the certificate is not registered, or not active, in that AWS account and region",
-      hint: "in the AWS IoT console, Security, Certificates: activate it, or register it there; " +
-        `see that --endpoint is of the same account and region; ${events}`,
+      ...(site.isOutOfDate()
+        ? { cause: "the device certificate is out of date (see dates)", hint: "see dates above" }
+        : {
+          cause:
+            "most likely the certificate is not registered, or not active, in that account and region",
+          hint:
+            "AWS: in the IoT console, Security, Certificates, activate it, or register it; see " +
+            `that --endpoint is of the same account and region; ${events}. Another broker: its log ` +
+            "says why",
+        }),
       exitCode: EXIT.refused,
     };
   }
   return {
     ...findingOf(error),
     saw: `${error.message}: it keeps the connection open until CONNECT, then closes`,
-    cause: `the policy does not allow iot:Connect for client id ${
+    cause: `most likely the policy does not allow iot:Connect for client id ${
       quote(settings.clientId)
     }, or no policy is attached to the certificate`,
-    hint: `add to the policy: ${policyLine("iot:Connect", settings)}; ` +
-      `\`mqtt443 doctor --policy\` prints it whole; ${events}`,
+    hint: `AWS: add to the policy: ${policyLine("iot:Connect", settings)}; ` +
+      `\`mqtt443 doctor --policy\` prints it whole; ${events}. Another broker: its log says why`,
     exitCode: EXIT.refused,
   };
 }
@@ -157,18 +164,28 @@ function explainNoPuback(reason: UserError | undefined, settings: Settings): Fin
   return {
     ...failed,
     cause: "the policy most likely does not allow iot:Publish on this topic",
-    hint: `add to the policy: ${policyLine("iot:Publish", settings)}; ` +
-      `\`mqtt443 doctor --policy\` prints it whole; ` +
-      `watch $aws/events/presence/disconnected/${settings.clientId}`,
+    hint:
+      `AWS: add to the policy: ${
+        policyLine("iot:Publish", settings)
+      }; \`mqtt443 doctor --policy\` ` +
+      `prints it whole; ${watchHint("disconnected", settings)}. Another broker: its log says why`,
     exitCode: EXIT.refused,
   };
 }
 
-function duplicateId({ clientId }: Settings) {
+function duplicateId(settings: Settings) {
+  const { clientId } = settings;
   return {
-    cause: `another device, or a second program here, uses client id ${quote(clientId)}`,
-    hint: `give each its own --client-id; watch $aws/events/presence/disconnected/${clientId}`,
+    cause: `another device, or a second program on this one, uses client id ${quote(clientId)}`,
+    hint:
+      "if the gateway's own mqtt443 runs now, stop it for this test; else give each device its " +
+      `own --client-id; ${watchHint("disconnected", settings)}`,
   };
+}
+
+/** Where AWS says what it saw. */
+function watchHint(event: "connect_failed" | "disconnected", { clientId }: Settings): string {
+  return `the console's MQTT test client shows it on $aws/events/presence/${event}/${clientId}`;
 }
 
 function ok(saw: string): Finding {
