@@ -57,7 +57,7 @@ export function openLog({ format, level, write, colour = false }: LogOptions): L
   const handler = new LineHandler(levelName, {
     write(line) {
       const lost = write(line);
-      if (lost) std.warn("warning", { cause: `${lost} lines of log were lost before this one` });
+      if (lost) std.warn("warning", { cause: `log lines that could not be written: ${lost}` });
     },
     line: format === "json" ? jsonLine : (record) => textLine(record, colour),
   });
