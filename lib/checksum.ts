@@ -1,10 +1,11 @@
-/** A number by which a message on disk shows that it is what was put there: SQLite keeps none of its own. Pure. */
+/** A number by which a message on disk shows that it is what was put there: SQLite keeps none of its own. */
 
+import { crc32 } from "node:zlib";
 import type { QueuedMessage } from "./queue_types.ts";
 
 /**
- * FNV-1a over what a message consists of, 32 bits wide. Each step can be undone, so that no single change escapes it;
- * it is no protection against somebody who means it.
+ * CRC-32 over what a message consists of: no change of one thing in it escapes. It is no protection against somebody who
+ * means it.
  *
  * @example
  * ```ts
@@ -16,14 +17,7 @@ import type { QueuedMessage } from "./queue_types.ts";
  * ```
  */
 export function checksumOf({ seq, topic, qos, timeMs, payload }: QueuedMessage): number {
-  let hash = over(0x811c9dc5, `${seq} ${qos} ${timeMs} ${topic} `);
-  hash = over(hash, payload);
-  return hash >>> 0;
-}
-
-function over(hash: number, text: string): number {
-  for (let index = 0; index < text.length; index++) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  }
-  return hash;
+  // A time has more than 32 bits.
+  const numbers = seq + qos + timeMs + Math.floor(timeMs / 2 ** 32);
+  return crc32(payload, crc32(topic, numbers >>> 0));
 }

@@ -9,7 +9,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { checksumOf } from "./checksum.ts";
 import { messageOf } from "./errors.ts";
-import { MAX_PAYLOAD_BYTES, utf8Bytes } from "./message.ts";
+import { MAX_PAYLOAD_BYTES, type Qos, utf8Bytes } from "./message.ts";
 import { storageError } from "./queue_errors.ts";
 import { inTransaction, prepareFile, prepareStatements } from "./queue_schema.ts";
 import type {
@@ -63,11 +63,15 @@ interface OldestRow {
   readonly timeMs: number;
 }
 
-/** A message as it is read from disk. */
-interface Row extends QueuedMessage {
-  /** Null: put by a version that kept none. */
-  readonly checksum: number | null;
-}
+/** A row as `take` reads it. The checksum is null in a message put by a version that kept none. */
+type Row = [
+  seq: number,
+  topic: string,
+  qos: Qos,
+  timeMs: number,
+  payload: string,
+  checksum: number | null,
+];
 
 class SqliteQueue implements Queue {
   readonly #db: DatabaseSync;
@@ -170,17 +174,16 @@ class SqliteQueue implements Queue {
   take(most: number): QueuedMessage[] {
     this.#expire();
     for (;;) {
-      const rows = this.#guard(() => this.#rows(this.#cursor, most));
-      this.#cursor = rows.at(-1)?.seq ?? this.#cursor;
-      const whole = rows.filter(isWhole);
-      if (whole.length < rows.length) this.#setDamagedAside(rows);
-      if (whole.length > 0 || rows.length === 0) return whole.map(messageOfRow);
+      const { messages, damaged, last } = this.#guard(() => this.#read(this.#cursor, most));
+      this.#cursor = last;
+      if (damaged.length > 0) this.#setDamagedAside(damaged);
+      if (messages.length > 0 || damaged.length === 0) return messages;
     }
   }
 
   find(seq: number): QueuedMessage | undefined {
-    const [row] = this.#guard(() => this.#rows(seq - 1, 1));
-    return row?.seq === seq && isWhole(row) ? messageOfRow(row) : undefined;
+    const [message] = this.#guard(() => this.#read(seq - 1, 1)).messages;
+    return message?.seq === seq ? message : undefined;
   }
 
   accept(messages: readonly QueuedMessage[]): void {
@@ -251,15 +254,23 @@ class SqliteQueue implements Queue {
     this.#db.close();
   }
 
-  #rows(after: number, most: number): Row[] {
-    return this.#statements.take.all(after, most) as unknown as Row[];
+  /** The next messages, and the `seq` of those among them that are damaged. */
+  #read(after: number, most: number) {
+    const rows = this.#statements.take.all(after, most) as unknown as Row[];
+    const messages: QueuedMessage[] = [];
+    const damaged: number[] = [];
+    for (const [seq, topic, qos, timeMs, payload, checksum] of rows) {
+      const message = { seq, topic, qos, timeMs, payload };
+      if (checksum === null || checksum === checksumOf(message)) messages.push(message);
+      else damaged.push(seq);
+    }
+    return { messages, damaged, last: rows.at(-1)?.[0] ?? after };
   }
 
-  #setDamagedAside(rows: readonly Row[]): void {
-    const damaged = rows.filter((row) => !isWhole(row));
+  #setDamagedAside(damaged: readonly number[]): void {
     try {
       inTransaction(this.#db, () => {
-        for (const { seq } of damaged) {
+        for (const seq of damaged) {
           this.#statements.quarantine.run("damaged on disk", seq);
           this.#statements.deleteRange.run(seq, seq);
         }
@@ -374,14 +385,6 @@ class SqliteQueue implements Queue {
 function valuesOf(message: QueuedMessage): [number, string, number, number, string, number] {
   const { seq, topic, qos, timeMs, payload } = message;
   return [seq, topic, qos, timeMs, payload, checksumOf(message)];
-}
-
-function messageOfRow({ seq, topic, qos, timeMs, payload }: Row): QueuedMessage {
-  return { seq, topic, qos, timeMs, payload };
-}
-
-function isWhole(row: Row): boolean {
-  return row.checksum === null || row.checksum === checksumOf(row);
 }
 
 function sizeOf(topic: string, payload: string): number {

@@ -78,6 +78,7 @@ const OWNERS: Record<string, readonly string[]> = {
   "node:dns/promises": ["commands/checks_reach.ts"],
   "node:stream": ["transport.ts"],
   "node:util": ["log.ts", "world.ts"],
+  "node:zlib": ["checksum.ts"],
 };
 
 /** Arrows that the layers would allow or forbid otherwise, each with its reason. */
