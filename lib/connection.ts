@@ -90,6 +90,12 @@ const PACKET_TOO_LARGE = 0x95;
 /** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
 const NO_RECEIVE_MAXIMUM = 65_535;
 
+/** Packets of QoS 2 alone. MQTT.js would take PUBCOMP for a PUBACK, and keep what it receives. */
+const QOS_2: readonly string[] = ["pubrec", "pubrel", "pubcomp"];
+
+/** Answers that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
+const MOST_OWED = 10_000;
+
 /** What the words about a failure need to know. */
 export function targetOf(
   settings: ConnectionSettings,
@@ -158,6 +164,9 @@ function openSession(
   const closed = Promise.withResolvers<UserError | undefined>();
   let isOpen = false;
   let isEnding = false;
+  let isOver = false;
+  /** Answers that MQTT.js has given while nothing left. */
+  let owed = 0;
   let maximumPacketSize = Infinity;
   let reason: UserError | undefined;
   const client: MqttClient = new mqtt.default(() => transport.stream as never, {
@@ -180,6 +189,7 @@ function openSession(
 
   /** Ends the session; the first reason given stays. */
   const finish = (why: UserError | undefined) => {
+    isOver = true;
     reason ??= why;
     client.end(true);
     transport.stream.destroy();
@@ -194,6 +204,19 @@ function openSession(
   });
   client.on("packetreceive", (packet) => {
     const version = settings.mqttVersion;
+    // It would act on stores that are closed by now, and throw.
+    if (isOver) return passOver(packet);
+    if (QOS_2.includes(packet.cmd) || (packet.cmd === "publish" && packet.qos === 2)) {
+      finish(brokenProtocol(`it sent ${packet.cmd.toUpperCase()} of QoS 2, unasked`, target));
+      return passOver(packet);
+    }
+    if (packet.cmd === "publish") {
+      owed = transport.stream.writableNeedDrain ? owed + 1 : 0;
+      if (owed > MOST_OWED) {
+        finish(brokenProtocol("it sends messages, and does not read our answers", target));
+        return passOver(packet);
+      }
+    }
     if (packet.cmd === "puback" && client.outgoing[packet.messageId ?? 0] === undefined) {
       return finish(brokenProtocol("it acknowledged a message that was not sent", target));
     }
@@ -227,6 +250,7 @@ function openSession(
     );
   });
   client.on("close", () => {
+    isOver = true;
     client.end(true);
     if (!isEnding) {
       reason ??= explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
@@ -241,6 +265,8 @@ function openSession(
     opened: opened.promise,
     closed: closed.promise,
     publish({ topic, payload, qos }, done) {
+      // MQTT.js would throw: its store is closed.
+      if (isOver) return;
       if (PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > maximumPacketSize) {
         queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
         return;
@@ -277,6 +303,11 @@ function openSession(
       finish(why);
     },
   };
+}
+
+/** Makes MQTT.js pass over a packet, which it looks at next: it does nothing with a type it does not know. */
+function passOver(packet: { cmd: string }): void {
+  packet.cmd = "passed over";
 }
 
 function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
