@@ -28,14 +28,16 @@ export interface ChildOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** A command that runs another one in a world of its own, as `["unshare", "--mount"]`. */
   readonly within?: readonly string[];
+  /** File that is run, from the project's folder. @default "main.ts" */
+  readonly entry?: string;
 }
 
 /** Starts the program; its log must be JSON. */
 export function startChild(
   args: readonly string[],
-  { env = {}, within = [] }: ChildOptions = {},
+  { env = {}, within = [], entry = "main.ts" }: ChildOptions = {},
 ): Child {
-  const main = new URL("../main.ts", import.meta.url).pathname;
+  const main = new URL(`../${entry}`, import.meta.url).pathname;
   const run = [Deno.execPath(), "run", "-A", "--frozen", "--no-check", main, ...args];
   const [command, ...rest] = [...within, ...run];
   const process = new Deno.Command(command!, {
