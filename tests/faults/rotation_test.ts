@@ -48,6 +48,7 @@ async function rotate(rig: Rig, child: Child, rounds: number): Promise<void> {
     assertEquals(child.events("retrying"), []);
   } finally {
     await stop(child);
+    await child.kill();
   }
 }
 
