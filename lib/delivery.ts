@@ -10,14 +10,15 @@ import { explainSilence, type Target } from "./causes.ts";
 import type { Connection } from "./connection.ts";
 import { UserError } from "./errors.ts";
 import type { Logger } from "./log.ts";
-import { utf8Bytes } from "./message.ts";
 import type { Pacer, Rates } from "./pacing.ts";
-import type { Queue, QueuedMessage } from "./queue.ts";
+import type { Leaving, Queue, TakenMessage } from "./queue.ts";
 import type { Reports } from "./reports.ts";
 import type { Suspicion } from "./suspicion.ts";
 
 /** Messages read from the queue at once. */
-const TAKE = 200;
+const TAKE = 64;
+/** Bytes after which no more are sent until some are acknowledged: a window of large messages would fill the memory. */
+const MOST_FLYING_BYTES = 1024 ** 2;
 /**
  * Messages refused one after the other, none taken between, after which others to the same topics are held back, or,
  * where the reason may pass, the session is ended.
@@ -70,13 +71,25 @@ export interface Delivery {
   readonly counts: { delivered: number; inFlight: number; setAside: boolean };
 }
 
+/** A message sent and not acknowledged yet. Without its payload, which the queue still has. */
+interface Flight extends Omit<TakenMessage, "payload" | "qos" | "timeMs"> {
+  readonly sentMs: number;
+}
+
 /** Starts delivering. */
 export function startDelivery(options: DeliveryOptions): Delivery {
   const { connection, queue, suspicion, pacer, reports, log, target } = options;
   const { monotonicMs, ackTimeoutMs, rates } = options;
-  const flying = new Map<number, { message: QueuedMessage; sentMs: number; bytes: number }>();
+  /**
+   * In the order of sending. An array: the tables that a Map leaves behind as it changes point to each other, and with
+   * them all it ever held stays in memory until the next full garbage collection.
+   */
+  const flying: Flight[] = [];
+  let flyingBytes = 0;
+  /** The last `seq` sent: what comes after it cannot be in flight. */
+  let sentThrough = 0;
   /** Refused since the last one that was taken. */
-  const refused = new Map<number, QueuedMessage>();
+  const refused = new Map<number, Flight>();
   /** Refused once before another was taken: refused again, they are to blame, not the server. */
   const onTrial = new Set<number>();
   /** Refused for a reason that may pass: the next session sends them again. */
@@ -85,10 +98,10 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   let lastRefusal: UserError | undefined;
   /** Ended by us, for no fault of what is in flight. */
   let gaveUp = false;
-  let ready: QueuedMessage[] = [];
+  let ready: TakenMessage[] = [];
   /** The oldest that is under suspicion. */
-  let passedOver: QueuedMessage | undefined;
-  let acknowledged = new Map<number, QueuedMessage>();
+  let passedOver: TakenMessage | undefined;
+  let acknowledged: Flight[] = [];
   let drained = false;
   let stopped = false;
   let held = false;
@@ -114,7 +127,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       giveUp(error);
     }
   };
-  const next = (): QueuedMessage | undefined => {
+  const next = (): TakenMessage | undefined => {
     for (;;) {
       if (ready.length === 0 && !drained) {
         ready = queue.take(TAKE).reverse();
@@ -129,14 +142,17 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     }
   };
   /** Where only suspects wait, the oldest is sent after all: it may be taken by now. */
-  const lastResort = (): QueuedMessage | undefined => {
-    if (flying.size > 0 || acknowledged.size > 0) return undefined;
+  const lastResort = (): TakenMessage | undefined => {
+    if (flying.length > 0 || acknowledged.length > 0) return undefined;
     const message = passedOver;
     passedOver = undefined;
     return message;
   };
-  const isHeldBack = ({ seq, topic }: QueuedMessage) =>
-    flying.has(seq) || acknowledged.has(seq) || refused.has(seq) || postponed.has(seq) ||
+  const isSent = (seq: number) =>
+    seq <= sentThrough &&
+    (flying.some((flight) => flight.seq === seq) || acknowledged.some((one) => one.seq === seq));
+  const isHeldBack = ({ seq, topic }: TakenMessage) =>
+    isSent(seq) || refused.has(seq) || postponed.has(seq) ||
     (refused.size >= MOST_REFUSED && refused.values().some((other) => other.topic === topic));
   const fill = () => {
     // With QoS 0 a message may be delivered while it is being sent.
@@ -149,8 +165,11 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     }
     noteEnd();
   };
+  const hasRoom = () =>
+    flying.length < Math.min(options.inflight, suspicion.window()) &&
+    flyingBytes < MOST_FLYING_BYTES;
   const fillWindow = () => {
-    while (!stopped && !held && flying.size < Math.min(options.inflight, suspicion.window())) {
+    while (!stopped && !held && hasRoom()) {
       const nowMs = monotonicMs();
       const waitMs = pacer.waitMs(nowMs);
       if (waitMs > 0) {
@@ -165,39 +184,37 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       send(message, nowMs);
     }
   };
-  const send = (message: QueuedMessage, nowMs: number) => {
-    const bytes = utf8Bytes(message.payload);
-    flying.set(message.seq, { message, sentMs: nowMs, bytes });
-    counts.inFlight = flying.size;
-    pacer.sent(nowMs, bytes + message.topic.length, ready.length > 0 ? rates.backlog : rates.live);
-    connection.publish(message, (why) => guarded(() => settle(message, why)));
+  const send = (message: TakenMessage, nowMs: number) => {
+    const { seq, topic, payloadBytes, bytes } = message;
+    const flight = { seq, topic, payloadBytes, bytes, sentMs: nowMs };
+    flying.push(flight);
+    flyingBytes += bytes;
+    sentThrough = Math.max(sentThrough, seq);
+    counts.inFlight = flying.length;
+    pacer.sent(nowMs, bytes, ready.length > 0 ? rates.backlog : rates.live);
+    connection.publish(message, (why) => guarded(() => settle(flight, why)));
     ackTimer ??= setTimeout(checkAcks, ackTimeoutMs);
   };
-  const settle = (
-    message: QueuedMessage,
-    why: (UserError & { transient: boolean }) | undefined,
-  ) => {
-    const flight = flying.get(message.seq);
-    if (flight === undefined) return;
+  const settle = (flight: Flight, why: (UserError & { transient: boolean }) | undefined) => {
+    const index = flying.indexOf(flight);
+    if (index < 0) return;
     // Servers acknowledge in order, so on a slow link the wait for one begins with the PUBACK before it. A PUBACK out
     // of turn says nothing of those it overtook.
-    if (flying.keys().next().value === message.seq) inTurnMs = monotonicMs();
-    flying.delete(message.seq);
-    counts.inFlight = flying.size;
-    if (why !== undefined) return refuse(message, why);
+    const nowMs = monotonicMs();
+    if (index === 0) inTurnMs = nowMs;
+    flying.splice(index, 1);
+    flyingBytes -= flight.bytes;
+    counts.inFlight = flying.length;
+    if (why !== undefined) return refuse(flight, why);
     counts.delivered++;
     postponedInARow = 0;
-    reports.published({
-      topic: message.topic,
-      seq: message.seq,
-      bytes: flight.bytes,
-      ms: monotonicMs() - flight.sentMs,
-    });
-    acknowledged.set(message.seq, message);
+    const { seq, topic, payloadBytes, sentMs } = flight;
+    reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs });
+    acknowledged.push(flight);
     // Acknowledgements of one packet arrive in one turn; they leave the disk in one commit after it.
-    if (acknowledged.size === 1) setTimeout(() => guarded(accept));
-    onTrial.delete(message.seq);
-    const retry = suspicion.delivered(message.seq);
+    if (acknowledged.length === 1) setTimeout(() => guarded(accept));
+    onTrial.delete(seq);
+    const retry = suspicion.delivered(seq);
     if (retry || refused.size > 0) takeAgain();
     fill();
   };
@@ -210,28 +227,28 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     passedOver = undefined;
     drained = false;
   };
-  const refuse = (message: QueuedMessage, why: UserError & { transient: boolean }) => {
+  const refuse = (flight: Flight, why: UserError & { transient: boolean }) => {
+    const { seq } = flight;
     lastRefusal = why;
     if (why.transient) {
-      postponed.add(message.seq);
+      postponed.add(seq);
       if (++postponedInARow === MOST_REFUSED) return giveUp(why);
-    } else if (onTrial.delete(message.seq)) {
-      quarantine(message, why.message);
+    } else if (onTrial.delete(seq)) {
+      quarantine(flight, why.message);
     } else {
-      refused.set(message.seq, message);
-      const { seq } = message;
+      refused.set(seq, flight);
       log.warn("warning", { step: "publish", seq, cause: why.message, hint: why.hint });
     }
     fill();
   };
   const accept = () => {
     const batch = acknowledged;
-    acknowledged = new Map();
-    queue.accept([...batch.values()]);
+    acknowledged = [];
+    queue.accept(batch);
     options.onAccepted();
     noteEnd();
   };
-  const quarantine = (message: QueuedMessage, why: string) => {
+  const quarantine = (message: Leaving & { topic: string }, why: string) => {
     queue.quarantine(message, why);
     log.error("quarantined", {
       step: "publish",
@@ -244,8 +261,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   };
   const checkAcks = () => {
     ackTimer = undefined;
-    // Messages are sent in the order of the map, so its first one is the oldest.
-    const [oldest] = flying.values();
+    const [oldest] = flying;
     if (stopped || oldest === undefined) return;
     const leftMs = Math.max(oldest.sentMs, inTurnMs) + ackTimeoutMs - monotonicMs();
     if (leftMs <= 0) return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target));
@@ -259,10 +275,10 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     onIdle = undefined;
   };
   const isTried = () =>
-    drained && ready.length === 0 && flying.size === 0 && acknowledged.size === 0;
+    drained && ready.length === 0 && flying.length === 0 && acknowledged.length === 0;
   const isIdle = () => isTried() && refused.size === 0 && postponed.size === 0;
 
-  queue.protect((seq) => flying.has(seq) || acknowledged.has(seq));
+  queue.protect(isSent);
   guarded(fill);
   return {
     counts,
@@ -285,8 +301,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       clearTimeout(pauseTimer);
       clearTimeout(ackTimer);
       try {
-        queue.accept([...acknowledged.values()]);
-        const blamed = isLost && !gaveUp ? suspicion.lost([...flying.keys()]) : undefined;
+        queue.accept(acknowledged);
+        const blamed = isLost && !gaveUp ? suspicion.lost(flying.map(({ seq }) => seq)) : undefined;
         const message = blamed === undefined ? undefined : queue.find(blamed);
         if (message !== undefined) {
           quarantine(message, ENDS_SESSIONS);

@@ -14,11 +14,13 @@ import { storageError } from "./queue_errors.ts";
 import { inTransaction, prepareFile, prepareStatements } from "./queue_schema.ts";
 import type {
   Draft,
+  Leaving,
   PutResult,
   Queue,
   QueuedMessage,
   QueueOptions,
   QueueStats,
+  TakenMessage,
 } from "./queue_types.ts";
 
 export { DamagedQueueError } from "./queue_errors.ts";
@@ -63,6 +65,11 @@ interface OldestRow {
   readonly timeMs: number;
 }
 
+/** Bytes of messages after which no more are read at once: what is taken lies in memory. */
+const TAKE_BYTES = 256 * 1024;
+/** Rows read before their bytes are looked at; of the largest, 2 MiB. */
+const FEW = 16;
+
 /** A row as `take` reads it. The checksum is null in a message put by a version that kept none. */
 type Row = [
   seq: number,
@@ -71,6 +78,8 @@ type Row = [
   timeMs: number,
   payload: string,
   checksum: number | null,
+  payloadBytes: number,
+  bytes: number,
 ];
 
 class SqliteQueue implements Queue {
@@ -171,22 +180,29 @@ class SqliteQueue implements Queue {
     }, before);
   }
 
-  take(most: number): QueuedMessage[] {
+  take(most: number): TakenMessage[] {
     this.#expire();
-    for (;;) {
-      const { messages, damaged, last } = this.#guard(() => this.#read(this.#cursor, most));
-      this.#cursor = last;
+    const taken: TakenMessage[] = [];
+    let cursor = this.#cursor;
+    for (let bytes = 0; taken.length < most && bytes < TAKE_BYTES;) {
+      const few = Math.min(FEW, most - taken.length);
+      const { messages, damaged, last } = this.#guard(() => this.#read(cursor, few));
+      if (last === cursor) break;
+      cursor = last;
       if (damaged.length > 0) this.#setDamagedAside(damaged);
-      if (messages.length > 0 || damaged.length === 0) return messages;
+      for (const message of messages) bytes += message.bytes;
+      taken.push(...messages);
     }
+    this.#cursor = cursor;
+    return taken;
   }
 
-  find(seq: number): QueuedMessage | undefined {
+  find(seq: number): TakenMessage | undefined {
     const [message] = this.#guard(() => this.#read(seq - 1, 1)).messages;
     return message?.seq === seq ? message : undefined;
   }
 
-  accept(messages: readonly QueuedMessage[]): void {
+  accept(messages: readonly Leaving[]): void {
     if (messages.length === 0) return;
     const before = this.#numbers();
     this.#guard(() => {
@@ -198,7 +214,7 @@ class SqliteQueue implements Queue {
           deleted += Number(this.#statements.deleteRange.run(first, last).changes);
         }
         if (deleted !== messages.length) return this.#countAgain();
-        for (const { topic, payload } of messages) this.#forget(sizeOf(topic, payload));
+        for (const { bytes } of messages) this.#forget(bytes);
       });
     }, before);
   }
@@ -211,15 +227,15 @@ class SqliteQueue implements Queue {
     this.#isInFlight = isInFlight;
   }
 
-  quarantine(message: QueuedMessage, reason: string): void {
+  quarantine({ seq, bytes }: Leaving, reason: string): void {
     const before = this.#numbers();
     this.#guard(() => {
       this.#setSynchronous("FULL");
       inTransaction(this.#db, () => {
-        const { changes } = this.#statements.quarantine.run(reason, message.seq);
+        const { changes } = this.#statements.quarantine.run(reason, seq);
         if (changes === 0) return;
-        this.#statements.deleteRange.run(message.seq, message.seq);
-        this.#forget(sizeOf(message.topic, message.payload));
+        this.#statements.deleteRange.run(seq, seq);
+        this.#forget(bytes);
       });
     }, before);
   }
@@ -257,10 +273,10 @@ class SqliteQueue implements Queue {
   /** The next messages, and the `seq` of those among them that are damaged. */
   #read(after: number, most: number) {
     const rows = this.#statements.take.all(after, most) as unknown as Row[];
-    const messages: QueuedMessage[] = [];
+    const messages: TakenMessage[] = [];
     const damaged: number[] = [];
-    for (const [seq, topic, qos, timeMs, payload, checksum] of rows) {
-      const message = { seq, topic, qos, timeMs, payload };
+    for (const [seq, topic, qos, timeMs, payload, checksum, payloadBytes, bytes] of rows) {
+      const message = { seq, topic, qos, timeMs, payload, payloadBytes, bytes };
       if (checksum === null || checksum === checksumOf(message)) messages.push(message);
       else damaged.push(seq);
     }

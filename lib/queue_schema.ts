@@ -102,8 +102,8 @@ export function prepareStatements(db: DatabaseSync): Record<
   const insert = later("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)");
   const restore = later("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)");
   const take = later(
-    `SELECT seq, topic, qos, time_ms, payload, checksum FROM message
-     WHERE seq > ? ORDER BY seq LIMIT ?`,
+    `SELECT seq, topic, qos, time_ms, payload, checksum, octet_length(payload), ${bytes}
+     FROM message WHERE seq > ? ORDER BY seq LIMIT ?`,
     // Objects with names cost twice as much as arrays, and a backlog is read through this.
     { arrays: true },
   );

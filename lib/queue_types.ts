@@ -21,6 +21,17 @@ export interface QueuedMessage {
   readonly payload: string;
 }
 
+/** A message taken from the queue. */
+export interface TakenMessage extends QueuedMessage {
+  /** Bytes of the payload. */
+  readonly payloadBytes: number;
+  /** Bytes of topic and payload, as the limits count them. */
+  readonly bytes: number;
+}
+
+/** What the queue must be told of a message that leaves it: not its payload, which would be kept in memory for that. */
+export type Leaving = Pick<TakenMessage, "seq" | "bytes">;
+
 /** What became of the drafts of one `put`. */
 export interface PutResult {
   /** `seq` of the last draft. */
@@ -58,18 +69,21 @@ export interface Queue {
   put(drafts: readonly Draft[], afterSeq?: number): PutResult;
   /** Adds messages that have their `seq` already, from a damaged file or from memory; whatever is there stays. */
   restore(messages: readonly QueuedMessage[]): void;
-  /** The next messages, oldest first, after those taken before; they stay until accepted. */
-  take(most: number): QueuedMessage[];
+  /**
+   * The next messages, oldest first, after those taken before; they stay until accepted. Where they are large it is
+   * fewer than `most`, though more are left; none at all means that none are left.
+   */
+  take(most: number): TakenMessage[];
   /** The message of that `seq`, if it waits. */
-  find(seq: number): QueuedMessage | undefined;
+  find(seq: number): TakenMessage | undefined;
   /** Forgets messages that were delivered. */
-  accept(messages: readonly QueuedMessage[]): void;
+  accept(messages: readonly Leaving[]): void;
   /** Makes what was taken and not accepted the next to be taken. */
   rewind(): void;
   /** Spares messages from being dropped while this says so: those in flight may have been delivered. */
   protect(isInFlight: (seq: number) => boolean): void;
   /** Sets a message aside that the server will not take. */
-  quarantine(message: QueuedMessage, reason: string): void;
+  quarantine(message: Leaving, reason: string): void;
   stats(): QueueStats;
   /** Discards all that waits, quarantined ones too; returns how many. `seq` goes on. */
   clear(): number;

@@ -6,7 +6,7 @@
  */
 
 import type { UserError } from "./errors.ts";
-import type { Queue, QueuedMessage } from "./queue.ts";
+import type { Leaving, Queue } from "./queue.ts";
 
 /** Options of {@linkcode createSpill}. */
 export interface SpillOptions {
@@ -27,7 +27,7 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
   /** Messages now in memory. */
   const spilled = new Set<number>();
   /** Delivered, but still on the failing disk. */
-  let owed: QueuedMessage[] = [];
+  let owed: Leaving[] = [];
   /** The last one given, known even when the disk can no longer be read. */
   let lastSeq = disk.stats().lastSeq;
 

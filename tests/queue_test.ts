@@ -24,7 +24,10 @@ for (const place of ["memory", "file"] as const) {
   test("gives messages back oldest first, with all they had", {}, (queue) => {
     queue.put([draft({ topic: "a", qos: 0, timeMs: 5, text: "é" }), draft({ topic: "b" })]);
     const [first, second] = queue.take(10);
-    assertEquals(first, { seq: 1, topic: "a", qos: 0, timeMs: 5, payload: "1 é" });
+    assertEquals(first, {
+      ...{ seq: 1, topic: "a", qos: 0, timeMs: 5, payload: "1 é" },
+      ...{ payloadBytes: 4, bytes: 5 },
+    });
     assertEquals(second?.topic, "b");
   });
 
@@ -266,6 +269,16 @@ for (const place of ["memory", "file"] as const) {
       [9, "other"],
     ]);
     assertEquals(queue.put([draft()]).lastSeq, 10);
+  });
+
+  test("takes large messages a few at a time, in order", {}, (queue) => {
+    queue.put(Array(40).fill(draft({ text: "x".repeat(100_000) })));
+    const taken: number[] = [];
+    for (let some = queue.take(1000); some.length > 0; some = queue.take(1000)) {
+      assert(some.length <= 16, `${some.length} at once`);
+      taken.push(...seqs(some));
+    }
+    assertEquals(taken, Array.from({ length: 40 }, (_, index) => index + 1));
   });
 
   test("keeps its limits while it restores", { maxMessages: 2 }, (queue) => {

@@ -128,9 +128,11 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const { stop, done } = listen(world);
   const put = (drafts: readonly Draft[]) => {
     for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);
-    const messages = queue.take(drafts.length);
-    for (const { topic, payload } of messages) world.out(`${topic} ${payload}\n`);
-    queue.accept(messages);
+    const take = () => queue.take(drafts.length);
+    for (let messages = take(); messages.length > 0; messages = take()) {
+      for (const { topic, payload } of messages) world.out(`${topic} ${payload}\n`);
+      queue.accept(messages);
+    }
   };
   try {
     const isStream = settings.source.includes("stdin");
