@@ -33,11 +33,12 @@ interface Suspect {
 /** Makes an account without suspicion. */
 export function createSuspicion(): Suspicion {
   const suspects = new Map<number, Suspect>();
-  let careful = false;
+  /** After a loss it begins with 1 and grows with each delivery: on a slow link a whole window may be too much. */
+  let window = Infinity;
   /** One was lost three times: look whether the server takes others. */
   let passing = false;
   return {
-    window: () => careful ? 1 : Infinity,
+    window: () => window,
     isPassedOver(seq) {
       const suspect = suspects.get(seq);
       return passing && suspect !== undefined && !suspect.onTrial;
@@ -49,14 +50,14 @@ export function createSuspicion(): Suspicion {
         if (other < seq && (suspect.onTrial || !passing)) suspects.delete(other);
       }
       for (const suspect of suspects.values()) suspect.onTrial = true;
-      careful = suspects.size > 0;
-      const retry = passing && careful;
+      window = suspects.size > 0 ? 1 : window + 1;
+      const retry = passing && suspects.size > 0;
       passing = false;
       return retry;
     },
     lost(inFlight) {
       if (inFlight.length === 0) return undefined;
-      careful = true;
+      window = 1;
       const [seq] = inFlight;
       if (seq === undefined || inFlight.length > 1) return undefined;
       const suspect = suspects.get(seq) ?? { losses: 0, onTrial: false };

@@ -1,13 +1,25 @@
 import { assertEquals } from "@std/assert";
 import { createSuspicion } from "../lib/suspicion.ts";
 
-Deno.test("suspicion falls to one message at a time after a loss", () => {
+Deno.test("suspicion falls to one message at a time after a loss, and lets the window grow again (P4)", () => {
   const suspicion = createSuspicion();
   assertEquals(suspicion.window(), Infinity);
   suspicion.lost([1, 2, 3]);
   assertEquals(suspicion.window(), 1);
   suspicion.delivered(1);
-  assertEquals(suspicion.window(), Infinity);
+  suspicion.delivered(2);
+  assertEquals(suspicion.window(), 3);
+  suspicion.lost([3]);
+  assertEquals(suspicion.window(), 1);
+});
+
+Deno.test("suspicion sends one message at a time as long as it has a suspect (P4)", () => {
+  const suspicion = createSuspicion();
+  for (let i = 0; i < 3; i++) suspicion.lost([7]);
+  suspicion.delivered(8);
+  assertEquals(suspicion.window(), 1);
+  suspicion.delivered(7);
+  assertEquals(suspicion.window(), 2);
 });
 
 Deno.test("suspicion blames a message that is lost again after another was taken (P4)", () => {
@@ -24,7 +36,7 @@ Deno.test("suspicion acquits a message that is taken after all", () => {
   for (let i = 0; i < 3; i++) suspicion.lost([7]);
   suspicion.delivered(8);
   suspicion.delivered(7);
-  assertEquals(suspicion.window(), Infinity);
+  assertEquals([suspicion.window(), suspicion.isPassedOver(7)], [2, false]);
   assertEquals(suspicion.lost([7]), undefined);
 });
 
