@@ -115,6 +115,22 @@ export function flagsFor(
   ];
 }
 
+/** Flags with other values for some of them. */
+export function replaced(
+  flags: readonly string[],
+  values: Readonly<Record<string, string>>,
+): string[] {
+  return flags.map((flag, at) => values[flags[at - 1] ?? ""] ?? flag);
+}
+
+/** What the command `queue` counts. */
+export async function countsOf(rig: Rig): Promise<{ waiting: number; quarantined: number }> {
+  const run = rig.run(["queue", "--json", "--state", `${rig.folder}/state`]);
+  if (await run.code !== 0) throw new Error(run.errors.join("\n"));
+  const { waiting, quarantined } = JSON.parse(run.out.join(""));
+  return { waiting, quarantined };
+}
+
 function startRun(args: readonly string[], around: RunOptions = {}): Run {
   const log: Line[] = [];
   const out: string[] = [];
