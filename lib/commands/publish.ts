@@ -104,7 +104,9 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
     return await gatherLines(lines, { ...options, lineReadings, stats });
   }
   const sources = openSources(settings.source, { now: world.now });
-  return await gatherTicks(() => readAll(sources, {}), options);
+  // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.
+  const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
+  return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
 }
 
 /** Input whose failure to be read is told as such. */
