@@ -46,7 +46,8 @@ export function verdictOnIssuer(
       quote(top)
     } vouches for the server, and ${by} does not hold it: the wrong CA file, or a proxy in the way`,
     hint:
-      "pass the CA that signs your broker's certificates with --ca PATH (AWS: AmazonRootCA1.pem)",
+      "if that is your broker's CA, pass it with --ca PATH (AWS: AmazonRootCA1.pem); if it is a " +
+      `proxy's, ask who runs the network to let ${place(target)} through`,
   };
 }
 
@@ -79,8 +80,9 @@ export function verdictOnSpeech(speech: Speech, target: Target): Verdict {
       cause: `${at} speaks TLS and hung up in the handshake: most likely it does not accept this ` +
         "device's certificate (not registered, or not active)",
       hint:
-        "in the AWS IoT console, Security, Certificates: see that it is registered and active; " +
-        `watch $aws/events/presence/connect_failed/${target.clientId}`,
+        "AWS: in the IoT console, Security, Certificates, see that it is registered and active; " +
+        "the console's MQTT test client shows the refusal on " +
+        `$aws/events/presence/connect_failed/${target.clientId}. Another broker: its log says why`,
     };
   }
   const [line = ""] = speech.said.split(/[\r\n]/);
