@@ -68,7 +68,7 @@ Deno.test("gathering ticks skips the ticks it missed instead of bunching them (X
   assertEquals(at.slice(0, 4), [5, 10, 10_010, 10_015]);
 });
 
-Deno.test("gathering ticks goes on with the sources that work", async () => {
+Deno.test("gathering ticks goes on with the sources that work (X7)", async () => {
   const { options, payloads } = makeOptions({ count: 1 });
   await gatherTicks(
     () =>

@@ -67,7 +67,7 @@ const FORMS: [name: string, key: string, pair: Pair][] = [
 ];
 
 for (const [name, key, pair] of FORMS) {
-  Deno.test(`identity takes a key with ${name} and hands on the same key as PKCS#8`, () => {
+  Deno.test(`identity takes a key with ${name} and hands on the same key as PKCS#8 (G4)`, () => {
     assertEquals(inspect(texts(pair, { key })).keyPem, pair.key);
   });
 }
@@ -85,18 +85,18 @@ const ENCRYPTED: [name: string, key: string, pair: Pair][] = [
 ];
 
 for (const [name, key, pair] of ENCRYPTED) {
-  Deno.test(`identity decrypts an encrypted ${name} key with the right passphrase`, () => {
+  Deno.test(`identity decrypts an encrypted ${name} key with the right passphrase (G3)`, () => {
     const { keyPem } = inspect(texts(pair, { key, passphrase: PASSPHRASE }));
     assertEquals(keyPem, pair.key);
   });
 
-  Deno.test(`identity refuses an encrypted ${name} key without passphrase`, () => {
+  Deno.test(`identity refuses an encrypted ${name} key without passphrase (G3)`, () => {
     const error = refusal(texts(pair, { key }));
     assertMatch(error.message, /"certs\/key\.pem": it is encrypted and no passphrase is given$/);
     assertMatch(error.hint, /--key-passphrase-file PATH/);
   });
 
-  Deno.test(`identity refuses an encrypted ${name} key with a wrong or empty passphrase`, () => {
+  Deno.test(`identity refuses an encrypted ${name} key with a wrong or empty passphrase (G3)`, () => {
     const files = { ...FILES, keyPassphraseFile: "certs/pass" };
     for (const passphrase of ["MARKED-SECRET wrong", "", `${PASSPHRASE} `]) {
       const error = refusal(texts(pair, { key, passphrase }), { files });
@@ -112,7 +112,7 @@ Deno.test("identity does not mind a passphrase for a key that is not encrypted",
   assertEquals(inspect(texts(ec, { passphrase: "x" })).keyPem, ec.key);
 });
 
-Deno.test("identity takes a certificate with CRLF, byte order mark or leading text", () => {
+Deno.test("identity takes a certificate with CRLF, byte order mark or leading text (G4)", () => {
   for (
     const cert of [ec.cert.replaceAll("\n", "\r\n"), `\uFEFF${ec.cert}`, `subject=gw\n${ec.cert}`]
   ) {
@@ -134,7 +134,7 @@ Deno.test("identity writes older labels of a certificate as the one that TLS kno
   }
 });
 
-Deno.test("identity keeps a chain in its order, the leaf first", async () => {
+Deno.test("identity keeps a chain in its order, the leaf first (G4)", async () => {
   const intermediate = await makeAuthority({ commonName: "plant CA", issuer: pki.authority });
   const device = await intermediate.issue("gw-9");
   const { certPem, facts } = inspect(texts(device));
@@ -142,7 +142,7 @@ Deno.test("identity keeps a chain in its order, the leaf first", async () => {
   assertEquals([facts.subject, facts.issuer], ["CN=gw-9", "CN=plant CA"]);
 });
 
-Deno.test("identity refuses a chain whose first certificate is not the key's, and says which is", async () => {
+Deno.test("identity refuses a chain whose first certificate is not the key's, and says which is (G2)", async () => {
   const intermediate = await makeAuthority({ commonName: "plant CA", issuer: pki.authority });
   const device = await intermediate.issue("gw-9");
   const leaf = device.cert.slice(0, device.cert.length - intermediate.chain.length);
@@ -151,7 +151,7 @@ Deno.test("identity refuses a chain whose first certificate is not the key's, an
   assertMatch(error.hint, /own certificate first/);
 });
 
-Deno.test("identity refuses a key that does not match, of the same kind and of another", () => {
+Deno.test("identity refuses a key that does not match, of the same kind and of another (G2)", () => {
   const pairs = [
     { cert: ec.cert, key: pki.server.key },
     { cert: ec.cert, key: rsa.key },
@@ -167,7 +167,7 @@ Deno.test("identity refuses a key that does not match, of the same kind and of a
   }
 });
 
-Deno.test("identity sees that certificate and key are swapped", () => {
+Deno.test("identity sees that certificate and key are swapped (G3)", () => {
   const error = refusal(texts({ cert: ec.key, key: ec.cert }));
   assertMatch(
     error.message,
@@ -180,7 +180,7 @@ Deno.test("identity sees that certificate and key are swapped", () => {
 const PUBLIC = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
 const REQUEST = "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
 
-Deno.test("identity says what a file holds instead of a certificate", () => {
+Deno.test("identity says what a file holds instead of a certificate (G5)", () => {
   const cases: [text: string, words: RegExp][] = [
     ["", /it is empty$/],
     ["junk", /it holds no PEM block/],
@@ -230,7 +230,7 @@ Deno.test("identity refuses damaged blocks by name", () => {
   assertMatch(refusal(texts(ec, { ca })).message, /"certs\/ca\.pem": its certificate is damaged/);
 });
 
-Deno.test("identity refuses a device's certificate as CA", () => {
+Deno.test("identity refuses a device's certificate as CA (G5)", () => {
   const error = refusal(texts(ec, { ca: [{ path: "certs/ca.pem", text: ec.cert }] }));
   assertMatch(error.message, /it is no CA's certificate \(subject "CN=gw-7"/);
 });

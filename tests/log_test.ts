@@ -131,7 +131,7 @@ Deno.test("colour never enters a JSON line", () => {
   assertEquals(lines[0]!.includes("\\u001b"), false);
 });
 
-Deno.test("a write that throws stops nobody", () => {
+Deno.test("a write that throws stops nobody (X8)", () => {
   const { log } = logged({
     write: () => {
       throw new Deno.errors.BrokenPipe("stderr is closed");

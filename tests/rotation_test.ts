@@ -247,6 +247,19 @@ Deno.test("a renewed pair and the old one take turns until a session comes about
   assertEquals(codes, [0, 69, 77, 69, 0, 0]);
 });
 
+Deno.test("publisher that is stopping takes no notice of SIGHUP (X1)", async () => {
+  await using rig = await makeRig({ faults: { pubackDelayMs: 100 } });
+  const { run, write } = await startConnected(rig);
+  write("{}");
+  await rig.endpoint.waitFor(1);
+  await renew(rig, await pki.authority.issue("gw-7 renewed"));
+  run.signal();
+  run.signal("SIGHUP");
+  assertEquals(await run.code, 0);
+  assertEquals((await run.said("stopped")).queued, 0);
+  assertEquals(certNames(rig), ["gw-7"]);
+});
+
 Deno.test("publisher at a terminal takes SIGHUP for its end: the terminal is gone", async () => {
   await using rig = await makeRig();
   const { stream } = openInput();
@@ -255,6 +268,19 @@ Deno.test("publisher at a terminal takes SIGHUP for its end: the terminal is gon
   run.signal("SIGHUP");
   assertEquals(await run.code, 0);
   await run.said("stopped");
+});
+
+Deno.test("publisher whose certificate has 29 days left warns at its start, with the date (X4)", async () => {
+  await using rig = await makeRig();
+  const validTo = new Date(Date.now() + 29.5 * DAY_MS);
+  await renew(rig, await pki.authority.issue("gw-7", { validTo }));
+  const run = rig.publish(["--message", "x"]);
+  assertEquals(await run.code, 0);
+  const { level, cause, hint } = await run.said("warning");
+  assertEquals(level, "warn");
+  const day = validTo.toISOString().slice(0, 10);
+  assertMatch(String(cause), new RegExp(`cert\\.pem" expires in 29 days, on ${day}$`));
+  assertMatch(String(hint), /make a new certificate/);
 });
 
 Deno.test("publisher tells of its certificate's end once while it runs, and not at each attempt (X4)", async () => {

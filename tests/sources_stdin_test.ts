@@ -64,7 +64,7 @@ Deno.test("readLines keeps characters that chunks cut apart", async () => {
   assertEquals(await linesOf(bytes), ["grün 温度 🌡", "ß"]);
 });
 
-Deno.test("readLines replaces what is not UTF-8 by U+FFFD, within its line", async () => {
+Deno.test("readLines replaces what is not UTF-8 by U+FFFD, within its line (X7)", async () => {
   assertEquals(await linesOf([Uint8Array.of(0xe6, 10, 0x61, 0xff, 0x62, 10)]), [
     "\ufffd",
     "a\ufffdb",
@@ -77,7 +77,7 @@ Deno.test("readLines gives nothing for an empty stream", async () => {
 });
 
 for (const size of [1, 2, 3, 7, 1000]) {
-  Deno.test(`readLines reports lines that are too long in chunks of ${size}`, async () => {
+  Deno.test(`readLines reports lines that are too long in chunks of ${size} (P7)`, async () => {
     const text = "1234\r\n12345\r\n123456789\nok\n12345678";
     const bytes = encoder.encode(text);
     const chunks: Uint8Array[] = [];
@@ -193,7 +193,7 @@ Deno.test("lineReadings keeps a key called __proto__, down to the payload", () =
   );
 });
 
-Deno.test("lineReadings takes a line nested too deep for text, at any depth", () => {
+Deno.test("lineReadings takes a line nested too deep for text, at any depth (X7)", () => {
   for (const depth of [65, 100_000]) {
     for (
       const line of [

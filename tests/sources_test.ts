@@ -149,7 +149,7 @@ Deno.test("system source knows the size of the disk", async () => {
   assert(total! > 0 && used! > 0 && free! >= 0 && used! + free! <= total!);
 });
 
-Deno.test("system source leaves out every malformed file and keeps the rest", async () => {
+Deno.test("system source leaves out every malformed file and keeps the rest (X7)", async () => {
   assertEquals(await readSystem("malformed"), {
     memory_available_bytes: 102400,
   });
@@ -329,7 +329,7 @@ Deno.test("readAll lets the later of two equal names win in the place of the fir
   assertEquals(readings, [{ name: "a", value: 3 }, { name: "b", value: 2 }]);
 });
 
-Deno.test("readAll gives up on a source that hangs and keeps the others", async () => {
+Deno.test("readAll gives up on a source that hangs and keeps the others (X7)", async () => {
   const hung = Promise.withResolvers<readonly Reading[]>();
   const { readings, failures } = await readAll([
     source("stuck", () => hung.promise),
@@ -341,14 +341,14 @@ Deno.test("readAll gives up on a source that hangs and keeps the others", async 
   ]);
 });
 
-Deno.test("readAll survives the late failure of a source it gave up on", async () => {
+Deno.test("readAll survives the late failure of a source it gave up on (X7)", async () => {
   const hung = Promise.withResolvers<readonly Reading[]>();
   await readAll([source("stuck", () => hung.promise)], { timeoutMs: 1 });
   hung.reject(new Error("late"));
   await hung.promise.catch(() => {});
 });
 
-Deno.test("readAll reports an unexpected error of a source, synchronous ones too", async () => {
+Deno.test("readAll reports an unexpected error of a source, synchronous ones too (X7)", async () => {
   const { failures } = await readAll([
     source("odd", () => {
       throw new TypeError("oops");
@@ -357,7 +357,7 @@ Deno.test("readAll reports an unexpected error of a source, synchronous ones too
   assertEquals(failures[0]!.error.message, 'Cannot read source "odd": oops');
 });
 
-Deno.test("readAll drops NaN and Infinity", async () => {
+Deno.test("readAll drops NaN and Infinity (X7)", async () => {
   const { readings } = await readAll([
     source("odd", () =>
       Promise.resolve([
@@ -369,7 +369,7 @@ Deno.test("readAll drops NaN and Infinity", async () => {
   assertEquals(readings, [{ name: "c", value: 0 }]);
 });
 
-Deno.test("onceAtATime begins no second read while one hangs", async () => {
+Deno.test("onceAtATime begins no second read while one hangs (X7)", async () => {
   const hung = Promise.withResolvers<readonly Reading[]>();
   let begun = 0;
   const guarded = onceAtATime(source("stuck", () => {

@@ -167,7 +167,10 @@ function listen(
   const leave = new AbortController();
   const isAtTerminal = world.isErrTerminal || world.confirm !== undefined;
   const done = world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
-    if (name === "SIGHUP" && !isAtTerminal) return reload?.();
+    if (name === "SIGHUP" && !isAtTerminal) {
+      if (!stop.signal.aborted) reload?.();
+      return;
+    }
     if (stop.signal.aborted) leave.abort();
     stop.abort();
   });
