@@ -88,6 +88,9 @@ export interface EffectiveSettings {
 /** Publishes a second that AWS IoT Core takes per connection, and unacknowledged ones: quotas page "iot-core". */
 const AWS_LIMIT = 100;
 
+/** Unknown keys told one by one: a file with more of them is no settings file. */
+const MOST_UNKNOWN = 20;
+
 /** The settings that can be none. */
 const NONE_SETTINGS = new Set(
   TABLE.filter(({ allowed }) => allowed.endsWith(", or none")).map(({ key }) => key),
@@ -153,11 +156,12 @@ export function mergeSettings(
   const given: Record<string, unknown> = Object.create(null);
   const origins: Record<string, { origin: Origin; from: string }> = {};
   const keys = TABLE.map(({ key }) => key);
+  let unknown = 0;
   for (const layer of layers) {
     for (const [key, value] of Object.entries(layer.values)) {
       const spec = TABLE.find((entry) => entry.key === key);
       if (spec === undefined) {
-        problems.push(unknownKey(key, layer, keys));
+        if (++unknown <= MOST_UNKNOWN) problems.push(unknownKey(key, layer, keys));
         continue;
       }
       const from = layerName(layer, key);
@@ -168,10 +172,12 @@ export function mergeSettings(
         origins[key] = { origin: layer.origin, from };
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
-        problems.push(`${key}: ${error.message}: current value is ${quote(value)} (from ${from})`);
+        const current = spec.isPrivate ? "not shown" : quote(value);
+        problems.push(`${key}: ${error.message}: current value is ${current} (from ${from})`);
       }
     }
   }
+  if (unknown > MOST_UNKNOWN) problems.push(`and ${unknown - MOST_UNKNOWN} more unknown settings`);
   const settings = withDefaults(given, { hostName, certs });
   const about = (key: keyof Settings) =>
     `current value is ${quote(settings[key])} (from ${origins[key]?.from ?? "default"})`;

@@ -34,6 +34,8 @@ export interface SettingSpec {
   readonly parse: Parser<unknown>;
   /** From value back to text, where the value alone says too little (ms, bytes). */
   readonly format?: (value: number) => string;
+  /** A wrong value is not shown in errors: it may be what must not be seen. */
+  readonly isPrivate?: boolean;
 }
 
 /** Largest client id in bytes that AWS IoT Core takes. */
@@ -75,7 +77,16 @@ function messageProblem(text: string): string | undefined {
 
 function pathProblem(text: string): string | undefined {
   if (text === "") return "must be a path, not empty";
+  if (text.includes("-----BEGIN ")) return "must be the path of a file, not what is in it";
   return text.includes("\0") ? "must not hold NUL" : undefined;
+}
+
+/** As {@linkcode pathProblem}; in a form that a passphrase given by mistake has not. */
+function passphrasePathProblem(text: string): string | undefined {
+  return pathProblem(text) ??
+    (/^\.{0,2}\//.test(text)
+      ? undefined
+      : "must be the path of a file that holds the passphrase, beginning with /, ./ or ../");
 }
 
 function alpnProblem(text: string): string | undefined {
@@ -135,10 +146,11 @@ export const SETTINGS: readonly SettingSpec[] = [
     example: "/etc/mqtt443/certs/private.pem.key",
     parse: path,
   }),
-  setting("keyPassphraseFile", "FILE", "none", "file, or none", {
+  setting("keyPassphraseFile", "FILE", "none", "/FILE or ./FILE, or none", {
     sentence: "its first line is the passphrase of the key",
     example: "none",
-    parse: orNone(path),
+    parse: orNone(checked(passphrasePathProblem)),
+    isPrivate: true,
   }),
   setting(
     "topic",
@@ -174,6 +186,7 @@ export const SETTINGS: readonly SettingSpec[] = [
     sentence: "publish this text once and exit",
     example: "none",
     parse: checked(messageProblem),
+    isPrivate: true,
   }),
   setting("giveUpAfter", "DURATION", "30s", "1s-24h", {
     sentence: "how long a run that ends by itself tries to deliver",
@@ -262,7 +275,7 @@ function setting(
   placeholder: string,
   fallback: string,
   allowed: string,
-  rest: { sentence: string; example?: string; parse: Parser<unknown> },
+  rest: Pick<SettingSpec, "sentence" | "parse" | "isPrivate"> & { example?: string },
 ): SettingSpec {
   const format = placeholder === "DURATION"
     ? formatDuration

@@ -32,18 +32,23 @@ export function didYouMean(word: string, known: readonly string[]): string {
 
 /** A value as it appears in an error: quoted, and cut if it is long. */
 export function quote(value: unknown): string {
-  const text = typeof value === "string" ? value : JSON.stringify(value) ?? String(value);
+  const text = hideKeys(typeof value === "string" ? value : JSON.stringify(value) ?? String(value));
   return oneLine(JSON.stringify(text.length > 160 ? `${text.slice(0, 157)}...` : text));
 }
 
 /** A text with its control characters escaped: they could end a line, or move a terminal's cursor. */
 export function oneLine(text: string): string {
-  return text.replace(CONTROL, (character) => {
+  return hideKeys(text).replace(CONTROL, (character) => {
     const code = character.charCodeAt(0);
     // JSON has short forms (\n) for some of the low ones, and lets the high ones be.
     if (code < 0x20) return JSON.stringify(character).slice(1, -1);
     return `\\u${code.toString(16).padStart(4, "0")}`;
   });
+}
+
+/** Leaves out what follows the beginning of a PEM block: a key may be pasted where its path is wanted. */
+function hideKeys(text: string): string {
+  return text.replace(/-----BEGIN (?!…)[^]*/, "-----BEGIN … (not shown)");
 }
 
 // deno-lint-ignore no-control-regex -- these are just what must not reach a terminal

@@ -58,46 +58,46 @@ async function publish(
 }
 
 const FORMS: Record<string, Files> = {
-  "an EC key in PKCS#8": ec,
-  "an EC key in SEC1": { ...ec, key: formatKey(ec.key, "sec1") },
-  "an RSA key in PKCS#8": rsa,
-  "an RSA key in PKCS#1": { ...rsa, key: formatKey(rsa.key, "pkcs1") },
-  "an encrypted EC key and its passphrase": {
+  "an EC key in PKCS#8 (G4)": ec,
+  "an EC key in SEC1 (G4)": { ...ec, key: formatKey(ec.key, "sec1") },
+  "an RSA key in PKCS#8 (G4)": rsa,
+  "an RSA key in PKCS#1 (G4)": { ...rsa, key: formatKey(rsa.key, "pkcs1") },
+  "an encrypted EC key and its passphrase (G3)": {
     ...ec,
     key: formatKey(ec.key, "encrypted", PASSPHRASE),
     passphrase: `${PASSPHRASE}\n`,
   },
-  "an encrypted RSA key and its passphrase with CRLF": {
+  "an encrypted RSA key and its passphrase with CRLF (G3)": {
     ...rsa,
     key: formatKey(rsa.key, "encrypted", PASSPHRASE),
     passphrase: `${PASSPHRASE}\r\nnot this line\r\n`,
   },
-  "a PKCS#1 key encrypted the old way": {
+  "a PKCS#1 key encrypted the old way (G3)": {
     ...rsa,
     key: createPrivateKey(rsa.key)
       .export({ type: "pkcs1", format: "pem", cipher: "aes-256-cbc", passphrase: PASSPHRASE })
       .toString(),
     passphrase: PASSPHRASE,
   },
-  "CRLF in every file": {
+  "CRLF in every file (G4)": {
     cert: ec.cert.replaceAll("\n", "\r\n"),
     key: ec.key.replaceAll("\n", "\r\n"),
     ca: pki.ca.replaceAll("\n", "\r\n"),
   },
-  "a byte order mark in every file": {
+  "a byte order mark in every file (G4)": {
     cert: `\uFEFF${ec.cert}`,
     key: `\uFEFF${ec.key}`,
     ca: `\uFEFF${pki.ca}`,
   },
-  "text before every block": {
+  "text before every block (G4)": {
     cert: `subject=CN=gw-7\n\n${ec.cert}`,
     key: `Key Attributes: <No Attributes>\n${ec.key}`,
     ca: `# our CA\n${pki.ca}`,
   },
-  "a chain": chained,
-  "certificate and key in one file each": { cert: ec.cert + ec.key, key: ec.cert + ec.key },
-  "a CA file with another CA first": { ...ec, ca: plant.cert + pki.ca },
-  "older labels of certificates": {
+  "a chain (G4)": chained,
+  "certificate and key in one file each (G4)": { cert: ec.cert + ec.key, key: ec.cert + ec.key },
+  "a CA file with another CA first (G4)": { ...ec, ca: plant.cert + pki.ca },
+  "older labels of certificates (G4)": {
     ...ec,
     cert: ec.cert.replaceAll(" CERTIFICATE-", " X509 CERTIFICATE-"),
     ca: pki.ca.replaceAll(" CERTIFICATE-", " TRUSTED CERTIFICATE-"),
@@ -124,7 +124,7 @@ Deno.test("publish shows the device's certificate before it connects", async () 
   assertMatch(outcome.stderr, /^\S+ INFO {2}start .*certificate="CN=gw-7"/m);
 });
 
-Deno.test("publish refuses a line that is too large, and its neighbours go on", async () => {
+Deno.test("publish refuses a line that is too large, and its neighbours go on (P7)", async () => {
   const input = `before\n${"x".repeat(131_073)}\nafter\n`;
   const args = ["--source=stdin", "--format=text", "--topic=a"];
   const { outcome, endpoint } = await publish(ec, args, { input });
@@ -134,12 +134,12 @@ Deno.test("publish refuses a line that is too large, and its neighbours go on", 
   assertEquals(told.length, 1, outcome.stderr);
 });
 
-Deno.test("publish takes a payload of 128 KiB", async () => {
+Deno.test("publish takes a payload of 128 KiB (P7)", async () => {
   const { outcome, endpoint } = await publish(ec, [`--message=${"x".repeat(131_072)}`]);
   assertEquals([outcome.code, endpoint.received[0]?.bytes], [0, 131_072]);
 });
 
-Deno.test("publish says that variables which weaken TLS have no effect", async () => {
+Deno.test("publish says that variables which weaken TLS have no effect (G8)", async () => {
   const env = {
     NODE_TLS_REJECT_UNAUTHORIZED: "0",
     NODE_EXTRA_CA_CERTS: "/nonexistent",

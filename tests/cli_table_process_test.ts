@@ -66,7 +66,7 @@ Deno.test("process publishes with ./certs and ./state as found", () =>
     assert(Deno.statSync(`${cwd}/state/queue.db`).isFile);
   }));
 
-Deno.test("process looks at the working directory for a key named without one", () =>
+Deno.test("process looks at the working directory for a key named without one (G1)", () =>
   inFolder((cwd) =>
     withUntouchedPort(async (port) => {
       const { cert, key } = await writeCerts(`${cwd}/certs`, pki);
@@ -85,7 +85,7 @@ Deno.test("process looks at the working directory for a key named without one", 
     })
   ));
 
-Deno.test("process refuses a settings file of 100 MB", () =>
+Deno.test("process refuses a settings file of 100 MB (G6)", () =>
   inFolder(async (cwd) => {
     await Deno.writeTextFile(`${cwd}/mqtt443.json`, "{");
     await Deno.truncate(`${cwd}/mqtt443.json`, 100 * 1024 ** 2);
@@ -95,7 +95,7 @@ Deno.test("process refuses a settings file of 100 MB", () =>
     assertMatch(outcome.stderr, /"\.\/mqtt443\.json": it has 104857600 bytes/);
   }));
 
-Deno.test("process refuses a settings file nested 100,000 deep", () =>
+Deno.test("process refuses a settings file nested 100,000 deep (G6)", () =>
   inFolder(async (cwd) => {
     const text = `{"endpoint":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
     await Deno.writeTextFile(`${cwd}/mqtt443.json`, text);
@@ -104,7 +104,7 @@ Deno.test("process refuses a settings file nested 100,000 deep", () =>
     assertEquals(outcome.code, 78);
   }));
 
-Deno.test("process with SSLKEYLOGFILE refuses to start and writes no key to it", () =>
+Deno.test("process with SSLKEYLOGFILE refuses to start and writes no key to it (G8)", () =>
   inFolder((cwd) =>
     withUntouchedPort(async (port) => {
       await writeCerts(`${cwd}/certs`, pki);
@@ -121,7 +121,7 @@ Deno.test("process with SSLKEYLOGFILE refuses to start and writes no key to it",
   ));
 
 for (const name of ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "NODE_TLS_REJECT_UNAUTHORIZED"]) {
-  Deno.test(`process trusts no other CA by ${name}`, () =>
+  Deno.test(`process trusts no other CA by ${name} (T1, G8)`, () =>
     inFolder(async (cwd) => {
       const other = await makePki();
       await using endpoint = await startEndpoint({ certificates: pki, server: other.server });
@@ -140,7 +140,7 @@ for (const name of ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "NODE_TLS_REJECT_UNAUTHO
     }));
 }
 
-Deno.test("process whose reader has gone ends without a word", () =>
+Deno.test("process whose reader has gone ends without a word (X8)", () =>
   inFolder(async (cwd) => {
     const main = new URL("../main.ts", import.meta.url).pathname;
     const child = new Deno.Command(Deno.execPath(), {
@@ -155,7 +155,7 @@ Deno.test("process whose reader has gone ends without a word", () =>
     assertEquals([(await child.status).code, stderr], [0, ""]);
   }));
 
-Deno.test("process whose stderr is closed publishes all the same", () =>
+Deno.test("process whose stderr is closed publishes all the same (X8)", () =>
   inFolder(async (cwd) => {
     await using endpoint = await startEndpoint({ certificates: pki });
     await writeCerts(`${cwd}/certs`, pki);
@@ -175,7 +175,7 @@ Deno.test("process whose stderr is closed publishes all the same", () =>
     assertEquals([(await child.status).code, endpoint.received.length], [0, 2]);
   }));
 
-Deno.test("process whose input is a closed pipe drains and exits 0", () =>
+Deno.test("process whose input is a closed pipe drains and exits 0 (X8)", () =>
   inFolder(async (cwd) => {
     await using endpoint = await startEndpoint({ certificates: pki });
     await writeCerts(`${cwd}/certs`, pki);

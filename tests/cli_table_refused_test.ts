@@ -30,11 +30,11 @@ interface Case {
 }
 
 /** A case whose settings are wrong: the key, the rule and the layer must be named. */
-function setting(key: string, text: string, rule: string): Case {
+function setting(key: string, text: string, rule: string, shown = '".*"'): Case {
   const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   return {
     args: [`${flag}=${text}`],
-    says: new RegExp(`^ {2}${key}: ${rule}.*: current value is ".*" \\(from ${flag}\\)$`, "m"),
+    says: new RegExp(`^ {2}${key}: ${rule}.*: current value is ${shown} \\(from ${flag}\\)$`, "m"),
   };
 }
 
@@ -64,20 +64,19 @@ const HOST = "must be a host name or IP address alone";
 const PUBLIC = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";
 
 const CASES: Record<string, Case> = {
-  // G1
-  "a key of mode 0644": {
+  "a key of mode 0644 (G1)": {
     prepare: ({ key }) => Deno.chmodSync(key, 0o644),
     says: /device key .*mode 0644\)\nhint: chmod 600 \//,
   },
-  "a key of mode 0640": {
+  "a key of mode 0640 (G1)": {
     prepare: ({ key }) => Deno.chmodSync(key, 0o640),
     says: /device key .*mode 0640\)\nhint: chmod 600 \//,
   },
-  "a directory that the group may write to": {
+  "a directory that the group may write to (G1)": {
     prepare: ({ certs }) => Deno.chmodSync(certs, 0o770),
     says: /others may replace it.*mode 0770\)\nhint: chmod go-w \//,
   },
-  "a passphrase file of mode 0644": {
+  "a passphrase file of mode 0644 (G1)": {
     args: ({ folder }) => ["--key-passphrase-file", `${folder}/pass`],
     prepare: (place) => {
       passphraseFile(PASSPHRASE)(place);
@@ -85,51 +84,48 @@ const CASES: Record<string, Case> = {
     },
     says: /key passphrase .*mode 0644\)\nhint: chmod 600 /,
   },
-  // G2
-  "a key of another certificate": {
+  "a key of another certificate (G2)": {
     prepare: rewrite("key", pki.server.key),
     says: /does not match the certificate in ".*" \(subject "CN=gw-7"/,
   },
-  "a key of another kind": {
+  "a key of another kind (G2)": {
     prepare: rewrite("key", rsa.key),
     says: /does not match the certificate/,
   },
-  // G3
-  "an encrypted key without passphrase": {
+  "an encrypted key without passphrase (G3)": {
     prepare: rewrite("key", formatKey(pki.device.key, "encrypted", PASSPHRASE)),
     says: /is encrypted and no passphrase is given\nhint: .*--key-passphrase-file PATH/,
   },
-  "an encrypted key with a wrong passphrase": {
+  "an encrypted key with a wrong passphrase (G3)": {
     args: ({ folder }) => ["--key-passphrase-file", `${folder}/pass`],
     prepare: passphraseFile("MARKED-SECRET-wrong\n"),
     says: /Cannot decrypt device key .* with the passphrase in ".*\/pass"/,
   },
-  "a passphrase file that is not there": {
+  "a passphrase file that is not there (G3)": {
     args: ["--key-passphrase-file", "/nonexistent/pass"],
     says: /Cannot read key passphrase .*file not found\nhint: .*--key-passphrase-file PATH/,
   },
-  "certificate and key swapped": {
+  "certificate and key swapped (G3)": {
     prepare: rewritePair({ cert: pki.device.key, key: pki.device.cert }),
     says: /certificate and key look swapped/,
   },
-  // G5
-  "an empty CA file": {
+  "an empty CA file (G5)": {
     prepare: rewrite("ca", ""),
     says: /CA certificate ".*": no certificate in it: it is empty\nhint: .*--ca PATH/,
   },
-  "a CA file of junk": {
+  "a CA file of junk (G5)": {
     prepare: rewrite("ca", "junk"),
     says: /no certificate in it: it holds no PEM block/,
   },
-  "a CA file that is cut short": {
+  "a CA file that is cut short (G5)": {
     prepare: rewrite("ca", (text) => text.slice(0, 300)),
     says: /its PEM block is cut short/,
   },
-  "a CA file that is not there": {
+  "a CA file that is not there (G5)": {
     args: ["--ca", "/nonexistent/ca.pem"],
     says: /Cannot read CA certificate "\/nonexistent\/ca\.pem": file not found\nhint: .*--ca PATH/,
   },
-  "a CA file with a device's certificate": {
+  "a CA file with a device's certificate (G5)": {
     prepare: rewrite("ca", pki.device.cert),
     says: /it is no CA's certificate/,
   },
@@ -175,82 +171,114 @@ const CASES: Record<string, Case> = {
     },
     says: /the key fits certificate 2 in it, not the first/,
   },
-  // G6
-  "an unknown key in the file": {
+  "an unknown key in the file (G6)": {
     config: { endpont: "x" },
     says: /^ {2}"endpont": unknown setting \(did you mean "endpoint"\?\) \(from .*a\.json\)$/m,
   },
-  "__proto__ in the file": {
+  "__proto__ in the file (G6)": {
     config: '{"__proto__": {"qos": 0}}',
     says: /^ {2}"__proto__": unknown setting/m,
   },
-  "a wrong type in the file": {
+  "a wrong type in the file (G6)": {
     config: { qos: true },
     says: /^ {2}qos: must be a text or a number: current value is "true" \(from .*a\.json\)$/m,
   },
-  "a file that is no JSON": {
+  "a file that is no JSON (G6)": {
     config: '{\n"qos": 1,\n}',
     says: /settings file ".*a\.json": not JSON: line 3: /,
   },
-  "a list as the file": { config: [], says: /must hold one JSON object/ },
-  "an unknown variable": {
+  "a list as the file (G6)": { config: [], says: /must hold one JSON object/ },
+  "an unknown variable (G6)": {
     env: { MQTT443_ENDPONT: "x" },
     says: /^ {2}MQTT443_ENDPONT: unknown variable \(did you mean "MQTT443_ENDPOINT"\?\)/m,
   },
-  // G7
-  "an endpoint with a scheme": setting("endpoint", "mqtts://gw", `${HOST}, without a scheme`),
-  "an endpoint with a user": setting("endpoint", "u:p@gw", `${HOST}, without a user`),
-  "an endpoint with a line end": setting("endpoint", "gw\r\nx", HOST),
-  "an endpoint with a path": setting("endpoint", "gw/../x", `${HOST}, without a path`),
-  "an endpoint with a port": setting("endpoint", "gw:1", `${HOST}: give the port with --port`),
-  "an endpoint with a port that looks like IPv6": setting("endpoint", "beef:443", HOST),
-  "an empty endpoint": setting("endpoint", "", HOST),
-  "a client id of 129 bytes": setting("clientId", "x".repeat(129), "must be from 1 to 128 bytes"),
-  "a client id with +": setting("clientId", "a+b", "must not hold #, \\+ or NUL"),
-  "a client id with #": setting("clientId", "a#", "must not hold #, \\+ or NUL"),
-  "a client id with $": setting("clientId", "$a", "must not start with \\$"),
-  "a client id with a line end": setting("clientId", "a\nb", "must hold no control characters"),
-  "an interval of 0": setting("interval", "0", "must be a duration with its unit"),
-  "an interval of 0s": setting("interval", "0s", "must be from 100ms to 24h"),
-  "an interval of -1": setting("interval", "-1", "must be a duration with its unit"),
-  "an interval of 1e12": setting("interval", "1e12", "must be a duration with its unit"),
-  "an interval of 1000000000000ms": setting("interval", "1000000000000ms", "must be from 100ms"),
-  "a keep-alive of 0": setting("keepAlive", "0", "must be a duration .* from 30s to 1200s"),
-  "a keep-alive of 29s": setting("keepAlive", "29s", "must be from 30s to 1200s"),
-  "a keep-alive of 1201s": setting("keepAlive", "1201s", "must be from 30s to 1200s"),
-  "a keep-alive of 65536": setting("keepAlive", "65536", "must be a duration"),
-  "a keep-alive of 2147483648ms": setting("keepAlive", "2147483648ms", "must be from 30s"),
-  "a port of 0": setting("port", "0", "must be a whole number from 1 to 65535"),
-  "a port of 65536": setting("port", "65536", "must be a whole number from 1 to 65535"),
-  "a qos of 2": setting("qos", "2", "must be a whole number from 0 to 1"),
-  "a path with NUL": setting("state", "a\0b", "must not hold NUL"),
-  "an interval in the file as a number": {
+  "an endpoint with a scheme (G7)": setting("endpoint", "mqtts://gw", `${HOST}, without a scheme`),
+  "an endpoint with a user (G7)": setting("endpoint", "u:p@gw", `${HOST}, without a user`),
+  "an endpoint with a line end (G7)": setting("endpoint", "gw\r\nx", HOST),
+  "an endpoint with a path (G7)": setting("endpoint", "gw/../x", `${HOST}, without a path`),
+  "an endpoint with a port (G7)": setting("endpoint", "gw:1", `${HOST}: give the port with --port`),
+  "an endpoint with a port that looks like IPv6 (G7)": setting("endpoint", "beef:443", HOST),
+  "an empty endpoint (G7)": setting("endpoint", "", HOST),
+  "a client id of 129 bytes (G7)": setting(
+    "clientId",
+    "x".repeat(129),
+    "must be from 1 to 128 bytes",
+  ),
+  "a client id with + (G7)": setting("clientId", "a+b", "must not hold #, \\+ or NUL"),
+  "a client id with # (G7)": setting("clientId", "a#", "must not hold #, \\+ or NUL"),
+  "a client id with $ (G7)": setting("clientId", "$a", "must not start with \\$"),
+  "a client id with a line end (G7)": setting(
+    "clientId",
+    "a\nb",
+    "must hold no control characters",
+  ),
+  "an interval of 0 (G7)": setting("interval", "0", "must be a duration with its unit"),
+  "an interval of 0s (G7)": setting("interval", "0s", "must be from 100ms to 24h"),
+  "an interval of -1 (G7)": setting("interval", "-1", "must be a duration with its unit"),
+  "an interval of 1e12 (G7)": setting("interval", "1e12", "must be a duration with its unit"),
+  "an interval of 1000000000000ms (G7)": setting(
+    "interval",
+    "1000000000000ms",
+    "must be from 100ms",
+  ),
+  "a keep-alive of 0 (G7)": setting("keepAlive", "0", "must be a duration .* from 30s to 1200s"),
+  "a keep-alive of 29s (G7)": setting("keepAlive", "29s", "must be from 30s to 1200s"),
+  "a keep-alive of 1201s (G7)": setting("keepAlive", "1201s", "must be from 30s to 1200s"),
+  "a keep-alive of 65536 (G7)": setting("keepAlive", "65536", "must be a duration"),
+  "a keep-alive of 2147483648ms (G7)": setting("keepAlive", "2147483648ms", "must be from 30s"),
+  "a port of 0 (G7)": setting("port", "0", "must be a whole number from 1 to 65535"),
+  "a port of 65536 (G7)": setting("port", "65536", "must be a whole number from 1 to 65535"),
+  "a qos of 2 (G7)": setting("qos", "2", "must be a whole number from 0 to 1"),
+  "a path with NUL (G7)": setting("state", "a\0b", "must not hold NUL"),
+  "an interval in the file as a number (G7)": {
     config: { interval: 1e12 },
     says: /^ {2}interval: .*current value is "1000000000000" \(from .*a\.json\)$/m,
   },
-  // G8
-  "SSLKEYLOGFILE": {
+  "SSLKEYLOGFILE (G8)": {
     env: { SSLKEYLOGFILE: "/nonexistent/keys" },
     says: /^error: Cannot run with SSLKEYLOGFILE set: .*\nhint: unset SSLKEYLOGFILE$/m,
   },
-  // P7
-  "a message of 131,073 bytes": setting("message", "x".repeat(131_073), "must be at most 131072"),
-  // P8
-  "a topic with +": setting("topic", "a/+/b", "must hold no wildcard"),
-  "a topic of #": setting("topic", "#", "must hold no wildcard"),
-  "a topic with NUL": setting("topic", "a\0", "must not hold NUL"),
-  "an empty topic": setting("topic", "", "must not be empty"),
-  "a topic with half a surrogate pair": setting("topic", "a\ud800", "must be valid Unicode"),
-  "a topic of 257 bytes": setting("topic", "x".repeat(257), "must be at most 256 bytes"),
-  "a topic with 8 slashes": setting("topic", "a/b/c/d/e/f/g/h/i", "must hold at most 7 slashes"),
-  "a topic too long with the client id in it": {
+  "a message of 131,073 bytes (P7)": setting(
+    "message",
+    `MARKED-SECRET${"x".repeat(131_060)}`,
+    "must be at most 131072 .*and is 131073",
+    "not shown",
+  ),
+  "a topic with + (P8)": setting("topic", "a/+/b", "must hold no wildcard"),
+  "a topic of # (P8)": setting("topic", "#", "must hold no wildcard"),
+  "a topic with NUL (P8)": setting("topic", "a\0", "must not hold NUL"),
+  "an empty topic (P8)": setting("topic", "", "must not be empty"),
+  "a topic with half a surrogate pair (P8)": setting("topic", "a\ud800", "must be valid Unicode"),
+  "a topic of 257 bytes (P8)": setting("topic", "x".repeat(257), "must be at most 256 bytes"),
+  "a topic with 8 slashes (P8)": setting(
+    "topic",
+    "a/b/c/d/e/f/g/h/i",
+    "must hold at most 7 slashes",
+  ),
+  "a topic too long with the client id in it (P8)": {
     args: ["--topic=x/{clientId}/{clientId}/{clientId}", `--client-id=${"c".repeat(100)}`],
     says: /^ {2}topic: must be at most 256 bytes .* with \{clientId\} replaced/m,
+  },
+  "a passphrase instead of its file (S1)": setting(
+    "keyPassphraseFile",
+    "MARKED-SECRET/x",
+    "must be the path of a file that holds the passphrase",
+    "not shown",
+  ),
+  "a key instead of its file (S1)": setting("key", pki.device.key, "must be the path of a file"),
+  "a key instead of its file, in the file (S1)": {
+    config: { key: pki.device.key },
+    says:
+      /^ {2}key: must be the path of a file, not what is in it: .*not shown\)" \(from .*a\.json\)$/m,
+  },
+  "a key instead of its file, in the environment (S1)": {
+    env: { MQTT443_KEY: pki.device.key },
+    says: /^ {2}key: must be the path .*not shown\)" \(from MQTT443_KEY\)$/m,
   },
 };
 
 for (const [name, { args = [], env = {}, config, prepare, says }] of Object.entries(CASES)) {
-  Deno.test(`publish refuses ${name} before it connects`, () =>
+  Deno.test(`publish refuses before it connects: ${name}`, () =>
     inFolder((folder) =>
       withUntouchedPort(async (port) => {
         const place = { folder, certs: `${folder}/certs`, ...await writePlace(folder) };

@@ -99,7 +99,7 @@ Deno.test("modeProblem takes a file for its owner's eyes only", () => {
   }
 });
 
-Deno.test("modeProblem shows the mode and the chmod line for every bit of others", () => {
+Deno.test("modeProblem shows the mode and the chmod line for every bit of others (G1)", () => {
   for (const bits of [0o640, 0o644, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666]) {
     assertEquals(modeProblem("key.pem", { mode: 0o100000 | bits, uid: 1000 }, 1000), {
       problem: `others than its owner may read or change it (mode 0${bits.toString(8)})`,
@@ -108,7 +108,7 @@ Deno.test("modeProblem shows the mode and the chmod line for every bit of others
   }
 });
 
-Deno.test("modeProblem refuses another user's file, but not root's", () => {
+Deno.test("modeProblem refuses another user's file, but not root's (G1)", () => {
   const mode = 0o100600;
   assertEquals(modeProblem("key.pem", { mode, uid: 1001 }, 1000), {
     problem: "it belongs to user 1001, and this is user 1000",
@@ -157,7 +157,7 @@ Deno.test("readIdentityFiles takes the first line of the passphrase file as it s
   }));
 
 for (const mode of [0o644, 0o640, 0o660]) {
-  Deno.test(`readIdentityFiles refuses a key of mode 0${mode.toString(8)}`, () =>
+  Deno.test(`readIdentityFiles refuses a key of mode 0${mode.toString(8)} (G1)`, () =>
     inFolder((certs) => {
       write(certs);
       Deno.chmodSync(`${certs}/key.pem`, mode);
@@ -177,7 +177,7 @@ Deno.test("readIdentityFiles looks at the file a link leads to", () =>
     assertMatch(refusal(() => readIdentityFiles({ ...NONE, certs })).message, /mode 0644/);
   }));
 
-Deno.test("readIdentityFiles refuses a passphrase that others may read", () =>
+Deno.test("readIdentityFiles refuses a passphrase that others may read (G1)", () =>
   inFolder((certs) => {
     write(certs, { pass: "MARKED-SECRET" });
     Deno.chmodSync(`${certs}/pass`, 0o604);
@@ -187,7 +187,7 @@ Deno.test("readIdentityFiles refuses a passphrase that others may read", () =>
     assertEquals(error.message.includes("MARKED"), false);
   }));
 
-Deno.test("readIdentityFiles refuses a directory in which others may replace the key", () =>
+Deno.test("readIdentityFiles refuses a directory in which others may replace the key (G1)", () =>
   inFolder((certs) => {
     write(certs);
     for (const mode of [0o770, 0o707]) {
@@ -260,7 +260,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "readIdentityFiles refuses another user's key",
+  name: "readIdentityFiles refuses another user's key (G1; needs root)",
   ignore: Deno.uid() !== 0,
   fn: () =>
     inFolder((certs) => {

@@ -60,7 +60,7 @@ Deno.test("a settings file that was named must be there", () => {
   refusal(["--config="]);
 });
 
-Deno.test("a settings file of 100 MB is refused by its size, unread", () =>
+Deno.test("a settings file of 100 MB is refused by its size, unread (G6)", () =>
   inFolder((folder) => {
     const path = `${folder}/big.json`;
     Deno.writeTextFileSync(path, "{");
@@ -77,7 +77,7 @@ Deno.test("a settings file is not a folder or a device", () => {
   }
 });
 
-Deno.test("bad UTF-8 in a settings file is refused with its line", () =>
+Deno.test("bad UTF-8 in a settings file is refused with its line (G6)", () =>
   inFolder((folder) => {
     const path = `${folder}/bad.json`;
     const text = new TextEncoder().encode('{\n"topic": "a",\n"clientId": "X"}');
@@ -93,7 +93,7 @@ Deno.test("a settings file may begin with a byte order mark", () =>
     assertEquals(load(["--config", path]).settings.port, 8443);
   }));
 
-Deno.test("JSON nested as deep as the file may be is refused in words", () =>
+Deno.test("JSON nested as deep as the file may be is refused in words (G6)", () =>
   inFolder((folder) => {
     const path = `${folder}/deep.json`;
     const nested = (open: string, close: string, depth: number) =>

@@ -152,7 +152,7 @@ Deno.test("hosts and addresses are endpoints", () => {
   for (const text of good) assertEquals(endpointProblem(text), undefined, text);
 });
 
-Deno.test("what is no host alone is no endpoint, and the rule says why", () => {
+Deno.test("what is no host alone is no endpoint, and the rule says why (G7)", () => {
   const cases: [text: string, rule: RegExp][] = [
     ["mqtts://gw.example", /without a scheme/],
     ["user@gw.example", /without a user/],
@@ -183,7 +183,7 @@ Deno.test("what is no host alone is no endpoint, and the rule says why", () => {
   }
 });
 
-Deno.test("client ids keep AWS's and MQTT's rules", () => {
+Deno.test("client ids keep AWS's and MQTT's rules (G7)", () => {
   for (const good of ["gw-7", "a", "x".repeat(128), "ü".repeat(64), "a/b", "a$b", "a b"]) {
     assertEquals(clientIdProblem(good), undefined, good);
   }
@@ -201,7 +201,7 @@ Deno.test("client ids keep AWS's and MQTT's rules", () => {
   for (const [text, rule] of bad) assertMatch(clientIdProblem(text) ?? "none", rule);
 });
 
-Deno.test("a message larger than AWS takes is refused at the door", () => {
+Deno.test("a message larger than AWS takes is refused at the door (P7)", () => {
   const { parse } = SETTINGS.find(({ key }) => key === "message")!;
   assertEquals(parse("x".repeat(131_072)), "x".repeat(131_072));
   for (const text of ["x".repeat(131_073), "ü".repeat(65_537)]) {

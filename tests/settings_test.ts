@@ -91,7 +91,7 @@ Deno.test("a later layer wins over an earlier one, and the origin says which", (
   });
 });
 
-Deno.test("settings report every problem at once, each with its layer", () => {
+Deno.test("settings report every problem at once, each with its layer (G7)", () => {
   const problems = problemsOf([
     file({ interval: "0s", porrt: 1 }),
     environmentLayer({ MQTT443_KEEP_ALIVE: "29s", MQTT443_TOPICS: "x" }, []),
@@ -195,7 +195,7 @@ Deno.test("null in the file does not turn durability off, nor becomes a text", (
   }
 });
 
-Deno.test("file values of a wrong type are refused by name", () => {
+Deno.test("file values of a wrong type are refused by name (G6)", () => {
   for (const value of [true, {}, [], ["a"], [[1]], { port: 1 }]) {
     assertMatch(
       problemsOf([file({ port: value })])[0]!,
@@ -204,7 +204,7 @@ Deno.test("file values of a wrong type are refused by name", () => {
   }
 });
 
-Deno.test("__proto__ and its like are unknown settings and change nothing", () => {
+Deno.test("__proto__ and its like are unknown settings and change nothing (G6)", () => {
   for (const key of ["__proto__", "constructor", "toString", "hasOwnProperty"]) {
     const layer = fileLayer("f.json", `{"${key}": {"port": 1, "polluted": true}}`);
     assertEquals(problemsOf([layer]), [`"${key}": unknown setting (from f.json)`]);
@@ -216,7 +216,7 @@ Deno.test("fileLayer lets a byte order mark by", () => {
   assertEquals(fileLayer("f.json", '\uFEFF{"port": 1}').values, { port: 1 });
 });
 
-Deno.test("fileLayer names the line at which a file stops being JSON", () => {
+Deno.test("fileLayer names the line at which a file stops being JSON (G6)", () => {
   const cases: [text: string, line: number][] = [
     ["", 1],
     ['{"a": 1,}', 1],
@@ -240,7 +240,7 @@ Deno.test("fileLayer names the line at which a file stops being JSON", () => {
   }
 });
 
-Deno.test("fileLayer quotes nothing of a file that is no settings file", () => {
+Deno.test("fileLayer quotes nothing of a file that is no settings file (S1)", () => {
   const secrets = ["MARKED-SECRET", '{"a": MARKED-SECRET}', '{"a": "x"} MARKED-SECRET'];
   for (const text of secrets) {
     const error = assertThrows(() => fileLayer("f.json", text), UserError);

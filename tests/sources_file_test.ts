@@ -39,23 +39,22 @@ for (
   });
 }
 
-for (
-  const text of [
-    "abc",
-    "1 2",
-    "0x10",
-    "NaN",
-    "Infinity",
-    "1e999",
-    "23.5 C",
-    "1,5",
-  ]
-) {
+for (const text of ["1 2", "1e999", "23.5 C", "1,5", "-3.2°C", "85000 mC"]) {
   Deno.test(`file parser refuses ${JSON.stringify(text)} and quotes it`, () => {
     assertThrows(
       () => parseNumber(text, 1, "/x"),
       UserError,
       `Cannot read a number from "/x": must hold one number: it holds "${text}"`,
+    );
+  });
+}
+
+for (const text of ["abc", "0x10", "NaN", "Infinity", "MARKED-SECRET", "x".repeat(4000)]) {
+  Deno.test(`file parser refuses ${text.slice(0, 20)}, and does not show it (S1)`, () => {
+    assertThrows(
+      () => parseNumber(text, 1, "/x"),
+      UserError,
+      `must hold one number: it holds ${text.length} characters of text`,
     );
   });
 }
@@ -76,14 +75,6 @@ Deno.test("file parser says that a file is empty", () => {
   );
 });
 
-Deno.test("file parser quotes at most 40 characters", () => {
-  assertThrows(
-    () => parseNumber("x".repeat(4000), 1, "/x"),
-    UserError,
-    `it holds "${"x".repeat(40)}" and more`,
-  );
-});
-
 Deno.test("file source reads an IIO sensor through its symlink", async () => {
   const root = new URL("./testdata/gateway", import.meta.url).pathname;
   const spec = "file:temperature_celsius=/sys/bus/iio/devices/iio:device0/in_temp_input*0.001";
@@ -101,7 +92,7 @@ Deno.test("file source reads a path with = and * in it", async () => {
   });
 });
 
-Deno.test("file source says that a file is missing", async () => {
+Deno.test("file source says that a file is missing (X7)", async () => {
   await withFolder(async (folder) => {
     const error = await failureOf(`${folder}/none`);
     assertEquals(
@@ -112,7 +103,7 @@ Deno.test("file source says that a file is missing", async () => {
   });
 });
 
-Deno.test("file source refuses a directory", async () => {
+Deno.test("file source refuses a directory (X7)", async () => {
   await withFolder(async (folder) => {
     assertStringIncludes(
       (await failureOf(folder)).message,
@@ -121,7 +112,7 @@ Deno.test("file source refuses a directory", async () => {
   });
 });
 
-Deno.test("file source refuses a FIFO instead of waiting for a writer", async () => {
+Deno.test("file source refuses a FIFO instead of waiting for a writer (X7)", async () => {
   await withFolder(async (folder) => {
     const { success } = await new Deno.Command("mkfifo", {
       args: [`${folder}/pipe`],
@@ -141,7 +132,7 @@ Deno.test("file source refuses a device", async () => {
   );
 });
 
-Deno.test("file source refuses more than 4 KiB", async () => {
+Deno.test("file source refuses more than 4 KiB (X7)", async () => {
   await withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/big`, "1".padEnd(4097));
     assertStringIncludes(
@@ -159,12 +150,12 @@ Deno.test("file source reads exactly 4 KiB", async () => {
   });
 });
 
-Deno.test("file source refuses a file of unknown size that gives more than 4 KiB", async () => {
+Deno.test("file source refuses a file of unknown size that gives more than 4 KiB (X7)", async () => {
   const error = await failureOf("/proc/self/smaps");
   assertStringIncludes(error.message, "at most 4096 bytes");
 });
 
-Deno.test("file source that fails does not touch the others", async () => {
+Deno.test("file source that fails does not touch the others (X7)", async () => {
   await withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/good`, "1\n");
     const specs = [`file:bad=${folder}/none`, `file:good=${folder}/good`];

@@ -59,6 +59,13 @@ Deno.test("quote bears half of a surrogate pair, also one made by cutting", () =
   assert(quote("x".repeat(156) + "\u{1f600}".repeat(10)).isWellFormed());
 });
 
+Deno.test("quote and oneLine show nothing of a PEM block (S1)", () => {
+  const pem = "-----BEGIN PRIVATE KEY-----\nMARKED\n-----END PRIVATE KEY-----\n";
+  assertEquals(quote(pem), '"-----BEGIN … (not shown)"');
+  assertEquals(quote({ key: pem }), '"{\\"key\\":\\"-----BEGIN … (not shown)"');
+  assertEquals(oneLine(`a ${pem} b`), "a -----BEGIN … (not shown)");
+});
+
 Deno.test("oneLine leaves every other character alone", () => {
   assertEquals(oneLine("a\tb – ü\n"), "a\\tb – ü\\n");
 });

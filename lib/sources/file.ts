@@ -12,8 +12,8 @@ import { type FileSpec, parseDecimal } from "./spec.ts";
 
 /** Largest file that is read, in bytes: one page, which is what sysfs gives at most. */
 const MAX_BYTES = 4096;
-/** Most characters of a wrong file that are quoted. */
-const MAX_QUOTED = 40;
+/** A number of some other form, perhaps with its unit. Other text is not shown: a wrong path may lead to a secret. */
+const NEARLY_A_NUMBER = /^[-+.,\d\s]{1,20}(e[-+]?\d{1,3})?\s?[a-z%°/]{0,8}$/i;
 
 /**
  * Parses the number in a file and scales it.
@@ -39,7 +39,7 @@ export function parseNumber(text: string, scale: number, path: string): number {
   if (!Number.isFinite(value)) {
     throw fileError(
       path,
-      `must hold one number: it holds ${quote(trimmed)}`,
+      `must hold one number: it holds ${shown(trimmed)}`,
       `look at it: cat ${path}`,
     );
   }
@@ -136,9 +136,6 @@ function fileError(
   });
 }
 
-function quote(text: string): string {
-  const characters = Array.from(text);
-  const shown = characters.slice(0, MAX_QUOTED).join("");
-  return JSON.stringify(shown) +
-    (characters.length > MAX_QUOTED ? " and more" : "");
+function shown(text: string): string {
+  return NEARLY_A_NUMBER.test(text) ? JSON.stringify(text) : `${text.length} characters of text`;
 }
