@@ -121,8 +121,9 @@ export function createOutage(options: OutageOptions): Outage {
       short = early ? short + 1 : 0;
       fruitless = early && end.delivered === 0 && end.inFlight > 0 ? fruitless + 1 : 0;
       const named = short >= PATTERN ? namePattern(reason, fruitless >= PATTERN, target) : reason;
-      const isNews = repeats.due(named === reason ? "disconnected" : "pattern");
-      const say = isNews ? log.warn : log.debug;
+      // A pattern, once seen, is news.
+      const what = named === reason ? "end" : fruitless >= PATTERN ? "fruitless" : "short";
+      const say = repeats.due(what) ? log.warn : log.debug;
       const ms = wait(named);
       say("disconnected", { ...failureFields(named), in: `${(ms / 1000).toFixed(1)}s` });
       return ms;
