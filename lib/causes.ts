@@ -227,7 +227,10 @@ function network(error: unknown, text: string, target: Target): Words | undefine
       message: `Cannot secure the connection to ${
         place(target)
       }: it hung up during the TLS handshake`,
-      hint: "a firewall or another kind of server may be there: check --endpoint and --port",
+      // With TLS 1.2 a server that will not have our certificate may hang up here without an alert.
+      hint:
+        "check --endpoint and --port (a firewall or another kind of server may be there), and " +
+        "that the certificate is registered and active",
       step: "tls",
     };
   }
