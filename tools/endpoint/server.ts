@@ -99,7 +99,8 @@ export async function startEndpoint(
         reason,
         atMs,
       });
-      socket.destroy();
+      // In good order: with TLS 1.2 our Finished is still to leave.
+      socket.resume().end();
     }
     observer.changed();
   });
