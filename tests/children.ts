@@ -107,3 +107,8 @@ export function startChild(
     },
   };
 }
+
+/** The last `seq` that a child's log reported as queued; 0: none. */
+export function lastQueued(child: Pick<Child, "events">): number {
+  return Math.max(0, ...child.events("queued").map(({ seq }) => Number(seq ?? 0)));
+}

@@ -2,15 +2,10 @@
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { firsts, makeRig, numbered, range, type Rig, seqsOf } from "./publishing.ts";
-import { type Child, startChild } from "./children.ts";
+import { lastQueued, startChild } from "./children.ts";
 import { seeded } from "./seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
-
-/** The last `seq` that the child's log reported as queued. */
-function lastQueued(child: Child): number {
-  return Math.max(0, ...child.events("queued").map(({ seq }) => Number(seq)));
-}
 
 /** Drains what is on disk in this process. */
 async function drain(rig: Rig): Promise<void> {
