@@ -27,6 +27,9 @@ const MOST_REFUSED = 3;
 /** Why a message that ends sessions is set aside. */
 const ENDS_SESSIONS = "the session ended each time it was sent alone, and the endpoint took others";
 
+/** How late a timer is after which this process has slept, or was kept from running, in ms. */
+const LATE_MS = 1000;
+
 /** What one session's delivery works with. */
 export interface DeliveryOptions {
   readonly connection: Connection;
@@ -108,6 +111,8 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   let filling = false;
   let pauseTimer: ReturnType<typeof setTimeout> | undefined;
   let ackTimer: ReturnType<typeof setTimeout> | undefined;
+  /** When it should fire. */
+  let ackDueMs = 0;
   let onIdle: PromiseWithResolvers<void> | undefined;
   /** When the last PUBACK came that was next in turn. */
   let inTurnMs = -Infinity;
@@ -193,7 +198,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     counts.inFlight = flying.length;
     pacer.sent(nowMs, bytes, ready.length > 0 ? rates.backlog : rates.live);
     connection.publish(message, (why) => guarded(() => settle(flight, why)));
-    ackTimer ??= setTimeout(checkAcks, ackTimeoutMs);
+    if (ackTimer === undefined) awaitAck(ackTimeoutMs);
   };
   const settle = (flight: Flight, why: (UserError & { transient: boolean }) | undefined) => {
     const index = flying.indexOf(flight);
@@ -259,13 +264,19 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     });
     options.onAccepted();
   };
+  const awaitAck = (ms: number) => {
+    ackDueMs = monotonicMs() + ms;
+    ackTimer = setTimeout(checkAcks, ms);
+  };
   const checkAcks = () => {
     ackTimer = undefined;
     const [oldest] = flying;
     if (stopped || oldest === undefined) return;
+    // A process that slept hears its timers before its socket: what came meanwhile is read first.
+    if (monotonicMs() - ackDueMs > LATE_MS) return awaitAck(LATE_MS);
     const leftMs = Math.max(oldest.sentMs, inTurnMs) + ackTimeoutMs - monotonicMs();
     if (leftMs <= 0) return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target));
-    ackTimer = setTimeout(checkAcks, leftMs);
+    awaitAck(leftMs);
   };
   /** When all has been tried: notes that it is done, or tries what was refused again later. */
   const noteEnd = () => {

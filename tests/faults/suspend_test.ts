@@ -5,7 +5,7 @@
 
 import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
 import { type Child, startChild } from "../children.ts";
-import { firsts, flagsFor, makeRig, range, type Rig, seqsOf } from "../publishing.ts";
+import { firsts, flagsFor, makeRig, numbered, range, type Rig, seqsOf } from "../publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -41,6 +41,26 @@ Deno.test("a process that slept takes one sample for those it missed, and loses 
     assertEquals(rig.endpoint.connects.length, 1);
     const seqs = seqsOf(rig.endpoint.received);
     assertEquals(seqs, range(1, seqs.length));
+  } finally {
+    await child.kill();
+  }
+});
+
+Deno.test("a process that slept longer than a PUBACK may take reads those that came meanwhile before it judges (X6)", async () => {
+  await using rig = await makeRig({ faults: { pubackDelayMs: 100 } });
+  const child = start(rig, ["--source", "stdin", "--ack-timeout", "1s"]);
+  try {
+    for (let round = 1; round <= 3; round++) {
+      await child.write([...numbered(1, 5)]);
+      await rig.endpoint.waitFor(5 * round, { deadlineMs: 30_000 });
+      Deno.kill(child.pid, "SIGSTOP");
+      await new Promise((resolve) => setTimeout(resolve, 3000));
+      Deno.kill(child.pid, "SIGCONT");
+    }
+    Deno.kill(child.pid, "SIGTERM");
+    assertEquals(await child.ended, { code: 0, words: "" });
+    assertEquals(rig.endpoint.connects.length, 1);
+    assertEquals(seqsOf(rig.endpoint.received), range(1, 15));
   } finally {
     await child.kill();
   }
