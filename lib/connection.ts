@@ -12,6 +12,7 @@ import type { MqttClient } from "mqtt";
 import { explainHangUp, explainSilence, explainTimeout, place, type Target } from "./causes.ts";
 import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
+import type { AttemptMemory } from "./knock.ts";
 import { createLengthWatch } from "./length_watch.ts";
 import { type Qos, utf8Bytes } from "./message.ts";
 import {
@@ -77,6 +78,8 @@ export interface ConnectionOptions {
   readonly now?: () => Date;
   /** @default Deno.connectTls */
   readonly connect?: typeof Deno.connectTls;
+  /** One and the same for all attempts that follow each other. @default a new one */
+  readonly memory?: AttemptMemory;
 }
 
 /** Longest packet taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
@@ -113,7 +116,7 @@ export function targetOf(
 export async function openConnection(
   settings: ConnectionSettings,
   identity: Identity,
-  { signal, now = () => new Date(), connect = Deno.connectTls }: ConnectionOptions = {},
+  { signal, now = () => new Date(), connect = Deno.connectTls, memory }: ConnectionOptions = {},
 ): Promise<Connection> {
   const startMs = performance.now();
   const target = targetOf(settings, identity);
@@ -128,6 +131,7 @@ export async function openConnection(
       timeoutMs: settings.connectTimeout,
       now,
       connect,
+      memory,
     });
     const session = openSession(settings, transport, target, now);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
@@ -195,7 +199,8 @@ function openSession(
     transport.stream.destroy();
   };
   const lengthIn = createLengthWatch();
-  transport.stream.on("data", (bytes: Uint8Array) => {
+  transport.stream.prependListener("data", (bytes: Uint8Array) => {
+    if (!isOpen && isHttp(bytes)) return finish(brokenProtocol("it answers in HTTP", target));
     const length = lengthIn(bytes);
     // MQTT.js would gather the whole of it in memory.
     if (length > MAX_PACKET_BYTES) {
@@ -303,6 +308,11 @@ function openSession(
       finish(why);
     },
   };
+}
+
+/** Whether that is a web server's answer. */
+function isHttp(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x48 && new TextDecoder().decode(bytes.subarray(0, 5)) === "HTTP/";
 }
 
 /** Makes MQTT.js pass over a packet, which it looks at next: it does nothing with a type it does not know. */

@@ -13,6 +13,7 @@ import { Duplex } from "node:stream";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
 import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
+import { type AttemptMemory, knock } from "./knock.ts";
 
 /** Bytes read at once: four of TLS's largest records. */
 const READ_BYTES = 65_536;
@@ -38,6 +39,8 @@ export interface TransportOptions {
   readonly timeoutMs: number;
   readonly now: () => Date;
   readonly connect: typeof Deno.connectTls;
+  /** What the attempt before left; it is changed. */
+  readonly memory?: AttemptMemory | undefined;
 }
 
 /** The environment variables through which Deno's trust store can be changed from outside. */
@@ -82,17 +85,24 @@ function cannotLimitTrust(cause?: unknown): UserError {
  * @throws {UserError} With step `dns`, `tcp`, `tls` or `alpn`.
  */
 export async function openTransport(options: TransportOptions): Promise<Transport> {
-  const { target, identity, signal, timeoutMs, now, connect } = options;
-  const connecting = connect({
-    hostname: target.endpoint,
-    port: target.port,
-    caCerts: [...identity.caPems],
-    cert: identity.certPem,
-    key: identity.keyPem,
-    ...(target.alpn !== undefined && { alpnProtocols: [target.alpn] }),
-  });
+  const { target, identity, signal, timeoutMs, now, connect, memory } = options;
+  let connecting: Promise<Deno.TlsConn> | undefined;
   let conn: Deno.TlsConn | undefined;
   try {
+    if (memory?.wasSilent) {
+      let reached: "tcp" | "tls" = "tcp";
+      const answer = knock(target, signal, () => reached = "tls");
+      await until(answer, signal, () => explainTimeout(reached, timeoutMs, target));
+      memory.wasSilent = false;
+    }
+    connecting = connect({
+      hostname: target.endpoint,
+      port: target.port,
+      caCerts: [...identity.caPems],
+      cert: identity.certPem,
+      key: identity.keyPem,
+      ...(target.alpn !== undefined && { alpnProtocols: [target.alpn] }),
+    });
     conn = await until(connecting, signal, () => explainTimeout("tcp", timeoutMs, target));
     const { alpnProtocol } = await until(
       conn.handshake(),
@@ -105,9 +115,10 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     const { hostname, port } = conn.remoteAddr as Deno.NetAddr;
     return { ...streamOf(conn), alpn: alpnProtocol, peer: `${hostname}:${port}` };
   } catch (error) {
+    if (memory && signal.aborted) memory.wasSilent = true;
     if (conn) close(conn);
     // A connection that comes too late is closed as soon as it comes: Deno cannot stop the attempt itself.
-    else connecting.then(close, () => {});
+    else connecting?.then(close, () => {});
     throw explainTransport(error, target, now());
   }
 }

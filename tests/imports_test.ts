@@ -32,6 +32,7 @@ const LAYERS: Record<string, number> = {
   "log.ts": 2,
   "identity.ts": 2,
   "identity_files.ts": 2,
+  "knock.ts": 2,
   "transport.ts": 2,
   "connection.ts": 2,
   "queue_types.ts": 0,

@@ -38,6 +38,7 @@ export interface Connector {
  */
 export function createConnector(settings: Settings, world: World, log: Logger): Connector {
   const repeats = createRepeats(world.monotonicMs);
+  const memory = { wasSilent: false };
   const clock = () => ({ now: world.now(), builtAt: BUILT_AT });
   let identity = loadIdentity(settings);
   /** What the last attempt used. */
@@ -110,7 +111,7 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
       const { caPems, caFiles } = identity;
       used = isProvensTurn ? { ...proven!, caPems, caFiles } : identity;
       try {
-        const connection = await openConnection(settings, used, { signal, now: world.now });
+        const connection = await openConnection(settings, used, { signal, now: world.now, memory });
         if (!isProvensTurn) proven = identity;
         isProvensTurn = false;
         return connection;

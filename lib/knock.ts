@@ -1,0 +1,83 @@
+/**
+ * Asks whether anything answers a TLS handshake, on a connection that can be given up.
+ *
+ * `Deno.connectTls` cannot: what is closed while its handshake is pending stays open beneath, until the other side says
+ * something, and an attempt to connect until the kernel has had enough. A host that takes connections and is silent
+ * would cost a socket with each attempt. So after one silence the next attempts knock first.
+ *
+ * A knock is a ClientHello and nothing more: whatever comes back, or a hang-up, counts as an answer and is not read.
+ */
+
+import type { Target } from "./causes.ts";
+
+/** What an attempt leaves to the one after it. */
+export interface AttemptMemory {
+  /** Nothing answered in time. */
+  wasSilent: boolean;
+}
+
+/**
+ * Settles when something has answered.
+ *
+ * @param onOpen Called when there is a connection to knock on.
+ * @throws {Error} If there is no connection, or the signal came first.
+ */
+export async function knock(
+  target: Pick<Target, "endpoint" | "port" | "alpn">,
+  signal: AbortSignal,
+  onOpen: () => void,
+): Promise<void> {
+  const { endpoint: hostname, port } = target;
+  using conn = await Deno.connect({ hostname, port, signal });
+  onOpen();
+  const { promise: given, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  // A reset is an answer, too.
+  const answer = conn.write(clientHello(target)).then(() => conn.read(new Uint8Array(1)))
+    .catch(() => {});
+  try {
+    await Promise.race([answer, given]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+/** The suites that AWS recommends first: ECDHE with ECDSA or RSA, AES128-GCM-SHA256. */
+const SUITES = [0xc0, 0x2b, 0xc0, 0x2f];
+/** Supported groups: secp256r1. */
+const GROUPS = [0, 10, 0, 4, 0, 2, 0, 23];
+/** Signature algorithms: ECDSA on P-256, RSA-PSS and RSA PKCS#1, each with SHA-256. */
+const SIGNATURES = [0, 13, 0, 8, 0, 6, 4, 3, 8, 4, 4, 1];
+
+/** A ClientHello of TLS 1.2 (RFC 5246 section 7.4.1.2) with SNI and ALPN. Pure, but for its random bytes. */
+export function clientHello({ endpoint, alpn }: Pick<Target, "endpoint" | "alpn">): Uint8Array {
+  const isAddress = /^[\d.]+$|:/.test(endpoint);
+  const extensions = [
+    ...(isAddress ? [] : extension(0, sized(2, [0, ...sized(2, bytesOf(endpoint))]))),
+    ...(alpn === undefined ? [] : extension(16, sized(2, sized(1, bytesOf(alpn))))),
+    ...GROUPS,
+    ...SIGNATURES,
+  ];
+  const random = crypto.getRandomValues(new Uint8Array(32));
+  const body = [3, 3, ...random, 0, ...sized(2, SUITES), 1, 0, ...sized(2, extensions)];
+  return Uint8Array.from([22, 3, 1, ...sized(2, [1, ...sized(3, body)])]);
+}
+
+function extension(type: number, content: readonly number[]): number[] {
+  return [0, type, ...sized(2, content)];
+}
+
+/** The bytes behind their length, which takes so many bytes. */
+function sized(lengthBytes: number, bytes: readonly number[]): number[] {
+  const length = Array.from(
+    { length: lengthBytes },
+    (_, index) => bytes.length >> 8 * (lengthBytes - 1 - index) & 0xff,
+  );
+  return [...length, ...bytes];
+}
+
+function bytesOf(text: string): number[] {
+  return [...new TextEncoder().encode(text)];
+}
