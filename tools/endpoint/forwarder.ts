@@ -6,6 +6,7 @@
 import type { Buffer } from "node:buffer";
 import { once } from "node:events";
 import net, { type AddressInfo, type Server, type Socket } from "node:net";
+import { listenAt } from "./ports.ts";
 
 /** What a link does to the bytes that go over it, each way. What is absent costs no time. */
 export interface Shape {
@@ -58,7 +59,7 @@ export async function startForwarder(to: number, shape: Shape = {}): Promise<For
       });
     }
   };
-  let front: Server | undefined = await listen(0, accept);
+  let front: Server | undefined = await listenAt({ port: 0, allowHalfOpen: true }, accept);
   const { port } = front.address() as AddressInfo;
   const forwarder: Forwarder = {
     port,
@@ -79,7 +80,7 @@ export async function startForwarder(to: number, shape: Shape = {}): Promise<For
       front = undefined;
     },
     async resume() {
-      front ??= await listen(port, accept);
+      front ??= await listenAt({ port, allowHalfOpen: true }, accept);
     },
     async [Symbol.asyncDispose]() {
       forwarder.pause();
@@ -152,11 +153,4 @@ function openLane(from: Socket, to: Socket, shape: Shape): Lane {
     },
     stop,
   };
-}
-
-async function listen(port: number, accept: (socket: Socket) => void): Promise<Server> {
-  const server = net.createServer({ allowHalfOpen: true }, accept);
-  server.listen(port, "127.0.0.1");
-  await once(server, "listening");
-  return server;
 }

@@ -3,10 +3,9 @@
  * it is told to and `close()` leaves nothing open.
  */
 
-import net, { type AddressInfo, type Server, type Socket } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import tls from "node:tls";
 import { Buffer } from "node:buffer";
-import { once } from "node:events";
 import { type Faults, fires, makeFaults } from "./faults.ts";
 import { refusalOf, tlsOptions } from "./handshake.ts";
 import { makeHub } from "./hub.ts";
@@ -18,6 +17,7 @@ import {
 } from "./observe.ts";
 import { type EndpointOptions, makeLimits } from "./options.ts";
 import { type Certificates, makePki } from "./pki.ts";
+import { listenAt } from "./ports.ts";
 import { relay } from "./relay.ts";
 import { serveSession } from "./session.ts";
 
@@ -149,7 +149,7 @@ export async function startEndpoint(
   }
 
   const address = options.address ?? "127.0.0.1";
-  let front: Server | undefined = await listen(options.port ?? 0, address, accept);
+  let front: Server | undefined = await listenAt({ port: options.port ?? 0, address }, accept);
   const { port } = front.address() as AddressInfo;
 
   const endpoint: Endpoint = {
@@ -200,7 +200,7 @@ export async function startEndpoint(
       front = undefined;
     },
     async resume() {
-      front ??= await listen(port, address, accept);
+      front ??= await listenAt({ port, address }, accept);
     },
     async close() {
       endpoint.pause();
@@ -212,15 +212,4 @@ export async function startEndpoint(
     [Symbol.asyncDispose]: () => endpoint.close(),
   };
   return endpoint;
-}
-
-async function listen(
-  port: number,
-  address: string,
-  accept: (socket: Socket) => void,
-): Promise<Server> {
-  const server = net.createServer(accept);
-  server.listen(port, address);
-  await once(server, "listening");
-  return server;
 }
