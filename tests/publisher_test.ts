@@ -1,17 +1,31 @@
 /** The whole publisher against the endpoint while the link is good: order, limits, ends. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
+import { type Child, startChild } from "./children.ts";
 import {
+  firsts,
   inputOf,
   makeRig,
   numbered,
   openInput,
   queueOffline,
   range,
+  type Rig,
   seqsOf,
 } from "./publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
+
+/** The `seq` of each message in the queue's file, in order. */
+function seqsOnDisk(rig: Rig): number[] {
+  const db = new DatabaseSync(`${rig.folder}/state/queue.db`, { readOnly: true });
+  try {
+    return db.prepare("SELECT seq FROM message ORDER BY seq").all().map(({ seq }) => Number(seq));
+  } finally {
+    db.close();
+  }
+}
 
 Deno.test("publisher delivers 1,000 messages in order, each once (P1)", async () => {
   await using rig = await makeRig();
@@ -20,6 +34,31 @@ Deno.test("publisher delivers 1,000 messages in order, each once (P1)", async ()
   assertEquals(seqsOf(rig.endpoint.received), range(1, 1000));
   assertEquals((await run.said("stopped")).queued, 0);
 });
+
+for (const last of [1, 30, 77]) {
+  Deno.test(`publisher killed when message ${last} has arrived and its PUBACK has not left has it and all after it on disk (P1)`, async () => {
+    let child: Child | undefined;
+    await using rig = await makeRig({
+      onMessage({ payload }) {
+        // Before this call returns no PUBACK is sent.
+        if (JSON.parse(payload).seq === last && child) Deno.kill(child.pid, "SIGKILL");
+      },
+    });
+    const flags = ["--source", "stdin", "--inflight", "20"];
+    await queueOffline(rig, 100);
+    child = startChild(["publish", ...rig.flags, ...flags]);
+    await child.ended;
+    await child.kill();
+    child = undefined;
+    const onDisk = seqsOnDisk(rig);
+    assertEquals(onDisk.filter((seq) => seq >= last), range(last, 100));
+    assertEquals(onDisk, range(onDisk[0]!, 100), "what has left are the first ones");
+    const run = rig.publish(flags, { input: inputOf([]) });
+    assertEquals(await run.code, 0);
+    assertEquals(firsts(seqsOf(rig.endpoint.received)), range(1, 100));
+    assertEquals(seqsOnDisk(rig), []);
+  });
+}
 
 Deno.test("publisher never has more in flight than it was told", async () => {
   await using rig = await makeRig({ faults: { pubackDelayMs: 5 } });
@@ -31,11 +70,11 @@ Deno.test("publisher never has more in flight than it was told", async () => {
 });
 
 Deno.test("publisher keeps to the server's Receive Maximum (P6)", async () => {
-  await using rig = await makeRig({ limits: { receiveMaximum: 3 }, faults: { pubackDelayMs: 2 } });
+  await using rig = await makeRig({ limits: { receiveMaximum: 2 }, faults: { pubackDelayMs: 2 } });
   const run = rig.publish(["--source", "stdin"], { input: inputOf(numbered(1, 100)) });
   assertEquals(await run.code, 0);
   assertEquals(rig.endpoint.counts.received, 100);
-  assertEquals(rig.endpoint.connects[0]?.maxInFlight, 3);
+  assertEquals(rig.endpoint.connects.map(({ maxInFlight }) => maxInFlight), [2]);
 });
 
 Deno.test("publisher sends no more messages a second than it was told (P6)", async () => {
@@ -72,17 +111,51 @@ for (const durability of ["power", "none"]) {
   });
 }
 
-Deno.test("publisher leaves out a line that no endpoint takes, and its neighbours in (P7)", async () => {
+Deno.test("publisher leaves out payloads of more than 131,072 bytes, says so once and counts them, and sends their neighbours (P7)", async () => {
   await using rig = await makeRig();
-  const input = inputOf(["first", "x".repeat(131_073), "y".repeat(131_000), "last"]);
+  const most = "é".repeat(65_536);
+  const input = inputOf(["first", `${most}x`, most, `${most}x`, `${most}x`, "last"]);
+  const run = rig.publish(["--source", "stdin", "--format", "text"], { input });
+  assertEquals(await run.code, 0);
+  const bytes = rig.endpoint.received.map(({ bytes }) => bytes);
+  assertEquals(bytes, [5, 131_072, 4]);
+  assertEquals((await run.said("stopped")).published, 3);
+  const failed = run.log.filter(({ event }) => event === "source-failed");
+  assertEquals(failed.map(({ failures }) => failures), [1, 2], "at once, and the rest at the end");
+  assertMatch(String(failed[0]!.cause), /^Cannot publish a message of 131073 bytes: /);
+});
+
+Deno.test("publisher leaves out a payload that becomes too large around its line, and gives its seq to the next (P7)", async () => {
+  await using rig = await makeRig();
+  const input = inputOf(["first", "y".repeat(131_000), "last"]);
   const run = rig.publish(["--source", "stdin"], { input });
   assertEquals(await run.code, 0);
   const texts = rig.endpoint.received.map(({ payload }) => JSON.parse(payload).metrics.text);
   assertEquals(texts, ["first", "last"]);
   assertEquals(seqsOf(rig.endpoint.received), [1, 2]);
-  const failed = run.log.filter(({ event }) => event === "source-failed");
-  assertEquals(failed.length, 2, "the line, and the payload that became too large");
+  assertEquals((await run.said("source-failed")).source, "payload");
 });
+
+const TOPICS = {
+  "a/+/b": /must hold no wildcard \(\+ or #\)/,
+  "#": /must hold no wildcard \(\+ or #\)/,
+  "a\0b": /must not hold NUL/,
+  "": /must not be empty/,
+  "a\ud800b": /must be valid Unicode/,
+  ["x".repeat(257)]: /must be at most 256 bytes/,
+  "a/b/c/d/e/f/g/h/i": /must hold at most 7 slashes/,
+};
+
+for (const [topic, rule] of Object.entries(TOPICS)) {
+  Deno.test(`publisher refuses topic ${JSON.stringify(topic.slice(0, 20))} before it connects (P8)`, async () => {
+    await using rig = await makeRig();
+    const run = rig.publish([`--topic=${topic}`, "--message", "x"]);
+    assertEquals(await run.code, 78);
+    assertMatch(run.errors.join("\n"), new RegExp(`\n  topic: ${rule.source}.*from --topic`));
+    assertEquals(rig.endpoint.counts.connections, 0);
+    assertEquals(run.log, []);
+  });
+}
 
 Deno.test("publisher sends one message with --message and ends", async () => {
   await using rig = await makeRig();
@@ -186,6 +259,23 @@ Deno.test("publisher says a summary instead of a line for each of many messages"
   assert(lines.length <= 3, `${lines.length} lines`);
   const counted = lines.reduce((sum, { messages }) => sum + Number(messages ?? 1), 0);
   assertEquals(counted, 500);
+});
+
+Deno.test("publisher says how many the last burst had, though nothing comes after it", async () => {
+  await using rig = await makeRig();
+  await queueOffline(rig, 50);
+  let passedMs = 0;
+  const run = rig.publish(["--source", "stdin"], {
+    input: openInput().stream,
+    monotonicMs: () => performance.now() + passedMs,
+  });
+  await run.said("drained");
+  passedMs = 10_000;
+  run.tick();
+  const lines = run.log.filter(({ event }) => event === "published");
+  assertEquals(lines.reduce((sum, { messages }) => sum + Number(messages ?? 1), 0), 50);
+  run.signal();
+  assertEquals(await run.code, 0);
 });
 
 Deno.test("publisher says its facts once connected: TLS, ALPN, SNI, peer", async () => {
