@@ -198,6 +198,8 @@ function openSession(
     client.end(true);
     transport.stream.destroy();
   };
+  const hungUp = () =>
+    explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
   const lengthIn = createLengthWatch();
   transport.stream.prependListener("data", (bytes: Uint8Array) => {
     if (!isOpen && isHttp(bytes)) return finish(brokenProtocol("it answers in HTTP", target));
@@ -248,6 +250,8 @@ function openSession(
   client.on("error", (error) => {
     // TLS errors come here a second time, in other words; what the transport met is the deeper one.
     if (transport.failure() !== undefined || reason !== undefined) return finish(undefined);
+    // What is written once the server has hung up.
+    if (/^write after end/.test(error.message)) return finish(hungUp());
     finish(
       /keepalive/i.test(error.message)
         ? explainSilence("PINGRESP", settings.keepAlive * 1.5, target)
@@ -258,7 +262,7 @@ function openSession(
     isOver = true;
     client.end(true);
     if (!isEnding) {
-      reason ??= explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
+      reason ??= hungUp();
     }
     // Never heard where the session was already open.
     opened.reject(reason);

@@ -127,6 +127,19 @@ for (const version of ["5", "3.1.1"]) {
   });
 }
 
+Deno.test("publisher says of a server that hangs up in the middle of a window that it hung up", async () => {
+  await using rig = await makeRig({
+    faults: { closeAtPublish: ({ payload }) => JSON.parse(payload).seq === 6 },
+  });
+  await queueOffline(rig, 60);
+  const run = rig.publish(["--source", "stdin", "--mqtt-version", "3.1.1"], {
+    input: openInput().stream,
+  });
+  const { cause, step } = await run.said("disconnected");
+  assertMatch(String(cause), /^localhost:\d+ hung up$/);
+  assertEquals(step, "mqtt");
+});
+
 Deno.test("publisher goes on with others while one message is refused for a passing reason, and keeps it (P5)", async () => {
   await using rig = await makeRig({
     faults: {
