@@ -13,6 +13,9 @@ import { realWorld } from "../lib/world.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url);
 
+/** What the program's process gets besides our own environment: run from source, Deno would ask for its newest version. */
+export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1" } as const;
+
 /** Makes Deno fetch the program's packages now: in the child, fetching them would be its first use of TLS. */
 export const program = () => import("../main.ts");
 
@@ -50,6 +53,7 @@ async function start(args: readonly string[]): Promise<number> {
   }
   const child = new Deno.Command(Deno.execPath(), {
     args: denoArgs,
+    env: ENVIRONMENT,
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",
