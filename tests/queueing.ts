@@ -50,3 +50,8 @@ export function hasProgram(name: string): boolean {
     }
   });
 }
+
+/** Whether two files' bytes are the same. (assertEquals would print a difference of so many, and take all memory for it.) */
+export function isSame(one: Uint8Array | undefined, other: Uint8Array): boolean {
+  return one?.length === other.length && one.every((byte, index) => byte === other[index]);
+}

@@ -1,8 +1,8 @@
 /** A power cut at any point: what was reported as queued is there after it, in order, and `seq` goes on. */
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { makeRig } from "../publishing.ts";
-import { hasProgram, seqs } from "../queueing.ts";
+import { makeRig, range } from "../publishing.ts";
+import { hasProgram, isSame, seqs } from "../queueing.ts";
 import {
   cutAndLook,
   type Found,
@@ -86,6 +86,30 @@ for (const [when, { isOnline = false, prepare, drive }] of Object.entries(SCENAR
   });
 }
 
+Deno.test({
+  name:
+    "a power cut with durability crash costs the last messages at most, and leaves the others in order (Q3; needs strace)",
+  ignore,
+  async fn() {
+    await using rig = await makeRig();
+    rig.endpoint.pause();
+    const recording = await record(rig, {
+      flags: ["--durability", "crash"],
+      drive: (child) => writeInParts(child, [1, 1300], { part: 50, bytes: 3000 }),
+    });
+    let most = 0;
+    let lost = 0;
+    cutAndLook(recording, ({ messages, warnings }, { reported }) => {
+      assertEquals(warnings.filter((text) => text.includes("damaged")), []);
+      assertEquals(seqs(messages), range(1, messages.length));
+      most = Math.max(most, messages.length);
+      lost = Math.max(lost, reported - messages.length);
+    });
+    // Else this would be the proof that it need not be the lesser durability.
+    assert(most >= 1000 && lost > 0, `${most} kept, ${lost} lost`);
+  },
+});
+
 /** That all is there that was reported and had not arrived, without a gap. */
 function assertNothingLost(
   { messages, nextSeq, warnings }: Found,
@@ -138,7 +162,8 @@ Deno.test({
       assertLessOrEqual(reported + 1, nextSeq);
       const kept = [...Deno.readDirSync(state)].map(({ name }) => name)
         .filter((name) => /\.damaged-.*Z$/.test(name));
-      assertEquals(kept.map((name) => Deno.readFileSync(`${state}/${name}`)), [damaged]);
+      assertEquals(kept.length, 1);
+      assert(isSame(Deno.readFileSync(`${state}/${kept[0]}`), damaged), "the damaged file is kept");
     });
     assert(cuts >= 100, `${cuts} cuts`);
   },
