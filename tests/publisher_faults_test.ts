@@ -136,7 +136,7 @@ Deno.test("publisher says of a server that hangs up in the middle of a window th
     input: openInput().stream,
   });
   const { cause, step } = await run.said("disconnected");
-  assertMatch(String(cause), /^localhost:\d+ hung up$/);
+  assertMatch(String(cause), /^localhost:\d+ hung up/);
   assertEquals(step, "mqtt");
 });
 
