@@ -15,6 +15,7 @@ import type { Identity } from "./identity.ts";
 import type { AttemptMemory } from "./knock.ts";
 import { createLengthWatch } from "./length_watch.ts";
 import { type Qos, utf8Bytes } from "./message.ts";
+import { NoStore } from "./no_store.ts";
 import {
   explainConnack,
   explainDisconnect,
@@ -92,6 +93,9 @@ const PUBLISH_OVERHEAD = 10;
 const PACKET_TOO_LARGE = 0x95;
 /** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
 const NO_RECEIVE_MAXIMUM = 65_535;
+
+/** A PUBACK shows as well as a PINGRESP that the link lives; the keep-alive timer is told so this often at most. */
+const REARM_MS = 1000;
 
 /** Packets of QoS 2 alone. MQTT.js would take PUBCOMP for a PUBACK, and keep what it receives. */
 const QOS_2: readonly string[] = ["pubrec", "pubrel", "pubcomp"];
@@ -172,6 +176,8 @@ function openSession(
   /** Answers that MQTT.js has given while nothing left. */
   let owed = 0;
   let maximumPacketSize = Infinity;
+  /** When the keep-alive timer was last set. */
+  let armedMs = -Infinity;
   let reason: UserError | undefined;
   const client: MqttClient = new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
@@ -189,6 +195,9 @@ function openSession(
     writeCache: false,
     // Its debug lines cost a twentieth of the CPU even when nobody reads them.
     log: () => {},
+    outgoingStore: new NoStore(),
+    // It would set a timer anew at each PUBACK, which costs a tenth of the CPU; see REARM_MS.
+    reschedulePings: false,
   });
 
   /** Ends the session; the first reason given stays. */
@@ -230,7 +239,10 @@ function openSession(
     if (!isOpen && packet.cmd === "publish") {
       return finish(brokenProtocol("it sent a message before CONNACK", target));
     }
-    if (packet.cmd === "connack") {
+    if (packet.cmd === "puback" && performance.now() - armedMs > REARM_MS) {
+      armedMs = performance.now();
+      client.reschedulePing(true);
+    } else if (packet.cmd === "connack") {
       const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
       if (code !== 0) return finish(explainConnack(code, version, target));
       if (packet.properties?.receiveMaximum === 0) {
@@ -276,7 +288,11 @@ function openSession(
     publish({ topic, payload, qos }, done) {
       // MQTT.js would throw: its store is closed.
       if (isOver) return;
-      if (PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > maximumPacketSize) {
+      // A string is at most three bytes of UTF-8 per unit: most need no counting here.
+      const most = PUBLISH_OVERHEAD + 3 * (topic.length + payload.length);
+      const isTooLarge = most > maximumPacketSize &&
+        PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > maximumPacketSize;
+      if (isTooLarge) {
         queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
         return;
       }

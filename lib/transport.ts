@@ -5,7 +5,7 @@
  * gaps. Its `caCerts` add to the default trust store, so that store is emptied first ({@linkcode limitTrust}). It
  * cannot set TCP_NODELAY: the handshake's last flight leaves in two writes and waits some 40 ms for a delayed ACK, once
  * per connection (measured; nothing in reach of JavaScript changes it). After it, what MQTT.js writes in one turn leaves
- * as one write, and no PUBLISH waits.
+ * as one write (outbox.ts), and no PUBLISH waits.
  */
 
 import { Buffer } from "node:buffer";
@@ -14,6 +14,7 @@ import { explainAlpn, explainTimeout, explainTransport, type Target } from "./ca
 import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
 import { type AttemptMemory, knock } from "./knock.ts";
+import { createOutbox } from "./outbox.ts";
 
 /** Bytes read at once: four of TLS's largest records. */
 const READ_BYTES = 65_536;
@@ -153,15 +154,11 @@ function streamOf(conn: Deno.TlsConn): Pick<Transport, "stream" | "failure"> {
   const buffer = new Uint8Array(READ_BYTES);
   let failure: unknown;
   let reading = false;
-  const write = async (bytes: Uint8Array, done: (error?: Error | null) => void) => {
-    try {
-      for (let sent = 0; sent < bytes.length;) sent += await conn.write(bytes.subarray(sent));
-      done();
-    } catch (error) {
-      failure ??= error;
-      done(error as Error);
-    }
+  const fail = (error: unknown) => {
+    failure ??= error;
+    stream.destroy(error as Error);
   };
+  const outbox = createOutbox((bytes) => conn.write(bytes), fail);
   const pump = async () => {
     try {
       for (let more = true; more;) {
@@ -171,8 +168,7 @@ function streamOf(conn: Deno.TlsConn): Pick<Transport, "stream" | "failure"> {
       }
       reading = false;
     } catch (error) {
-      failure ??= error;
-      stream.destroy(error as Error);
+      fail(error);
     }
   };
   const stream = new Duplex({
@@ -183,17 +179,18 @@ function streamOf(conn: Deno.TlsConn): Pick<Transport, "stream" | "failure"> {
       reading = true;
       void pump();
     },
-    write(chunk: Uint8Array, _encoding, done) {
-      void write(chunk, done);
+    write(piece: Uint8Array, _encoding, done) {
+      outbox.add(piece, done);
     },
-    // What was written in one turn leaves as one TLS record where it fits, and one packet.
-    writev(chunks, done) {
-      void write(Buffer.concat(chunks.map(({ chunk }) => chunk as Buffer)), done);
+    final(done) {
+      void outbox.flushed().then(() => done());
     },
     destroy(error, done) {
       close(conn);
       done(error);
     },
   });
+  // MQTT.js holds back the pieces of a packet in every stream that it can, where the outbox gathers them better.
+  Object.assign(stream, { cork: undefined });
   return { stream, failure: () => failure };
 }
