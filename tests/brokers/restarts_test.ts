@@ -44,7 +44,7 @@ async function publishThrough(
   assertEquals(program.log().at(-1)?.queued, 0);
 }
 
-Deno.test("publish loses nothing when HAProxy is stopped and started again", async () => {
+Deno.test("publish loses nothing when HAProxy is stopped and started again (L2)", async () => {
   await using brokers = await startBrokers();
   await publishThrough(brokers, brokers.front, {
     down: brokers.stopFront,
@@ -52,7 +52,7 @@ Deno.test("publish loses nothing when HAProxy is stopped and started again", asy
   });
 });
 
-Deno.test("publish loses nothing when the broker behind HAProxy is restarted", async () => {
+Deno.test("publish loses nothing when the broker behind HAProxy is restarted (L2)", async () => {
   await using brokers = await startBrokers();
   await publishThrough(brokers, brokers.front, {
     down: brokers.stopMosquitto,
@@ -60,7 +60,7 @@ Deno.test("publish loses nothing when the broker behind HAProxy is restarted", a
   });
 });
 
-Deno.test("publish loses nothing when mosquitto is restarted", async () => {
+Deno.test("publish loses nothing when mosquitto is restarted (L2)", async () => {
   await using brokers = await startBrokers();
   await publishThrough(brokers, brokers.plainTls, {
     down: brokers.stopMosquitto,
