@@ -149,7 +149,8 @@ export function explainSilence(
   return failure({
     message: `No ${what} from ${place(target)} within ${timeoutMs / 1000} s`,
     hint:
-      "the link is dead or very slow; what was not acknowledged is sent again after reconnecting",
+      "the link is dead or very slow; what was not acknowledged is sent again. On a slow link " +
+      (what === "PUBACK" ? "raise --ack-timeout, or lower --inflight" : "raise --keep-alive"),
     step: what === "PUBACK" ? "publish" : "mqtt",
   });
 }
