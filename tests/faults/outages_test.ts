@@ -13,6 +13,7 @@ import {
   openInput,
   queueOffline,
   range,
+  replaced,
   seqsOf,
 } from "../publishing.ts";
 
@@ -67,4 +68,22 @@ async function outlast({ faults, version, sessions }: ServerOutage): Promise<voi
 
 Deno.test("publisher sets nothing aside in an hour in which the server takes nothing, however it does that, and then delivers all (P4)", async () => {
   await Promise.all(OUTAGES.map(outlast));
+});
+
+Deno.test("publisher with its own waits is past a message that ends each session, and has delivered all others, within a minute (P4)", async () => {
+  await using rig = await makeRig({ policy: { publish: ["dt/#"] } });
+  await queueOffline(rig, 1, ["--topic", "deny/a"]);
+  await queueOffline(rig, 30, ["--topic", "dt/a"]);
+  const flags = replaced(rig.flags, { "--backoff-max": "2m" });
+  // The longest waits that chance can give.
+  const run = rig.run(["publish", ...flags, "--source", "stdin", "--mqtt-version", "3.1.1"], {
+    input: openInput().stream,
+    random: () => 0.999,
+  });
+  await rig.endpoint.until(() => firsts(seqsOf(rig.endpoint.received)).length === 30, {
+    deadlineMs: 60_000,
+  });
+  run.signal();
+  assertEquals(await run.code, 0);
+  assertEquals(await countsOf(rig), { waiting: 0, quarantined: 1 });
 });
