@@ -18,7 +18,7 @@ import type { Suspicion } from "./suspicion.ts";
 /** Messages read from the queue at once. */
 const TAKE = 32;
 /** Bytes after which no more are sent until some are acknowledged: a window of large messages would fill the memory. */
-const MOST_FLYING_BYTES = 1024 ** 2;
+const MOST_FLYING_BYTES = 512 * 1024;
 /**
  * Messages refused one after the other, none taken between, after which others to the same topics are held back, or,
  * where the reason may pass, the session is ended.

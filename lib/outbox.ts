@@ -6,13 +6,18 @@
  * written in one turn leaves in one write: one TLS record where it fits, and one packet.
  */
 
+import { MAX_PAYLOAD_BYTES } from "./message.ts";
+
 /** Bytes gathered before who writes is told to wait: more than a window of 1000 small messages. */
 const ROOM_BYTES = 256 * 1024;
 
+/** Room for the largest payload besides. */
+const BATCH_BYTES = ROOM_BYTES + MAX_PAYLOAD_BYTES;
+
 /** Bytes on their way. */
 export interface Outbox {
-  /** Takes bytes; calls `done` as soon as there is room for more. */
-  add(piece: Uint8Array, done: () => void): void;
+  /** Takes bytes, or text to be written as UTF-8; calls `done` as soon as there is room for more. */
+  add(piece: string | Uint8Array, done: () => void): void;
   /** Settles when all of them were written. */
   flushed(): Promise<void>;
 }
@@ -27,9 +32,10 @@ export function createOutbox(
   write: (bytes: Uint8Array) => Promise<number>,
   onFailure: (error: unknown) => void,
 ): Outbox {
-  let gathered = new Uint8Array(ROOM_BYTES);
+  const encoder = new TextEncoder();
+  let gathered = new Uint8Array(BATCH_BYTES);
   let length = 0;
-  let spare = new Uint8Array(ROOM_BYTES);
+  let spare = new Uint8Array(BATCH_BYTES);
   let sending: Promise<void> | undefined;
   let onRoom: (() => void) | undefined;
 
@@ -46,19 +52,33 @@ export function createOutbox(
       done?.();
       for (let sent = 0; sent < bytes.length;) sent += await write(bytes.subarray(sent));
       // One that had to grow is not kept.
-      spare = leaving.length === ROOM_BYTES ? leaving : new Uint8Array(ROOM_BYTES);
+      spare = leaving.length === BATCH_BYTES ? leaving : new Uint8Array(BATCH_BYTES);
     }
     sending = undefined;
   };
+  const grow = (bytes: number) => {
+    const larger = new Uint8Array(length + bytes);
+    larger.set(gathered.subarray(0, length));
+    gathered = larger;
+  };
+  const addBytes = (bytes: Uint8Array) => {
+    if (length + bytes.length > gathered.length) grow(bytes.length);
+    gathered.set(bytes, length);
+    length += bytes.length;
+  };
+  const addText = (text: string) => {
+    let { read, written } = encoder.encodeInto(text, gathered.subarray(length));
+    if (read < text.length) {
+      // At most three bytes of UTF-8 per unit.
+      grow(3 * text.length);
+      ({ written } = encoder.encodeInto(text, gathered.subarray(length)));
+    }
+    length += written;
+  };
   return {
     add(piece, done) {
-      if (length + piece.length > gathered.length) {
-        const larger = new Uint8Array(length + piece.length);
-        larger.set(gathered.subarray(0, length));
-        gathered = larger;
-      }
-      gathered.set(piece, length);
-      length += piece.length;
+      if (typeof piece === "string") addText(piece);
+      else addBytes(piece);
       sending ??= send().catch(onFailure);
       if (length < ROOM_BYTES) done();
       else onRoom = done;

@@ -7,11 +7,12 @@
  */
 
 import { DatabaseSync } from "node:sqlite";
-import { checksumOf } from "./checksum.ts";
 import { messageOf } from "./errors.ts";
-import { MAX_PAYLOAD_BYTES, type Qos, utf8Bytes } from "./message.ts";
+import { MAX_PAYLOAD_BYTES, utf8Bytes } from "./message.ts";
 import { storageError } from "./queue_errors.ts";
-import { inTransaction, prepareFile, prepareStatements } from "./queue_schema.ts";
+import { type Counts, createLimits, type Limits } from "./queue_limits.ts";
+import { type Found, rangesOf, readAfter, sizeOf, valuesOf } from "./queue_rows.ts";
+import { inTransaction, prepareFile, prepareStatements, type Statements } from "./queue_schema.ts";
 import type {
   Draft,
   Leaving,
@@ -56,137 +57,106 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
   }
 }
 
-/** No message was taken before this: its clock was not set yet. */
-const CLOCK_UNSET_BEFORE_MS = Date.UTC(2026, 0, 1);
-
-interface OldestRow {
-  readonly seq: number;
-  readonly bytes: number;
-  readonly timeMs: number;
-}
-
 /** Bytes of messages after which no more are read at once: what is taken lies in memory. */
 const TAKE_BYTES = 256 * 1024;
 /** Rows read before their bytes are looked at; of the largest, 2 MiB. */
 const FEW = 16;
 
-/** A row as `take` reads it. The checksum is null in a message put by a version that kept none. */
-type Row = [
-  seq: number,
-  topic: string,
-  qos: Qos,
-  timeMs: number,
-  payload: string,
-  checksum: number | null,
-  payloadBytes: number,
-  bytes: number,
-];
-
 class SqliteQueue implements Queue {
   readonly #db: DatabaseSync;
   readonly #path: string;
   readonly #options: QueueOptions;
-  readonly #now: () => number;
-  readonly #statements: ReturnType<typeof prepareStatements>;
-  #waiting = 0;
-  #bytes = 0;
-  #lastSeq: number;
-  #dropped: number;
+  readonly #statements: Statements;
+  readonly #counts: Counts;
+  readonly #limits: Limits;
   /** `seq` of the last message taken; 0 after a rewind. */
   #cursor = 0;
   #synchronous = "";
-  #isInFlight: (seq: number) => boolean = () => false;
-  #droppedThrough = 0;
 
   constructor(db: DatabaseSync, path: string, options: QueueOptions) {
     this.#db = db;
     this.#path = path;
     this.#options = options;
-    this.#now = options.now ?? Date.now;
     this.#statements = prepareStatements(db);
-    this.#countAgain();
-    this.#lastSeq = this.#counter("seq");
-    this.#dropped = this.#counter("dropped");
+    this.#counts = {
+      ...this.#totals(),
+      lastSeq: this.#counter("seq"),
+      dropped: this.#counter("dropped"),
+    };
+    this.#limits = createLimits(this.#statements, this.#counts, options);
   }
 
   put(drafts: readonly Draft[], afterSeq = 0): PutResult {
     const { maxMessages, maxBytes, full } = this.#options;
-    const before = { ...this.#numbers() };
+    const counts = this.#counts;
+    const before = { ...counts };
     let stored = 0;
+    let droppedThrough = 0;
     const tooLarge: number[] = [];
-    this.#droppedThrough = 0;
     this.#guard(() => {
       // FULL: in WAL mode the one level that syncs at each commit.
       this.#setSynchronous("FULL");
       inTransaction(this.#db, () => {
-        this.#dropAged();
-        this.#lastSeq = Math.max(this.#lastSeq, afterSeq);
+        droppedThrough = this.#limits.dropAged();
+        counts.lastSeq = Math.max(counts.lastSeq, afterSeq);
         for (const draft of drafts) {
-          const seq = ++this.#lastSeq;
+          const seq = ++counts.lastSeq;
           const payload = draft.payload(seq);
           // A string is at most three bytes of UTF-8 per unit: most payloads need no counting here.
           if (payload.length * 3 > MAX_PAYLOAD_BYTES && utf8Bytes(payload) > MAX_PAYLOAD_BYTES) {
             tooLarge.push(utf8Bytes(payload));
-            this.#lastSeq--;
+            counts.lastSeq--;
             continue;
           }
           const bytes = sizeOf(draft.topic, payload);
-          const over = this.#waiting + 1 > maxMessages || this.#bytes + bytes > maxBytes;
+          const over = counts.waiting + 1 > maxMessages || counts.bytes + bytes > maxBytes;
           if (over && full === "drop-newest") {
-            this.#dropped++;
+            counts.dropped++;
             continue;
           }
           const { topic, qos, timeMs } = draft;
           this.#statements.insert.run(...valuesOf({ seq, topic, qos, timeMs, payload }));
-          this.#waiting++;
-          this.#bytes += bytes;
+          counts.waiting++;
+          counts.bytes += bytes;
           stored++;
-          if (over) this.#dropOldest();
+          if (over) droppedThrough = Math.max(droppedThrough, this.#limits.dropOldest());
         }
-        this.#statements.setCounter.run(this.#lastSeq, "seq");
-        this.#statements.setCounter.run(this.#waiting, "waiting");
-        if (this.#dropped !== before.dropped) {
-          this.#statements.setCounter.run(this.#dropped, "dropped");
-        }
+        this.#writeCounts();
       });
     }, before);
-    const dropped = this.#dropped - before.dropped;
-    return {
-      lastSeq: this.#lastSeq,
-      stored,
-      dropped,
-      droppedThrough: this.#droppedThrough,
-      tooLarge,
-    };
+    const dropped = counts.dropped - before.dropped;
+    return { lastSeq: counts.lastSeq, stored, dropped, droppedThrough, tooLarge };
   }
 
   restore(messages: readonly QueuedMessage[]): void {
-    const before = this.#numbers();
+    const counts = this.#counts;
+    const before = { ...counts };
     this.#guard(() => {
       this.#setSynchronous("FULL");
       inTransaction(this.#db, () => {
         for (const message of messages) {
           const { changes } = this.#statements.restore.run(...valuesOf(message));
           if (changes === 0) continue;
-          this.#waiting++;
-          this.#bytes += sizeOf(message.topic, message.payload);
-          this.#lastSeq = Math.max(this.#lastSeq, message.seq);
+          counts.waiting++;
+          counts.bytes += sizeOf(message.topic, message.payload);
+          counts.lastSeq = Math.max(counts.lastSeq, message.seq);
         }
-        this.#dropOldest();
-        this.#statements.setCounter.run(this.#lastSeq, "seq");
-        this.#statements.setCounter.run(this.#waiting, "waiting");
-        this.#statements.setCounter.run(this.#dropped, "dropped");
+        this.#limits.dropOldest();
+        this.#writeCounts();
       });
     }, before);
   }
 
   take(most: number): TakenMessage[] {
     this.#expire();
+    const { bytes: allBytes, waiting } = this.#counts;
     const taken: TakenMessage[] = [];
     let cursor = this.#cursor;
     for (let bytes = 0; taken.length < most && bytes < TAKE_BYTES;) {
-      const few = Math.min(FEW, most - taken.length);
-      const { messages, damaged, last } = this.#guard(() => this.#read(cursor, few));
+      // Of the average size, just enough.
+      const enough = Math.ceil(TAKE_BYTES * waiting / allBytes) || 1;
+      const few = Math.min(FEW, enough, most - taken.length);
+      const { messages, damaged, last } = this.#read(cursor, few);
       if (last === cursor) break;
       cursor = last;
       if (damaged.length > 0) this.#setDamagedAside(damaged);
@@ -198,19 +168,19 @@ class SqliteQueue implements Queue {
   }
 
   find(seq: number): TakenMessage | undefined {
-    const [message] = this.#guard(() => this.#read(seq - 1, 1)).messages;
+    const [message] = this.#read(seq - 1, 1).messages;
     return message?.seq === seq ? message : undefined;
   }
 
   accept(messages: readonly Leaving[]): void {
     if (messages.length === 0) return;
-    const before = this.#numbers();
+    const before = { ...this.#counts };
     this.#guard(() => {
       // A delivered message that a power cut brings back is sent twice, not lost: no need to sync for it.
       this.#setSynchronous("NORMAL");
       inTransaction(this.#db, () => {
         let deleted = 0;
-        for (const [first, last] of runs(messages.map(({ seq }) => seq))) {
+        for (const [first, last] of rangesOf(messages.map(({ seq }) => seq))) {
           deleted += Number(this.#statements.deleteRange.run(first, last).changes);
         }
         if (deleted !== messages.length) return this.#countAgain();
@@ -224,11 +194,11 @@ class SqliteQueue implements Queue {
   }
 
   protect(isInFlight: (seq: number) => boolean): void {
-    this.#isInFlight = isInFlight;
+    this.#limits.protect(isInFlight);
   }
 
   quarantine({ seq, bytes }: Leaving, reason: string): void {
-    const before = this.#numbers();
+    const before = { ...this.#counts };
     this.#guard(() => {
       this.#setSynchronous("FULL");
       inTransaction(this.#db, () => {
@@ -242,12 +212,9 @@ class SqliteQueue implements Queue {
 
   stats(): QueueStats {
     return this.#guard(() => ({
-      waiting: this.#waiting,
-      bytes: this.#bytes,
+      ...this.#counts,
       oldestMs: (this.#statements.oldest.get(0) as { timeMs: number } | undefined)?.timeMs,
       quarantined: this.#statements.quarantined.get()!.n as number,
-      dropped: this.#dropped,
-      lastSeq: this.#lastSeq,
     }));
   }
 
@@ -255,8 +222,8 @@ class SqliteQueue implements Queue {
     return this.#guard(() => {
       const { waiting, quarantined } = this.stats();
       inTransaction(this.#db, () => this.#db.exec("DELETE FROM message; DELETE FROM quarantine"));
-      this.#waiting = 0;
-      this.#bytes = 0;
+      this.#counts.waiting = 0;
+      this.#counts.bytes = 0;
       // Gives the space back, which deleting alone does not.
       this.#db.exec("VACUUM");
       return waiting + quarantined;
@@ -265,22 +232,13 @@ class SqliteQueue implements Queue {
 
   close(): void {
     try {
-      if (!this.#options.readOnly) this.#statements.setCounter.run(this.#waiting, "waiting");
+      if (!this.#options.readOnly) this.#statements.setCounter.run(this.#counts.waiting, "waiting");
     } catch { /* the disk fails, which is no reason to stay */ }
     this.#db.close();
   }
 
-  /** The next messages, and the `seq` of those among them that are damaged. */
-  #read(after: number, most: number) {
-    const rows = this.#statements.take.all(after, most) as unknown as Row[];
-    const messages: TakenMessage[] = [];
-    const damaged: number[] = [];
-    for (const [seq, topic, qos, timeMs, payload, checksum, payloadBytes, bytes] of rows) {
-      const message = { seq, topic, qos, timeMs, payload, payloadBytes, bytes };
-      if (checksum === null || checksum === checksumOf(message)) messages.push(message);
-      else damaged.push(seq);
-    }
-    return { messages, damaged, last: rows.at(-1)?.[0] ?? after };
+  #read(after: number, most: number): Found {
+    return this.#guard(() => readAfter(this.#statements.take, after, most));
   }
 
   #setDamagedAside(damaged: readonly number[]): void {
@@ -303,77 +261,39 @@ class SqliteQueue implements Queue {
     return this.#statements.counter.get(name)!.value as number;
   }
 
-  #numbers() {
-    return {
-      waiting: this.#waiting,
-      bytes: this.#bytes,
-      lastSeq: this.#lastSeq,
-      dropped: this.#dropped,
-    };
+  #writeCounts(): void {
+    const { lastSeq, waiting, dropped } = this.#counts;
+    this.#statements.setCounter.run(lastSeq, "seq");
+    this.#statements.setCounter.run(waiting, "waiting");
+    this.#statements.setCounter.run(dropped, "dropped");
   }
 
   /** For when some of what left had been dropped before, while it was in flight. */
   #countAgain(): void {
-    const { waiting, bytes } = this.#statements.totals.get() as { waiting: number; bytes: number };
-    this.#waiting = waiting;
-    this.#bytes = bytes;
+    Object.assign(this.#counts, this.#totals());
+  }
+
+  #totals(): { waiting: number; bytes: number } {
+    return this.#statements.totals.get() as { waiting: number; bytes: number };
   }
 
   #forget(bytes: number): void {
-    this.#waiting--;
-    this.#bytes -= bytes;
-  }
-
-  /** Drops the oldest until the limits hold again; those in flight only if nothing else is left. */
-  #dropOldest(): void {
-    const { maxMessages, maxBytes } = this.#options;
-    while (this.#waiting > maxMessages || this.#bytes > maxBytes) {
-      this.#drop(this.#oldest()!);
-    }
-  }
-
-  #dropAged(): void {
-    if (this.#options.maxAgeMs === undefined) return;
-    const limit = this.#now() - this.#options.maxAgeMs;
-    for (;;) {
-      const row = this.#oldest();
-      // A message from before the clock was set has no age that could be known.
-      if (row === undefined || row.timeMs >= limit || row.timeMs < CLOCK_UNSET_BEFORE_MS) return;
-      if (this.#isInFlight(row.seq)) return;
-      this.#drop(row);
-    }
+    this.#counts.waiting--;
+    this.#counts.bytes -= bytes;
   }
 
   /** Drops what grew too old while nothing was put. */
   #expire(): void {
     if (this.#options.maxAgeMs === undefined) return;
-    const before = this.#numbers();
+    const before = { ...this.#counts };
     this.#guard(() => {
       inTransaction(this.#db, () => {
-        this.#dropAged();
-        if (this.#dropped !== before.dropped) {
-          this.#statements.setCounter.run(this.#dropped, "dropped");
-        }
+        this.#limits.dropAged();
+        if (this.#counts.dropped !== before.dropped) this.#writeCounts();
       });
     }, before);
-    if (this.#dropped !== before.dropped) this.#options.onAged?.(this.#dropped - before.dropped);
-  }
-
-  /** The oldest that is not in flight, or the oldest of all. */
-  #oldest(): OldestRow | undefined {
-    for (let after = 0;;) {
-      const row = this.#statements.oldest.get(after) as OldestRow | undefined;
-      if (row === undefined) return this.#statements.oldest.get(0) as OldestRow | undefined;
-      if (!this.#isInFlight(row.seq)) return row;
-      after = row.seq;
-    }
-  }
-
-  #drop({ seq, bytes }: OldestRow): void {
-    this.#statements.deleteRange.run(seq, seq);
-    this.#forget(bytes);
-    this.#dropped++;
-    this.#droppedThrough = Math.max(this.#droppedThrough, seq);
+    const dropped = this.#counts.dropped - before.dropped;
+    if (dropped > 0) this.#options.onAged?.(dropped);
   }
 
   #setSynchronous(wanted: "FULL" | "NORMAL"): void {
@@ -384,36 +304,12 @@ class SqliteQueue implements Queue {
   }
 
   /** Runs an action on the file; where it fails, the numbers are as they were before. */
-  #guard<T>(action: () => T, before = this.#numbers()): T {
+  #guard<T>(action: () => T, before = { ...this.#counts }): T {
     try {
       return action();
     } catch (error) {
-      this.#waiting = before.waiting;
-      this.#bytes = before.bytes;
-      this.#lastSeq = before.lastSeq;
-      this.#dropped = before.dropped;
+      Object.assign(this.#counts, before);
       throw storageError(this.#path, error);
     }
   }
-}
-
-/** A message as the values of its row. */
-function valuesOf(message: QueuedMessage): [number, string, number, number, string, number] {
-  const { seq, topic, qos, timeMs, payload } = message;
-  return [seq, topic, qos, timeMs, payload, checksumOf(message)];
-}
-
-function sizeOf(topic: string, payload: string): number {
-  return utf8Bytes(topic) + utf8Bytes(payload);
-}
-
-/** The numbers as ranges without gaps. */
-function runs(seqs: readonly number[]): [number, number][] {
-  const ranges: [number, number][] = [];
-  for (const seq of seqs.toSorted((a, b) => a - b)) {
-    const last = ranges.at(-1);
-    if (last !== undefined && last[1] === seq - 1) last[1] = seq;
-    else ranges.push([seq, seq]);
-  }
-  return ranges;
 }

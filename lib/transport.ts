@@ -179,7 +179,9 @@ function streamOf(conn: Deno.TlsConn): Pick<Transport, "stream" | "failure"> {
       reading = true;
       void pump();
     },
-    write(piece: Uint8Array, _encoding, done) {
+    // Text comes as it is: a payload as bytes would be one copy more.
+    decodeStrings: false,
+    write(piece: string | Uint8Array, _encoding, done) {
       outbox.add(piece, done);
     },
     final(done) {

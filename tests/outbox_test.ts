@@ -78,6 +78,18 @@ Deno.test("outbox says that it is full, and when it has room again", async () =>
   assertEquals(link.taken.map(({ length }) => length), [200 * KIB, 300 * KIB]);
 });
 
+Deno.test("outbox writes text as UTF-8, however long it is", async () => {
+  const link = openLink();
+  const outbox = createOutbox(link.write, nothing);
+  const long = "\u20ac".repeat(130 * KIB);
+  outbox.add("\u00e9", nothing);
+  outbox.add(long, nothing);
+  outbox.add(piece("."), nothing);
+  await link.let();
+  await outbox.flushed();
+  assertEquals(link.taken.join("") === `\u00e9${long}.`, true);
+});
+
 Deno.test("outbox tells that a write failed, and writes nothing after it", async () => {
   const link = openLink();
   const failures: unknown[] = [];

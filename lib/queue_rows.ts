@@ -1,0 +1,64 @@
+/** A message as a row of the queue file, and rows as messages: with a checksum, by which damage is told. */
+
+import type { StatementSync } from "node:sqlite";
+import { checksumOf } from "./checksum.ts";
+import { type Qos, utf8Bytes } from "./message.ts";
+import type { QueuedMessage, TakenMessage } from "./queue_types.ts";
+
+/** A row as the statement `take` reads it. The checksum is null in a message put by a version that kept none. */
+type Row = [
+  seq: number,
+  topic: string,
+  qos: Qos,
+  timeMs: number,
+  payload: string,
+  checksum: number | null,
+  payloadBytes: number,
+  bytes: number,
+];
+
+/** What was read. */
+export interface Found {
+  readonly messages: readonly TakenMessage[];
+  /** The `seq` of those that are damaged. */
+  readonly damaged: readonly number[];
+  /** The last `seq`, or the one after which nothing is left. */
+  readonly last: number;
+}
+
+/** A message as the values of its row. */
+export function valuesOf(
+  message: QueuedMessage,
+): [number, string, number, number, string, number] {
+  const { seq, topic, qos, timeMs, payload } = message;
+  return [seq, topic, qos, timeMs, payload, checksumOf(message)];
+}
+
+/** The next messages after a `seq`. */
+export function readAfter(take: StatementSync, after: number, most: number): Found {
+  const rows = take.all(after, most) as unknown as Row[];
+  const messages: TakenMessage[] = [];
+  const damaged: number[] = [];
+  for (const [seq, topic, qos, timeMs, payload, checksum, payloadBytes, bytes] of rows) {
+    const message = { seq, topic, qos, timeMs, payload, payloadBytes, bytes };
+    if (checksum === null || checksum === checksumOf(message)) messages.push(message);
+    else damaged.push(seq);
+  }
+  return { messages, damaged, last: rows.at(-1)?.[0] ?? after };
+}
+
+/** Bytes of topic and payload, as the limits count them. */
+export function sizeOf(topic: string, payload: string): number {
+  return utf8Bytes(topic) + utf8Bytes(payload);
+}
+
+/** Numbers as ranges without gaps. */
+export function rangesOf(seqs: readonly number[]): [first: number, last: number][] {
+  const ranges: [number, number][] = [];
+  for (const seq of seqs.toSorted((a, b) => a - b)) {
+    const last = ranges.at(-1);
+    if (last !== undefined && last[1] === seq - 1) last[1] = seq;
+    else ranges.push([seq, seq]);
+  }
+  return ranges;
+}
