@@ -96,10 +96,9 @@ Deno.test("a source that hangs costs the others one time limit, and no tick afte
     { name: "good", read: () => Promise.resolve([{ name: "n", value: ++reads }]) },
     { name: "hangs", read: () => reads === 1 ? hang : Promise.reject(new Error("still hangs")) },
   ];
-  const settings = {
-    ...{ clientId: "gw-7", topic: "t", qos: 1, format: "text", interval: 1, count: undefined },
-    ...{ giveUpAfter: 1000, queueMaxMessages: 100, queueMaxBytes: 1024 ** 2 },
-  } as const;
+  const limits = { giveUpAfter: 1000, queueMaxMessages: 100, queueMaxBytes: 1024 ** 2 };
+  const message = { clientId: "gw-7", topic: "t", qos: 1, format: "text" } as const;
+  const settings = { ...limits, ...message, interval: 1, count: undefined };
   const payloads: string[] = [];
   await gatherTicks(() => readAll(sources, { timeoutMs: 10 }), {
     settings,

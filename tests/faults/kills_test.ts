@@ -1,0 +1,79 @@
+/** kill -9 again and again, at any instant: what was reported as queued is delivered, in order, and little comes twice. */
+
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { type Child, lastQueued, startChild } from "../children.ts";
+import { firsts, makeRig, numbered, range, type Rig, seqsOf } from "../publishing.ts";
+import { seeded } from "../seeded.ts";
+
+Deno.test.sanitizer({ ops: true, resources: true });
+
+const KILLS = 200;
+const INFLIGHT = 20;
+/** Most lines written at once. */
+const CHUNK = 60;
+/** The latest kill after the first thing that a round waits for, in ms. */
+const LATEST_MS = 60;
+
+/** Writes lines as long as the child reads them. */
+async function writeOn(child: Child, random: () => number): Promise<void> {
+  for (let open = true; open;) {
+    open = await child.write([...numbered(1, Math.ceil(random() * CHUNK))]);
+    await after(random() * 5);
+  }
+}
+
+function after(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Drains what is left, and looks at all that came: in order, without a gap, all that was reported. */
+async function assertAllCame(rig: Rig, reported: number): Promise<{ repeats: number }> {
+  await rig.endpoint.resume();
+  const rest = rig.publish(["--source", "stdin"]);
+  assertEquals(await rest.code, 0);
+  const seqs = seqsOf(rig.endpoint.received);
+  const first = firsts(seqs);
+  assert(reported > 0 && first.length >= reported, `${first.length} of ${reported}`);
+  assert(first.every((seq, index) => seq === index + 1), "in order, and without a gap");
+  return { repeats: seqs.length - first.length };
+}
+
+Deno.test(`publish loses nothing that was queued in ${KILLS} kills at random instants, and repeats at most what was on its way (Q1, Q2)`, async () => {
+  await using rig = await makeRig({ faults: { pubackDelayMs: 2 } });
+  const random = seeded(200);
+  let reported = 0;
+  let drains = 0;
+  let slowestMs = 0;
+  for (let round = 0; round < KILLS; round++) {
+    // Two rounds fill, one fills and drains, one drains alone, one dies while it starts.
+    const kind = (["fill", "fill", "both", "drain", "start"] as const)[round % 5]!;
+    const isOnline = kind === "both" || kind === "drain";
+    if (isOnline) await rig.endpoint.resume();
+    else rig.endpoint.pause();
+    if (isOnline) drains++;
+    const startMs = performance.now();
+    const child = startChild([
+      ...["publish", ...rig.flags, "--source", "stdin", "--inflight", `${INFLIGHT}`],
+    ]);
+    const writing = kind === "drain" ? Promise.resolve() : writeOn(child, random);
+    try {
+      if (kind === "start") {
+        await after(random() * 400);
+      } else {
+        await child.until(() => child.events("start").length > 0);
+        slowestMs = Math.max(slowestMs, performance.now() - startMs);
+        const awaited = kind === "drain" ? "draining" : "queued";
+        await child.until(() => child.events(awaited).length > 0);
+        await after(random() * LATEST_MS);
+      }
+    } finally {
+      await child.kill();
+      await writing;
+    }
+    assertEquals(child.events("warning").filter(({ step }) => step === "queue"), []);
+    reported = Math.max(reported, lastQueued(child));
+  }
+  const { repeats } = await assertAllCame(rig, reported);
+  assertLessOrEqual(repeats, drains * 2 * INFLIGHT);
+  assertLessOrEqual(slowestMs, 10_000);
+});
