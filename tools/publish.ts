@@ -10,6 +10,7 @@ import { formatError, UserError } from "../lib/errors.ts";
 import { grantFlags, type Grants, grantsOf } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { realWorld } from "../lib/world.ts";
+import { V8_FLAGS } from "./v8_flags.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url);
 
@@ -27,7 +28,8 @@ export const program = () => import("../main.ts");
  */
 export function denoArguments(args: readonly string[]): string[] {
   const command = parseCommand(["publish", ...args]);
-  return ["run", "--frozen", ...grantFlags(grantsFor(command)), MAIN.href, "publish", ...args];
+  const flags = ["--frozen", V8_FLAGS, ...grantFlags(grantsFor(command))];
+  return ["run", ...flags, MAIN.href, "publish", ...args];
 }
 
 /** Help needs nothing; a dry run reads sources, and connects nowhere. */

@@ -4,6 +4,7 @@
  */
 
 import { AWS_ALPN } from "../endpoint.ts";
+import { V8_FLAGS } from "../v8_flags.ts";
 import type { BenchEndpoint } from "./endpoint.ts";
 
 /** How to start something. */
@@ -46,7 +47,7 @@ const MAIN = `${HERE}/../../main.ts`;
 /** Our own command line: the executable if there is one, else from source. */
 export function ourCommand(program: string | undefined, args: readonly string[]): CommandLine {
   return program === undefined
-    ? { program: Deno.execPath(), args: ["run", "-A", "--frozen", MAIN, ...args] }
+    ? { program: Deno.execPath(), args: ["run", "-A", "--frozen", V8_FLAGS, MAIN, ...args] }
     : { program, args };
 }
 
@@ -63,11 +64,12 @@ export async function findClients(
   endpoint: BenchEndpoint,
   dir: string,
   program: string | undefined,
+  signal: AbortSignal,
 ): Promise<Found> {
   const missing: string[] = [];
   const clients: Client[] = [];
   const add = async (check: CommandLine, client: Client, install: string) => {
-    if (await succeeds(check)) clients.push(client);
+    if (await succeeds(check, signal)) clients.push(client);
     else missing.push(`${client.name} (${install})`);
   };
   clients.push({
@@ -113,9 +115,13 @@ export async function findClients(
   return { clients, missing };
 }
 
-async function succeeds({ program, args }: CommandLine): Promise<boolean> {
+async function succeeds(
+  { program, args }: CommandLine,
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
-    const command = new Deno.Command(program, { args: [...args], stdout: "null", stderr: "null" });
+    const silent = { stdout: "null", stderr: "null" } as const;
+    const command = new Deno.Command(program, { args: [...args], signal, ...silent });
     return (await command.output()).success;
   } catch {
     return false;

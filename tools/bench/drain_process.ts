@@ -2,7 +2,8 @@
  * The publisher on a queue that is full already, and nothing new: what `publish` does after an outage. A process of its
  * own, because only so can the queue be in memory and full.
  *
- * `drain_process.ts QUEUE MESSAGES [SETTINGS]`; prints its peak of memory and the CPU it used for draining as JSON.
+ * `drain_process.ts QUEUE MESSAGES [SETTINGS]`; prints its peak of memory, what of it is pages of files, and the CPU it
+ * used for draining as JSON.
  */
 
 import { parseCommand } from "../../lib/cli.ts";
@@ -14,7 +15,7 @@ import { runPublisher } from "../../lib/publisher.ts";
 import { openQueue } from "../../lib/queue.ts";
 import { createReports } from "../../lib/reports.ts";
 import { realWorld } from "../../lib/world.ts";
-import { cpuMsOf, peakOf } from "./process.ts";
+import { cpuMsOf, fileOf, peakOf } from "./process.ts";
 import { DRAFT, roomy } from "./queue.ts";
 
 const [path, messages, ...args] = Deno.args as [string, string, ...string[]];
@@ -40,8 +41,10 @@ const code = await runPublisher({
   stop: new AbortController().signal,
   leave: new AbortController().signal,
 });
-console.log(
-  JSON.stringify({ peak: await peakOf("self"), cpuMs: await cpuMsOf("self") - cpuMs }),
-);
+console.log(JSON.stringify({
+  peak: await peakOf("self"),
+  file: await fileOf("self"),
+  cpuMs: await cpuMsOf("self") - cpuMs,
+}));
 queue.close();
 Deno.exit(code);

@@ -26,6 +26,11 @@ export async function peakOf(pid: number | "self"): Promise<number> {
   return kib(await Deno.readTextFile(`/proc/${pid}/status`), "VmHWM") / 1024;
 }
 
+/** What of its memory now is pages of files, which the system can drop and read again, in MiB. */
+export async function fileOf(pid: number | "self"): Promise<number> {
+  return kib(await Deno.readTextFile(`/proc/${pid}/status`), "RssFile") / 1024;
+}
+
 /** Milliseconds of CPU a process has used. */
 export async function cpuMsOf(pid: number | "self"): Promise<number> {
   const text = await Deno.readTextFile(`/proc/${pid}/stat`);
@@ -65,9 +70,17 @@ export function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }
 
-/** Waits. */
-export function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** Waits; rejects when the signal comes first. */
+export async function delay(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  const onAbort = () => resolve();
+  signal.addEventListener("abort", onAbort);
+  if (signal.aborted) onAbort();
+  await promise;
+  clearTimeout(timer);
+  signal.removeEventListener("abort", onAbort);
+  signal.throwIfAborted();
 }
 
 function kib(text: string, name: string): number {

@@ -2,6 +2,7 @@
 
 import { type Draft, openQueue, type QueueOptions } from "../../lib/queue.ts";
 import { PAYLOAD } from "./clients.ts";
+import { delay } from "./process.ts";
 import type { Row } from "./report.ts";
 
 /** Messages in a commit. */
@@ -21,9 +22,15 @@ export function roomy(durability: QueueOptions["durability"]): QueueOptions {
 }
 
 /** Puts for so many ms with each durability. */
-export function measureQueue(dir: string, forMs: number): Row[] {
+export async function measureQueue(
+  dir: string,
+  forMs: number,
+  signal: AbortSignal,
+): Promise<Row[]> {
   const rows: Row[] = [];
   for (const batch of [1, BATCH]) {
+    // A signal is heard between two turns alone.
+    await delay(0, signal);
     const perS = (durability: QueueOptions["durability"]) =>
       putsPerS(
         durability === "none" ? ":memory:" : `${dir}/puts-${durability}-${batch}.db`,

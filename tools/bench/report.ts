@@ -8,7 +8,12 @@ export interface Row {
   readonly values: Readonly<Record<string, number>>;
   /** Ours, as a multiple of something that is named. */
   readonly ratio?: { readonly of: string; readonly value: number };
+  /** What must hold on every machine. */
+  readonly wanted?: Wanted;
 }
+
+/** A criterion: on the ratio, or on our figure. */
+export type Wanted = { readonly ratioAtLeast: number } | { readonly below: number };
 
 /** Ours divided by a peer's, if both are there. */
 export function ratioTo(
@@ -26,21 +31,47 @@ export function ratioTo(
 export function tableOf(rows: readonly Row[]): string {
   const clients = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
   const cells = [
-    ["what", "unit", ...clients, "ratio"],
-    ...rows.map(({ what, unit, values, ratio }) => [
-      what,
-      unit,
-      ...clients.map((client) => values[client] === undefined ? "" : figure(values[client])),
-      ratio === undefined ? "" : `${ratio.value.toFixed(2)} of ${ratio.of}`,
+    ["what", "unit", ...clients, "ratio", "wanted"],
+    ...rows.map((row) => [
+      row.what,
+      row.unit,
+      ...clients.map((client) =>
+        row.values[client] === undefined ? "" : figure(row.values[client])
+      ),
+      row.ratio === undefined ? "" : `${row.ratio.value.toFixed(2)} of ${row.ratio.of}`,
+      row.wanted === undefined ? "" : `${wordsOf(row.wanted)}: ${isMet(row) ? "yes" : "NO"}`,
     ]),
   ];
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
-  const isNumber = (column: number) => column > 1 && column < widths.length - 1;
+  const isNumber = (column: number) => column > 1 && column < 2 + clients.length;
   return cells.map((row) =>
     row.map((cell, column) =>
       isNumber(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)
     ).join("  ").trimEnd()
   ).join("\n");
+}
+
+/** The criteria that do not hold, each as a line. */
+export function missedBy(rows: readonly Row[]): string[] {
+  return rows.filter((row) => row.wanted !== undefined && !isMet(row)).map((row) => {
+    const is = "below" in row.wanted!
+      ? `${figure(row.values.mqtt443 ?? NaN)} ${row.unit}`
+      : ratioOf(row);
+    return `${row.what.trim()}: wanted ${wordsOf(row.wanted!)}, is ${is}`;
+  });
+}
+
+function isMet({ wanted, ratio, values: { mqtt443 = NaN } }: Row): boolean {
+  if (wanted === undefined) return true;
+  return "below" in wanted ? mqtt443 < wanted.below : (ratio?.value ?? NaN) >= wanted.ratioAtLeast;
+}
+
+function wordsOf(wanted: Wanted): string {
+  return "below" in wanted ? `below ${wanted.below}` : `ratio at least ${wanted.ratioAtLeast}`;
+}
+
+function ratioOf({ ratio }: Row): string {
+  return (ratio?.value ?? NaN).toFixed(2);
 }
 
 /** The JSON line. */

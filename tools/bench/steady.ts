@@ -5,16 +5,17 @@ import { PAYLOAD } from "./clients.ts";
 import { cpuMsOf, delay, endOf, kill, memoryOf } from "./process.ts";
 import { ratioTo, type Row } from "./report.ts";
 
-/** How long to let them settle, then watch them. */
+/** How long to let them settle, then watch them; and what stops it. */
 export interface SteadyTimes {
   readonly settleMs: number;
   readonly watchMs: number;
+  readonly signal: AbortSignal;
 }
 
 /** Runs all clients at once and measures each. */
 export async function measureSteady(
   clients: readonly Client[],
-  { settleMs, watchMs }: SteadyTimes,
+  { settleMs, watchMs, signal }: SteadyTimes,
 ): Promise<Row[]> {
   const running = clients.map(({ name, steady, byLine }) => {
     const child = new Deno.Command(steady.program, {
@@ -26,9 +27,9 @@ export async function measureSteady(
     return { name, child, stop: byLine ? sendLines(child) : () => Promise.resolve() };
   });
   try {
-    await delay(settleMs);
+    await delay(settleMs, signal);
     const before = await Promise.all(running.map(({ child }) => cpuMsOf(child.pid)));
-    await delay(watchMs);
+    await delay(watchMs, signal);
     const after = await Promise.all(running.map(({ child }) => cpuMsOf(child.pid)));
     const memory = await Promise.all(running.map(({ child }) => memoryOf(child.pid)));
     const row = (what: string, unit: string, value: (index: number) => number): Row => {

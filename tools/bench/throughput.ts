@@ -12,6 +12,7 @@ export interface ThroughputOptions {
   readonly messages: number;
   /** Our executable, or undefined: from source. */
   readonly program: string | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** Measures each window with the queue on disk and in memory. */
@@ -55,7 +56,7 @@ async function run(
   input: string,
   inflight: number,
   durability: "power" | "none",
-  { endpoint, dir, messages, program }: ThroughputOptions,
+  { endpoint, dir, messages, program, signal }: ThroughputOptions,
 ): Promise<{ perS: number; peak: number }> {
   const state = `${dir}/state-${inflight}-${durability}`;
   const ours = ourCommand(program, [
@@ -66,6 +67,7 @@ async function run(
   // A shell, because Deno cannot give a child a file as its stdin; `exec` leaves only the program.
   const child = new Deno.Command("sh", {
     args: ["-c", 'input=$1; shift; exec "$@" <"$input"', "sh", input, ours.program, ...ours.args],
+    signal,
     stdout: "null",
     stderr: "null",
   }).spawn();
@@ -74,7 +76,10 @@ async function run(
     peak = Math.max(peak, await peakOf(child.pid).catch(() => 0) || 0);
   }, 50);
   try {
-    if (!await endOf(child)) throw new Error(`mqtt443 did not deliver ${messages} messages`);
+    const isGood = await endOf(child);
+    // Ours ends well when it is told to.
+    signal.throwIfAborted();
+    if (!isGood) throw new Error(`mqtt443 did not deliver ${messages} messages`);
   } finally {
     clearInterval(watch);
   }
