@@ -1,9 +1,10 @@
 /**
  * One session's deliveries: takes messages from the queue, keeps the window full, accepts what was acknowledged.
  *
- * Rules: never more in flight than the window; the next message leaves inside the PUBACK of an earlier one, so there is
- * no stall between batches; a message is accepted only when it was delivered, and acknowledgements that come together
- * are accepted in one commit. Owns no I/O; what a loss means is suspicion.ts's business.
+ * Rules: never more in flight than the window, nor than half a MiB and one message; the next message leaves inside the
+ * PUBACK of an earlier one, so there is no stall between batches; a message is accepted only when it was delivered, and
+ * acknowledgements that come together are accepted in one commit. Owns no I/O; what a loss means is suspicion.ts's
+ * business.
  */
 
 import { explainSilence, type Target } from "./causes.ts";
@@ -132,14 +133,16 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       giveUp(error);
     }
   };
+  /** The next message; after it, `ready` is empty only if no other waits. */
   const next = (): TakenMessage | undefined => {
     for (;;) {
+      const message = ready.pop();
       if (ready.length === 0 && !drained) {
         ready = queue.take(TAKE).reverse();
         // Not by their number: a take may leave out what the queue owes.
         drained = ready.length === 0;
+        if (message === undefined) continue;
       }
-      const message = ready.pop();
       if (message === undefined) return undefined;
       if (isHeldBack(message)) continue;
       if (!suspicion.isPassedOver(message.seq)) return message;
@@ -203,13 +206,15 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const settle = (flight: Flight, why: (UserError & { transient: boolean }) | undefined) => {
     const index = flying.indexOf(flight);
     if (index < 0) return;
-    // Servers acknowledge in order, so on a slow link the wait for one begins with the PUBACK before it. A PUBACK out
-    // of turn says nothing of those it overtook.
     const nowMs = monotonicMs();
-    if (index === 0) inTurnMs = nowMs;
-    // Not splice for all: of a thousand it moves each.
-    if (index === 0) flying.shift();
-    else flying.splice(index, 1);
+    if (index === 0) {
+      // Servers acknowledge in order, so on a slow link the wait for one begins with the PUBACK before it. A PUBACK out
+      // of turn says nothing of those it overtook.
+      inTurnMs = nowMs;
+      flying.shift();
+    } else {
+      flying.splice(index, 1);
+    }
     flyingBytes -= flight.bytes;
     counts.inFlight = flying.length;
     if (why !== undefined) return refuse(flight, why);

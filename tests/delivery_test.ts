@@ -1,6 +1,12 @@
 /** What becomes of messages that are lost, not acknowledged or refused: resent, kept, or set aside. */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import type { Connection } from "../lib/connection.ts";
+import { startDelivery } from "../lib/delivery.ts";
+import type { Rates } from "../lib/pacing.ts";
+import { openQueue } from "../lib/queue.ts";
+import { createReports } from "../lib/reports.ts";
+import { createSuspicion } from "../lib/suspicion.ts";
 import type { ReceivedMessage } from "../tools/endpoint.ts";
 import {
   firsts,
@@ -13,6 +19,7 @@ import {
   type Rig,
   seqsOf,
 } from "./publishing.ts";
+import { draft, OPTIONS } from "./queueing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -180,4 +187,32 @@ Deno.test("publisher has little more than half a MiB in flight, however many lar
   await run.said("disconnected");
   // Five are 500 KiB, so there is room for a sixth.
   assertEquals(rig.endpoint.received.length, 6);
+});
+
+Deno.test("delivery sends all of a backlog but its last at the backlog's rate, however few are taken at once", () => {
+  const queue = openQueue(":memory:", OPTIONS);
+  // Three of them are taken at once.
+  queue.put(Array(5).fill(draft({ text: "x".repeat(100_000) })));
+  const live = { messages: undefined, bytes: undefined };
+  const backlog = { messages: 1, bytes: undefined };
+  const used: Rates[] = [];
+  const log = { debug() {}, info() {}, warn() {}, error() {} };
+  const monotonicMs = () => 0;
+  const delivery = startDelivery({
+    connection: { publish() {} } as unknown as Connection,
+    queue,
+    suspicion: createSuspicion(),
+    pacer: { waitMs: () => 0, sent: (_nowMs, _bytes, rates) => void used.push(rates) },
+    reports: createReports(log, monotonicMs),
+    log,
+    target: { endpoint: "localhost", port: 1, alpn: undefined, clientId: "gw-7", caFiles: [] },
+    inflight: 20,
+    ackTimeoutMs: 20_000,
+    rates: { live, backlog },
+    onAccepted() {},
+    monotonicMs,
+  });
+  delivery.stop(false);
+  queue.close();
+  assertEquals(used, [backlog, backlog, backlog, backlog, live]);
 });
