@@ -9,15 +9,18 @@ Deno.test.sanitizer({ ops: true, resources: true });
 
 const KILLS = 200;
 const INFLIGHT = 20;
-/** Most lines written at once. */
-const CHUNK = 60;
+/** Most lines written at once, and in a round: input would wait for room if the queue were half full. */
+const CHUNK = 20;
+const ROUND = 200;
 /** The latest kill after the first thing that a round waits for, in ms. */
-const LATEST_MS = 60;
+const LATEST_MS = 100;
 
-/** Writes lines as long as the child reads them. */
+/** Writes lines as long as the child reads them, and no more than a round's. */
 async function writeOn(child: Child, random: () => number): Promise<void> {
-  for (let open = true; open;) {
-    open = await child.write([...numbered(1, Math.ceil(random() * CHUNK))]);
+  for (let lines = 0, open = true; open && lines < ROUND;) {
+    const chunk = Math.ceil(random() * CHUNK);
+    open = await child.write([...numbered(1, chunk)]);
+    lines += chunk;
     await after(random() * 5);
   }
 }
