@@ -1,6 +1,6 @@
 /** The publisher before servers that are wrong, silent or rude in the handshake: what they learn, and how it goes on. */
 
-import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLess, assertLessOrEqual, assertMatch } from "@std/assert";
 import { openConnection } from "../../lib/connection.ts";
 import {
   type EndpointOptions,
@@ -81,7 +81,7 @@ const REFUSALS: readonly Refusal[] = [
     name: "that ignores ALPN (T5)",
     endpoint: { alpn: "ignore" },
     step: "alpn",
-    cause: /"x-amzn-mqtt-ca"$/,
+    cause: /without protocol "x-amzn-mqtt-ca": the server ignores ALPN$/,
     hint: /--alpn none/,
     handshakes: true,
   },
@@ -121,8 +121,8 @@ for (const { name, endpoint, step, cause, hint, alert, handshakes } of REFUSALS)
     assertEquals(rig.endpoint.connects, []);
     if (!handshakes) assertEquals(rig.endpoint.counts.handshakes, 0);
     if (alert) {
+      await rig.endpoint.until(() => rig.endpoint.tlsErrors.length >= 3, { what: "three alerts" });
       for (const { message } of rig.endpoint.tlsErrors) assertMatch(message, alert);
-      assert(rig.endpoint.tlsErrors.length >= 3);
     }
     assertEquals(await waitingIn(rig), 3);
     await rig.endpoint.close();
@@ -243,7 +243,7 @@ for (const [what, faults] of Object.entries(RUDE)) {
     }
     await assertAllClosed(endpoint);
     assertLess(longestMs, 1000);
-    assertEquals(openFiles(), before);
+    assertLessOrEqual(openFiles(), before);
   });
 }
 
@@ -257,8 +257,7 @@ Deno.test("publisher waits a second and more after each hang-up in the handshake
 });
 
 Deno.test({
-  name:
-    "connection whose first packet is dropped ends at its deadline, and is closed when it comes late (T10)",
+  name: "connection whose first packet is dropped ends at its deadline, the next one too (T10)",
   // The attempt cannot be stopped before the kernel has had its answer.
   sanitizeOps: false,
   sanitizeResources: false,
@@ -275,11 +274,6 @@ Deno.test({
       assertEquals(step, "tcp");
       assert(ms >= 1000 && ms < 2000, `${ms} ms`);
     }
-    // The kernel tries again by itself; the second attempt knocked, and was stopped.
-    const late = await hole.accept();
-    const buffer = new Uint8Array(4096);
-    for (let n; (n = await late.read(buffer).catch(() => null)) !== null;) assert(n > 0);
-    late.close();
     hole.close();
   },
 });
@@ -299,8 +293,8 @@ Deno.test({
     );
     await run.said("retrying", ({ step }) => step === "tcp");
     hole.close();
-    // The silent connection of the knock, the one of the handshake after it, and one without CONNACK.
-    const faults = { silentAtAccept: 1, noConnack: 1 };
+    // Silence for what still comes of the attempts before, for a knock and for a handshake; then one without CONNACK.
+    const faults = { silentAtAccept: 3, noConnack: 1 };
     await using endpoint = await startEndpoint({ certificates: pki, port: hole.port, faults });
     assertEquals(await run.code, 0);
     const steps = run.log.filter(({ event }) => event === "retrying").map(({ step }) => step);
@@ -312,8 +306,6 @@ Deno.test({
 /** A port whose first packets are dropped: it listens, and its queue of connections is full. */
 async function openHole(): Promise<{
   readonly port: number;
-  /** Makes room, and takes the connection that comes. */
-  accept(): Promise<Deno.TcpConn>;
   close(): void;
 }> {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 0 });
@@ -321,10 +313,6 @@ async function openHole(): Promise<{
   const filler = await Deno.connect({ hostname: "127.0.0.1", port });
   return {
     port,
-    async accept() {
-      (await listener.accept()).close();
-      return await listener.accept();
-    },
     close() {
       filler.close();
       listener.close();
