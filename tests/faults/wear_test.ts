@@ -1,0 +1,78 @@
+/** Memory and descriptors over hundreds of sessions, and over a week without a link. */
+
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { makeRig, replaced } from "../publishing.ts";
+import type { Weight } from "./wear_process.ts";
+
+/** Garbage collection alone moves resident memory by some MiB. */
+const MOST_GROWTH_MIB = 10;
+const DEADLINE_MS = 240_000;
+
+async function wear(args: readonly string[]): Promise<Weight[]> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "-A", "--frozen", "--no-check", "--v8-flags=--expose-gc"],
+      ...[`${import.meta.dirname}/wear_process.ts`, ...args],
+    ],
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+  const { code, stdout } = await child.output();
+  clearTimeout(timer);
+  assertEquals(code, 0);
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+/** That the last quarter of a life weighs what the second did; the first is warm-up. */
+function assertFlat(weights: readonly Weight[]): void {
+  const quarter = Math.floor(weights.length / 4);
+  const of = (key: keyof Weight, part: number) => {
+    const values = weights.slice(part * quarter, (part + 1) * quarter).map((each) => each[key]);
+    return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+  };
+  const said = JSON.stringify(weights.map(({ rssMiB }) => Math.round(rssMiB)));
+  assertLessOrEqual(of("rssMiB", 3) - of("rssMiB", 1), MOST_GROWTH_MIB, said);
+  assertLessOrEqual(of("heapMiB", 3), of("heapMiB", 1) * 1.1, said);
+  assertLessOrEqual(of("fds", 3), of("fds", 1));
+}
+
+Deno.test("480 sessions with 48,000 messages leave memory, heap and descriptors as they were (R1)", async () => {
+  await using rig = await makeRig({ keep: "counts" });
+  const weights = await wear([
+    "sessions",
+    `${rig.endpoint.port}`,
+    "480",
+    "100",
+    `${rig.folder}/certs`,
+  ]);
+  assertEquals(rig.endpoint.counts.received, 48_000);
+  assertEquals(weights.length, 24);
+  assertFlat(weights);
+});
+
+Deno.test("two days without a link at one sample a second leaves memory as it was, and the disk within its limit (R2)", async () => {
+  await using rig = await makeRig();
+  rig.endpoint.pause();
+  const mebibyte = 1024 ** 2;
+  const weights = await wear([
+    ...[
+      "offline",
+      "172800",
+      ...replaced(rig.flags, { "--backoff-max": "2m" }),
+      "--source",
+      "clock",
+      "--interval",
+      "1s",
+    ],
+    ...["--durability", "crash", "--queue-max-bytes", "4MiB"],
+  ]);
+  assert(weights.length >= 20, `${weights.length} weighings`);
+  assertFlat(weights);
+  let bytes = 0;
+  for (const { name } of Deno.readDirSync(`${rig.folder}/state`)) {
+    bytes += Deno.statSync(`${rig.folder}/state/${name}`).size;
+  }
+  // What SQLite needs around the messages, and its log.
+  assertLessOrEqual(bytes, 3 * 4 * mebibyte);
+});
