@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { type Child, lastQueued, startChild } from "../children.ts";
-import { firsts, makeRig, numbered, range, type Rig, seqsOf } from "../publishing.ts";
+import { firsts, makeRig, numbered, type Rig, seqsOf } from "../publishing.ts";
 import { seeded } from "../seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
