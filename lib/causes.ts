@@ -294,7 +294,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
         instant(/not valid before (\d+)/)
       } only, and this device says it is ` +
         `${now.toISOString()}: the clock is probably wrong`,
-      "set the clock (`timedatectl set-ntp true`); it goes on trying",
+      "set the clock (`timedatectl set-ntp true`, or `date -s` where there is no time server)",
     );
   }
   if (/UnknownIssuer|BadSignature|CaUsedAsEndEntity/.test(fault)) {
@@ -318,7 +318,9 @@ function alert(text: string, target: Target): Words | undefined {
   if (name === "NoApplicationProtocol") {
     return {
       message: `${place(target)} does not offer protocol ${quote(target.alpn)}`,
-      hint: "AWS IoT Core offers x-amzn-mqtt-ca on port 443: check --endpoint, --port and --alpn",
+      hint:
+        "AWS IoT Core offers x-amzn-mqtt-ca on port 443: check --endpoint and --port; for another " +
+        "broker ask for its protocol's name, or pass --alpn none",
       step: "alpn",
     };
   }

@@ -129,7 +129,7 @@ const TRANSPORT: Record<string, Case> = {
     text: "received fatal alert: NoApplicationProtocol",
     step: "alpn",
     message: /does not offer protocol "x-amzn-mqtt-ca"$/,
-    hint: /--port and --alpn/,
+    hint: /pass --alpn none/,
   },
   "a refused device certificate": {
     text: "received fatal alert: CertificateUnknown",

@@ -72,9 +72,20 @@ Deno.test("DISCONNECT session taken over names the duplicate client id", () => {
   assertEquals(error.exitCode, 77);
 });
 
-Deno.test("DISCONNECT shutting down asks for nothing", () => {
+Deno.test("DISCONNECT shutting down asks for patience", () => {
   const error = explainDisconnect(0x8b, TARGET);
-  assertEquals([error.exitCode, error.hint], [69, "nothing to do: it reconnects"]);
+  assertEquals(error.exitCode, 69);
+  assertMatch(error.hint, /^it is tried again; if it stays so for some minutes, ask/);
+});
+
+Deno.test("a code's hint fits what it answers", () => {
+  assertMatch(new PublishRefusedError(0x97, "a").hint, /lower --max-rate/);
+  assertMatch(explainConnack(0x97, "5", TARGET).hint, /^it is tried again/);
+  assertMatch(explainConnack(0x90, "5", TARGET).hint, /iot:Connect/);
+  assertMatch(
+    explainConnack(200, "3.1.1", TARGET).hint,
+    /^ask who runs the broker what that means/,
+  );
 });
 
 Deno.test("PUBACK not authorized names the policy statement with the topic", () => {
