@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
 import type { Logger } from "../lib/log.ts";
 import type { Settings } from "../lib/settings.ts";
+import { volatileWarning } from "../lib/volatile.ts";
 import { realWorld } from "../lib/world.ts";
 import { draft, inStateFolder, isSame, seqs } from "./queueing.ts";
 
@@ -145,3 +146,30 @@ Deno.test("queue gives its directory free when it is closed", () => {
     open(folder).close();
   });
 });
+
+Deno.test({
+  name: "opening a queue in memory with durability power says what a power cut would cost",
+  ignore: !isWritable("/dev/shm"),
+  fn() {
+    const state = Deno.makeTempDirSync({ dir: "/dev/shm", prefix: "mqtt443-test-" });
+    try {
+      assertMatch(
+        String(volatileWarning({ state, durability: "power" })),
+        /is in memory \(tmpfs\)/,
+      );
+      assertEquals(volatileWarning({ state, durability: "crash" }), undefined);
+      assertEquals(volatileWarning({ state: "/", durability: "power" }), undefined);
+    } finally {
+      Deno.removeSync(state);
+    }
+  },
+});
+
+function isWritable(path: string): boolean {
+  try {
+    Deno.removeSync(Deno.makeTempDirSync({ dir: path }));
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,6 +1,5 @@
 /** The checks of `doctor` that need no network: settings, files, key, dates, clock, modes, queue. */
 
-import { statfsSync } from "node:fs";
 import type { Command } from "../cli.ts";
 import { place } from "../causes.ts";
 import type { Check, Finding } from "../doctor.ts";
@@ -24,6 +23,7 @@ import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
 import { roundSize, toSeconds } from "../values.ts";
 import { BUILT_AT } from "../version.ts";
+import { volatileWarning } from "../volatile.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
 import { checkEnvironment } from "./common.ts";
@@ -197,7 +197,8 @@ function lookAtQueue(facts: Case, world: World): Finding {
         hint: "see the log for the reason; `mqtt443 queue clear` discards them",
       };
     }
-    return volatileProblem(settings, saw) ?? { ...ok(saw), brief };
+    const warning = volatileWarning(settings);
+    return warning ? { ...findingOf(warning, "warn"), saw } : { ...ok(saw), brief };
   } catch (error) {
     if (!(error instanceof DamagedQueueError)) throw error;
     return {
@@ -206,32 +207,6 @@ function lookAtQueue(facts: Case, world: World): Finding {
     };
   } finally {
     held.release();
-  }
-}
-
-/** File systems that a power cut empties, by their magic number (statfs(2)). */
-const VOLATILE: Readonly<Record<number, string>> = { 0x01021994: "tmpfs", 0x858458f6: "ramfs" };
-
-function volatileProblem(settings: Settings, saw: string): Finding | undefined {
-  const kind = VOLATILE[fileSystemOf(settings.state) ?? 0];
-  if (kind === undefined || settings.durability !== "power") return undefined;
-  return {
-    status: "warn",
-    saw: `${saw}; on ${kind}`,
-    cause: `messages shall survive a power cut (durability power), but ${
-      quote(settings.state)
-    } is in memory (${kind})`,
-    hint:
-      "pass --state DIR with a directory on a disk; or, if they may be lost then, --durability crash",
-  };
-}
-
-function fileSystemOf(path: string): number | undefined {
-  try {
-    return statfsSync(path).type;
-  } catch {
-    // Not granted with scoped permissions; then it is not judged.
-    return undefined;
   }
 }
 

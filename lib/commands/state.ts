@@ -8,6 +8,7 @@ import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
 import { createSpill } from "../spill.ts";
+import { volatileWarning } from "../volatile.ts";
 import type { World } from "../world.ts";
 
 /** A queue and what it holds open. */
@@ -64,6 +65,8 @@ export function openStateQueue(
     return { queue, close: () => queue.close() };
   }
   const directory = holdStateDirectory(settings.state);
+  const warning = volatileWarning(settings);
+  if (warning) log.warn("warning", failureFields(warning));
   try {
     const disk = openOrMend(directory, options, { log, now: world.now });
     const queue = marked(
