@@ -39,7 +39,10 @@ Deno.test("publish loses nothing over a link to HAProxy and mosquitto that is cu
     await pass(50 + random() * 1500);
     if (cut === 4) await brokers.startFront();
     if (cut === 8) await brokers.startMosquitto();
+    const before = seqsSeen().length;
     await link.resume();
+    // Else the next cut might meet no session.
+    await witness.until((seen) => seen.length > before, "a message after the cut");
   }
   // The link is well: until the last message of this moment has come over it.
   const queued = () => Number(program.log().findLast(({ event }) => event === "queued")?.seq);
