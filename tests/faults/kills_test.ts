@@ -65,7 +65,7 @@ Deno.test(`publish loses nothing that was queued in ${KILLS} kills at random ins
       } else {
         await child.until(() => child.events("start").length > 0);
         slowestMs = Math.max(slowestMs, performance.now() - startMs);
-        const awaited = kind === "drain" ? "draining" : "queued";
+        const awaited = isOnline ? "connected" : "queued";
         await child.until(() => child.events(awaited).length > 0);
         await after(random() * LATEST_MS);
       }
