@@ -110,7 +110,7 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
     const swapped = /PRIVATE KEY/.test(text) ? "; certificate and key look swapped" : "";
     throw fileError(
       `Cannot use ${what} ${quote(path)}: no certificate in it: ${describeBlocks(text)}${swapped}`,
-      `name the right file with ${flag} PATH`,
+      `copy it again, or name the right file with ${flag} PATH`,
     );
   }
   if (isCutShort(text)) {
