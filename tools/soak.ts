@@ -2,8 +2,8 @@
  * `deno task soak --minutes N [--seed S] [--json]`: the real program on real TLS, in trouble all the time.
  *
  * Load and troubles come at random from the seed. In the first third of the time the program is killed now and then too;
- * after that one process has to last. At the end every message that it reported as queued must have arrived, in order,
- * with few repeats, and the process must be as large as it was. Exit code 1 if anything is not so.
+ * after that one process has to last. At the end every message that it reported as queued must have arrived, in order
+ * (but for those that were lost three times in a row), with few repeats, and the process must be as large as it was. Exit code 1 if anything is not so.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
@@ -170,10 +170,15 @@ function judge(
   const growth = growthOf(weights);
   // A kill can take what was acknowledged in the same turn too.
   const mostRepeats = 2 * INFLIGHT * sessions;
+  // A message with which three sessions in a row were lost lets the next one by.
+  const mostPassedOver = Math.floor(sessions / 3);
   const checks: [boolean, string][] = [
     [code === 0, `the program ended with exit code ${code}`],
     [missing.length === 0, `${missing.length} messages are missing, the first is ${missing[0]}`],
-    [account.outOfOrder === 0, `${account.outOfOrder} messages came out of order`],
+    [
+      account.outOfOrder <= mostPassedOver,
+      `${account.outOfOrder} messages came out of order, at most ${mostPassedOver} expected`,
+    ],
     [account.repeats <= mostRepeats, `${account.repeats} repeats, at most ${mostRepeats} expected`],
     [growth.rssMiB <= MOST_GROWTH_MIB, `memory grew by ${growth.rssMiB.toFixed(1)} MiB`],
     [growth.fds <= MOST_FDS_MORE, `${growth.fds} more file descriptors`],
@@ -188,6 +193,7 @@ function judge(
       "messages queued": queuedSeq,
       "messages arrived": account.arrived,
       missing: missing.length,
+      "out of order": account.outOfOrder,
       repeats: account.repeats,
       connections: sessions,
       processes: device.starts,
