@@ -5,11 +5,8 @@ import { makePki } from "../../tools/endpoint.ts";
 import { meetHostile } from "../hostile.ts";
 import type { HostileReport } from "../hostile_process.ts";
 
-/**
- * MiB by which memory may be more at the end than in the second quarter. On a busy machine the collector alone makes 30
- * of them; what one stream left behind would be some hundreds.
- */
-const MOST_GROWTH = 40;
+/** MiB by which memory may be more at the end than in the second quarter. */
+const MOST_GROWTH = 10;
 
 function assertUnharmed(report: HostileReport, count: number): void {
   assertEquals([report.attempts, report.wrong], [count, []]);
