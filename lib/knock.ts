@@ -1,9 +1,10 @@
 /**
- * Asks whether anything answers a TLS handshake, on a connection that can be given up.
+ * Asks how far one gets, step by step, on a connection that can be given up: name, TCP, the first answer of TLS.
  *
  * `Deno.connectTls` cannot: what is closed while its handshake is pending stays open beneath, until the other side says
  * something, and an attempt to connect until the kernel has had enough. A host that takes connections and is silent
- * would cost a socket with each attempt. So after one silence the next attempts knock first.
+ * would cost a socket with each attempt. Nor does it say whether the name server or the host was silent. So after one
+ * silence the next attempts knock first.
  *
  * A knock is a ClientHello and nothing more: whatever comes back, or a hang-up, counts as an answer and is not read.
  */
@@ -19,17 +20,22 @@ export interface AttemptMemory {
 /**
  * Settles when something has answered.
  *
- * @param onOpen Called when there is a connection to knock on.
+ * @param onStep Called when there is an address, and when there is a connection, with the step that comes next.
  * @throws {Error} If there is no connection, or the signal came first.
  */
 export async function knock(
   target: Pick<Target, "endpoint" | "port" | "alpn">,
   signal: AbortSignal,
-  onOpen: () => void,
+  onStep: (step: "tcp" | "tls") => void,
 ): Promise<void> {
   const { endpoint: hostname, port } = target;
+  // Loaded here because it is hardly ever needed, and takes 10 ms.
+  const { lookup } = await import("node:dns/promises");
+  // With the port, the permission to reach that one host and port is enough.
+  await lookup(hostname, { port } as Record<never, never>);
+  onStep("tcp");
   using conn = await Deno.connect({ hostname, port, signal });
-  onOpen();
+  onStep("tls");
   const { promise: given, reject } = Promise.withResolvers<never>();
   const onAbort = () => reject(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });

@@ -91,8 +91,8 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   let conn: Deno.TlsConn | undefined;
   try {
     if (memory?.wasSilent) {
-      let reached: "tcp" | "tls" = "tcp";
-      const answer = knock(target, signal, () => reached = "tls");
+      let reached: "dns" | "tcp" | "tls" = "dns";
+      const answer = knock(target, signal, (step) => reached = step);
       await until(answer, signal, () => explainTimeout(reached, timeoutMs, target));
       memory.wasSilent = false;
     }
