@@ -82,7 +82,7 @@ const OWNERS: Record<string, readonly string[]> = {
   "node:fs": ["volatile.ts", "sources/disk.ts"],
   "node:sqlite": ["queue.ts", "queue_rows.ts", "queue_schema.ts", "damaged_table.ts", "salvage.ts"],
   "node:tls": ["second_look.ts"],
-  "node:dns/promises": ["commands/checks_reach.ts"],
+  "node:dns/promises": ["commands/checks_reach.ts", "knock.ts"],
   "node:stream": ["transport.ts"],
   "node:util": ["log.ts", "world.ts"],
   "node:zlib": ["checksum.ts"],
