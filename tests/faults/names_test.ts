@@ -1,12 +1,22 @@
-/** A host name that is not there at first, and then moves: the program in a world whose table of hosts is the test's. */
+/**
+ * A host name that is not there at first, and then moves: the program in a world whose table of hosts, or name server,
+ * is the test's.
+ */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { makePki, startEndpoint } from "../../tools/endpoint.ts";
 import { startChild } from "../children.ts";
 import { firsts, makeRig, numbered, replaced, seqsOf } from "../publishing.ts";
 import { hasProgram, isRoot } from "../queueing.ts";
+import { type Answer, startNameServer } from "./name_server.ts";
 
 const NAME = "broker.example";
+
+/** A command that runs another one with these files over those of the machine. */
+function mounted(files: Readonly<Record<string, string>>): string[] {
+  const mounts = Object.entries(files).map(([over, file]) => `mount --bind ${file} ${over}`);
+  return ["unshare", "--mount", "sh", "-c", `${mounts.join(" && ")} && exec "$@"`, "sh"];
+}
 
 Deno.test({
   name:
@@ -20,13 +30,9 @@ Deno.test({
     await Deno.writeTextFile(hosts, "127.0.0.1 localhost\n");
     // Nobody outside is asked.
     await Deno.writeTextFile(order, "hosts: files\n");
-    const mounts = 'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/nsswitch.conf';
     const child = startChild(
       ["publish", ...replaced(rig.flags, { "--endpoint": NAME }), "--source", "stdin"],
-      {
-        within: ["unshare", "--mount", "sh", "-c", `${mounts} && shift 2 && exec "$@"`, "sh"]
-          .concat(hosts, order),
-      },
+      { within: mounted({ "/etc/hosts": hosts, "/etc/nsswitch.conf": order }) },
     );
     try {
       await child.write([...numbered(1, 3)]);
@@ -46,6 +52,71 @@ Deno.test({
       assertEquals(moved.connects[0]!.serverName, NAME);
       await child.end();
       assertEquals((await child.ended).code, 0);
+    } finally {
+      await child.kill();
+    }
+  },
+});
+
+/** What the name server says, and what is then said of it. */
+const TROUBLES: readonly (readonly [answer: Answer, cause: RegExp])[] = [
+  ["nxdomain", /^Cannot find the address of broker\.example: Name or service not known$/],
+  [
+    "servfail",
+    /^Cannot find the address of broker\.example: Temporary failure in name resolution$/,
+  ],
+  ["silence", /^Cannot find the address of broker\.example: no name server answered within 3 s$/],
+];
+
+Deno.test({
+  name:
+    "publisher outlives a name server that knows nothing, fails or is silent, asks it afresh each time, and follows its answer; needs root and unshare (C8)",
+  ignore: !isRoot || !hasProgram("unshare"),
+  async fn() {
+    const certificates = await makePki({ names: [NAME] });
+    await using rig = await makeRig({ certificates });
+    await using names = await startNameServer("nxdomain");
+    const resolv = `${rig.folder}/resolv.conf`;
+    const order = `${rig.folder}/nsswitch.conf`;
+    // Twice 2 s of silence are longer than an attempt may take.
+    const options = "options timeout:2 attempts:2";
+    await Deno.writeTextFile(resolv, `nameserver ${names.address}\n${options}\n`);
+    await Deno.writeTextFile(order, "hosts: dns\n");
+    const child = startChild(
+      [
+        ...["publish", ...replaced(rig.flags, { "--endpoint": NAME }), "--source", "stdin"],
+        ...["--connect-timeout", "3s"],
+      ],
+      { within: mounted({ "/etc/resolv.conf": resolv, "/etc/nsswitch.conf": order }) },
+    );
+    try {
+      await child.write([...numbered(1, 3)]);
+      for (const [answer, cause] of TROUBLES) {
+        names.answer = answer;
+        await child.until(() =>
+          child.events("retrying").some((line) =>
+            line.step === "dns" && cause.test(String(line.cause))
+          )
+        );
+      }
+      const asked = names.questions;
+      const sinceMs = performance.now();
+      names.answer = { address: "127.0.0.1" };
+      await rig.endpoint.waitFor(3);
+      assert(names.questions > asked);
+      // What is left of an attempt, the wait after it, and a second for the handshake of a busy machine.
+      assertLess(rig.endpoint.connects[0]!.atMs - sinceMs, 3000 + 1000 + 1000);
+      const { port } = rig.endpoint;
+      await using moved = await startEndpoint({ certificates, port, address: "127.0.0.2" });
+      // Its answer may be kept for an hour; nobody here does.
+      names.answer = { address: "127.0.0.2" };
+      rig.endpoint.cut();
+      await child.write([...numbered(4, 6)]);
+      await moved.until(() => seqsOf(moved.received).includes(6));
+      const seqs = [...seqsOf(rig.endpoint.received), ...seqsOf(moved.received)];
+      assertEquals(firsts(seqs), [1, 2, 3, 4, 5, 6]);
+      await child.end();
+      assertEquals(await child.ended, { code: 0, words: "" });
     } finally {
       await child.kill();
     }
