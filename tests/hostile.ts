@@ -7,6 +7,7 @@ import type { Buffer } from "node:buffer";
 import { assertEquals } from "@std/assert";
 import mqtt from "mqtt-packet";
 import { AWS_ALPN, type Certificates } from "../tools/endpoint.ts";
+import { V8_FLAGS } from "../tools/v8_flags.ts";
 import type { HostileReport } from "./hostile_process.ts";
 import { hostileScript, playTo } from "./hostile_streams.ts";
 
@@ -30,7 +31,7 @@ export async function meetHostile(
   try {
     const child = new Deno.Command(Deno.execPath(), {
       args: [
-        ...["run", "-A", "--frozen", "--no-check", "--v8-flags=--expose-gc"],
+        ...["run", "-A", "--frozen", "--no-check", `${V8_FLAGS},--expose-gc`],
         ...[`${import.meta.dirname}/hostile_process.ts`, `${seed}`, `${count}`],
         ...(server ? [`${server.port}`] : []),
       ],
