@@ -1,6 +1,6 @@
 /** Opens the queue file of a state directory, mended if it is damaged; says what that cost. */
 
-import { EXIT, failureFields } from "../errors.ts";
+import { EXIT, failureFields, UserError } from "../errors.ts";
 import { holdsMoreThanIsRead } from "../damaged_file.ts";
 import type { Logger } from "../log.ts";
 import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
@@ -33,7 +33,7 @@ export function openOrMend(
     checkLog(directory);
     queue = openQueue(queuePath, options);
   } catch (error) {
-    if (!(error instanceof DamagedQueueError)) throw error;
+    if (!isDamage(error)) throw error;
     mend(directory, error, { log, stamp: now().toISOString().replaceAll(":", "") });
     queue = openQueue(queuePath, options);
   }
@@ -48,6 +48,12 @@ export function openOrMend(
     });
   }
   return queue;
+}
+
+/** Whether a file cannot be read as it is; that its disk cannot write either shows when it is mended. */
+function isDamage(error: unknown): error is UserError {
+  return error instanceof DamagedQueueError ||
+    (error instanceof UserError && /disk I\/O error/.test(error.message));
 }
 
 /** Sees that SQLite, once it opens the file, takes all that its log holds. */
@@ -66,7 +72,7 @@ function checkLog(directory: StateDirectory): void {
 /** Saves what can be read of a damaged queue file, and starts anew with it. */
 function mend(
   directory: StateDirectory,
-  error: DamagedQueueError,
+  error: UserError,
   { log, stamp }: { log: Logger; stamp: string },
 ): void {
   const { queuePath, seqMark } = directory;
