@@ -87,12 +87,7 @@ function readOn(
     // One by one to the damage. (`iterate` of Deno 2.9.5 is of no use: it takes an error for the end.)
     const rows: Found[] = [];
     try {
-      for (let at = from; rows.length < BATCH; at = rows.at(-1)!.seq) {
-        const [row] = read(at, 1);
-        // A table that is not in order may end early, or lead back.
-        if (row === undefined) break;
-        rows.push(row);
-      }
+      while (rows.length < BATCH) rows.push(...read(rows.at(-1)?.seq ?? from, 1));
     } catch { /* here it is */ }
     return { rows, isAll: false };
   }

@@ -13,12 +13,8 @@ import { quote } from "./words.ts";
 export interface StateDirectory {
   /** Path of the queue file, which exists and is empty if it is new. */
   readonly queuePath: string;
-  /** Where what is saved of a damaged queue file goes; paths that begin with it are scratch. */
-  readonly mendingPath: string;
-  /** Makes an empty file there, in place of all that was left there, and returns its path. */
+  /** Makes an empty file, in place of any left there, for what is saved of a damaged queue file; returns its path. */
   makeMending(): string;
-  /** Removes what is there. */
-  discardMending(): void;
   /**
    * Puts that file, complete and closed, in the place of the damaged one, which is moved aside.
    *
@@ -74,28 +70,23 @@ export function holdStateDirectory(directory: string): StateDirectory {
     for (const path of mended) takeOver(directory, path);
     Deno.openSync(queuePath, { write: true, create: true, mode: 0o600 }).close();
     syncDirectory(directory);
-    const mendingPath = `${directory}/${MENDING}`;
-    const discardMending = () => {
-      for (const path of pathsOf(directory, MENDING)) Deno.removeSync(path);
-    };
+    const mending = `${directory}/${MENDING}`;
     return {
       queuePath,
       seqMark: readMark(lock),
       markSeq: (seq) => writeMark(lock, seq),
-      mendingPath,
-      discardMending,
       makeMending() {
-        discardMending();
-        Deno.openSync(mendingPath, { write: true, createNew: true, mode: 0o600 }).close();
-        return mendingPath;
+        for (const path of pathsOf(directory, MENDING)) Deno.removeSync(path);
+        Deno.openSync(mending, { write: true, createNew: true, mode: 0o600 }).close();
+        return mending;
       },
       takeMended(stamp) {
         const path = `${directory}/${MENDED}${stamp}`;
-        Deno.renameSync(mendingPath, path);
+        Deno.renameSync(mending, path);
         // From here on it is taken over at the next start, should this one not live to do it.
         syncDirectory(directory);
         takeOver(directory, path);
-        discardMending();
+        for (const left of pathsOf(directory, MENDING)) Deno.removeSync(left);
       },
       // The kernel lets go of the lock with the file, also after kill -9.
       release: () => lock.close(),

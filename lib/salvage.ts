@@ -1,13 +1,12 @@
 /**
  * What can be saved of a damaged queue file, into a fresh one.
  *
- * Rules: what has a checksum is saved only if it agrees; the fresh file holds all that was saved, or none of it. How the
- * damaged file is read is damaged_file.ts's business, when the fresh one takes its place queue_dir.ts's.
+ * Rules: the damaged file is only read; what has a checksum is saved only if it agrees; the fresh file holds all that was
+ * saved, or none of it. When it takes the place of the damaged one is queue_dir.ts's business.
  */
 
 import { DatabaseSync } from "node:sqlite";
 import { checksumOf } from "./checksum.ts";
-import { counterOf, openBehindDamage, openDamaged } from "./damaged_file.ts";
 import { type Found, readAround } from "./damaged_table.ts";
 import { storageError } from "./queue_errors.ts";
 import { inTransaction, prepareFile } from "./queue_schema.ts";
@@ -27,7 +26,7 @@ export interface Salvage {
  * the disk has no room for that, only how far `seq` has come.
  *
  * @param from The damaged file; its log lies beside it.
- * @param into Path of the empty file; paths that begin with it are used too.
+ * @param into Path of the empty file; `${into}-from` is used too.
  * @param seqMark No `seq` above it was given; 0: not known.
  * @throws {UserError} With exit code 73 if nothing can be written.
  */
@@ -36,10 +35,8 @@ export function salvage(from: string, into: string, seqMark: number): Salvage {
     using fresh = new DatabaseSync(into);
     prepareFile(fresh, into, false);
     try {
-      using read = openDamaged(from, `${into}-page`);
-      using behind = openBehindDamage(from, `${into}-log`);
-      const sources = [read, behind].filter((source) => source !== undefined);
-      if (sources.length > 0) return copyAll(sources, fresh, seqMark);
+      using damaged = open(from) ?? open(withFirstPage(from, `${into}-from`));
+      if (damaged !== undefined) return copy(damaged, fresh, seqMark);
     } catch { /* no room for it */ }
     setCounters(fresh, { seq: seqMark });
     return { saved: 0, quarantined: 0, lost: undefined };
@@ -48,47 +45,82 @@ export function salvage(from: string, into: string, seqMark: number): Salvage {
   }
 }
 
-/** Copies from the same queue at one or two times, the earlier first: what left it in between may come again. */
-function copyAll(
-  sources: readonly DatabaseSync[],
-  fresh: DatabaseSync,
-  seqMark: number,
-): Salvage {
+/** Opens a file to read messages from it; undefined if none can be. */
+function open(path: string): DatabaseSync | undefined {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { readOnly: true });
+    db.prepare("SELECT seq FROM message");
+    return db;
+  } catch {
+    db?.close();
+    return undefined;
+  }
+}
+
+/**
+ * Copies a file whose first page cannot be used, with that of a new queue: it is the same in each but for the number of
+ * pages, as the tables are always made in the same order.
+ */
+function withFirstPage(from: string, to: string): string {
+  {
+    using model = new DatabaseSync(to);
+    prepareFile(model, to, false);
+  }
+  const model = new DataView(Deno.readFileSync(to).buffer);
+  // What the header says at these places: bytes of a page, and number of pages.
+  const pageBytes = model.getUint16(16);
+  model.setUint32(28, Math.ceil(Deno.statSync(from).size / pageBytes));
+  Deno.copyFileSync(from, to);
+  try {
+    Deno.copyFileSync(`${from}-wal`, `${to}-wal`);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  using file = Deno.openSync(to, { write: true });
+  file.writeSync(new Uint8Array(model.buffer, 0, pageBytes));
+  return to;
+}
+
+function copy(damaged: DatabaseSync, fresh: DatabaseSync, seqMark: number): Salvage {
   const keep = fresh.prepare("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)");
   const keepAside = fresh.prepare("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)");
-  const lastSeq = seqMark === 0 ? Number.MAX_SAFE_INTEGER - 1 : seqMark;
+  let saved = 0;
+  let quarantined = 0;
+  let lastSeen = 0;
   inTransaction(fresh, () => {
-    for (const source of sources) {
-      readAround(source, "message", {
-        lastSeq,
-        take: (rows) => {
-          for (const found of rows.filter(isWhole)) {
-            const { seq, topic, qos, timeMs, payload } = found;
-            keep.run(seq, topic, qos, timeMs, payload, checksumOf(found));
-          }
-        },
-      });
-      readAround(source, "quarantine", {
-        lastSeq,
-        take: (rows) => {
-          for (const { seq, topic, qos, timeMs, payload, reason } of rows.filter(isWhole)) {
-            keepAside.run(seq, topic, qos, timeMs, payload, reason);
-          }
-        },
-      });
-    }
-    fresh.exec("DELETE FROM message WHERE seq IN (SELECT seq FROM quarantine)");
-    const { saved, lastSeen } = countsOf(fresh);
+    const most = seqMark === 0 ? Number.MAX_SAFE_INTEGER - 1 : seqMark;
+    const keepWhole = (rows: readonly Found[], insert: (found: Found) => void) => {
+      for (const found of rows.filter(isWhole)) {
+        insert(found);
+        lastSeen = Math.max(lastSeen, found.seq);
+      }
+    };
+    readAround(damaged, "message", {
+      lastSeq: most,
+      take: (rows) =>
+        keepWhole(rows, (found) => {
+          const { seq, topic, qos, timeMs, payload } = found;
+          saved += Number(keep.run(seq, topic, qos, timeMs, payload, checksumOf(found)).changes);
+        }),
+    });
+    readAround(damaged, "quarantine", {
+      lastSeq: most,
+      take: (rows) =>
+        keepWhole(rows, ({ seq, topic, qos, timeMs, payload, reason }) => {
+          quarantined += Number(keepAside.run(seq, topic, qos, timeMs, payload, reason).changes);
+        }),
+    });
+    const seq = counterOf(damaged, "seq") ?? 0;
     // A number that cannot be is as good as none.
-    const isSound = (seq: number) => seq >= lastSeen && seq > 0 && seq <= lastSeq;
+    const isSound = seq >= lastSeen && (seqMark === 0 ? seq > 0 : seq <= seqMark);
     setCounters(fresh, {
-      seq: latest(sources, "seq", isSound) ?? Math.max(seqMark, lastSeen),
-      dropped: latest(sources, "dropped") ?? 0,
+      seq: isSound ? seq : Math.max(seqMark, lastSeen),
+      dropped: counterOf(damaged, "dropped") ?? 0,
       waiting: saved,
     });
   });
-  const { saved, quarantined } = countsOf(fresh);
-  const waited = latest(sources, "waiting");
+  const waited = counterOf(damaged, "waiting");
   return { saved, quarantined, lost: waited && Math.max(0, waited - saved) };
 }
 
@@ -100,21 +132,13 @@ function isWhole(row: Found): boolean {
     (checksum === null || checksum === checksumOf(row));
 }
 
-function countsOf(db: DatabaseSync): { saved: number; quarantined: number; lastSeen: number } {
-  return db.prepare(`
-    SELECT (SELECT count(*) FROM message) AS saved, (SELECT count(*) FROM quarantine) AS quarantined,
-      max(ifnull((SELECT max(seq) FROM message), 0), ifnull((SELECT max(seq) FROM quarantine), 0)) AS lastSeen
-  `).get() as { saved: number; quarantined: number; lastSeen: number };
-}
-
-/** A counter of the latest of the sources that has it. */
-function latest(
-  sources: readonly DatabaseSync[],
-  name: string,
-  isSound: (value: number) => boolean = () => true,
-): number | undefined {
-  return sources.map((source) => counterOf(source, name))
-    .findLast((value) => value !== undefined && isSound(value));
+function counterOf(db: DatabaseSync, name: string): number | undefined {
+  try {
+    const value = db.prepare("SELECT value FROM counter WHERE name = ?").get(name)?.value;
+    return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function setCounters(db: DatabaseSync, values: Readonly<Record<string, number>>): void {

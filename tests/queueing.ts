@@ -1,9 +1,6 @@
 /** Drafts and files for the tests of the queue. */
 
-import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
-import type { Draft, Queue, QueuedMessage, QueueOptions } from "../lib/queue.ts";
-import type { Settings } from "../lib/settings.ts";
-import { realWorld } from "../lib/world.ts";
+import type { Draft, QueueOptions } from "../lib/queue.ts";
 
 /** Limits that are not met. */
 export const OPTIONS: QueueOptions = {
@@ -28,41 +25,6 @@ export function draft(
 /** The `seq` of each. */
 export function seqs(messages: readonly { readonly seq: number }[]): number[] {
   return messages.map(({ seq }) => seq);
-}
-
-/** What was said above level debug. */
-export interface Said {
-  readonly event: string;
-  readonly fields: Readonly<Record<string, unknown>>;
-}
-
-/** Opens the queue of a state directory as the program does; what it says is collected. */
-export function openState(
-  state: string,
-  more: Partial<Settings> = {},
-): StateQueue & { readonly said: Said[] } {
-  const said: Said[] = [];
-  const say = (event: string, fields = {}) => void said.push({ event, fields });
-  const settings = {
-    state,
-    queueMaxMessages: 100_000,
-    queueMaxBytes: 64 * 1024 ** 2,
-    queueMaxAge: undefined,
-    queueFull: "drop-oldest",
-    durability: "crash",
-    ...more,
-  } as Settings;
-  const log = { debug() {}, info: say, warn: say, error: say };
-  return { ...openStateQueue(settings, log, realWorld()), said };
-}
-
-/** Takes all that waits. */
-export function takeAll(queue: Pick<Queue, "take">): QueuedMessage[] {
-  const messages: QueuedMessage[] = [];
-  for (let more = queue.take(1000); more.length > 0; more = queue.take(1000)) {
-    messages.push(...more);
-  }
-  return messages;
 }
 
 /** Runs an action with the path of a private folder, which is removed after it. */

@@ -1,12 +1,139 @@
-/** The queue of a run: what it holds, and what it says of where it lies. */
+/** The queue of a run: mended when its file is damaged, and telemetry goes on (Q5). */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
+import type { Logger } from "../lib/log.ts";
+import type { Settings } from "../lib/settings.ts";
 import { volatileWarning } from "../lib/volatile.ts";
-import { draft, inStateFolder, openState } from "./queueing.ts";
+import { realWorld } from "../lib/world.ts";
+import { draft, inStateFolder, isSame, seqs } from "./queueing.ts";
+
+const PAGE_BYTES = 4096;
+const MESSAGES = 200;
+
+interface Said {
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Opens the queue of a folder; what it says is collected. */
+function open(folder: string, more: Partial<Settings> = {}): StateQueue & { said: Said[] } {
+  const said: Said[] = [];
+  const say = (event: string, fields = {}) => void said.push({ event, fields });
+  const log: Logger = { debug() {}, info: say, warn: say, error: say };
+  const settings = {
+    state: folder,
+    queueMaxMessages: 10_000,
+    queueMaxBytes: 64 * 1024 ** 2,
+    queueMaxAge: undefined,
+    queueFull: "drop-oldest",
+    durability: "power",
+    ...more,
+  } as Settings;
+  return { ...openStateQueue(settings, log, realWorld()), said };
+}
+
+/** Makes a queue of 200 messages, and damages its file. */
+function damaged(folder: string, damage: (bytes: Uint8Array) => Uint8Array): void {
+  const { queue, close } = open(folder);
+  queue.put(Array.from({ length: MESSAGES }, () => draft({ text: "x".repeat(200) })));
+  close();
+  const path = `${folder}/queue.db`;
+  Deno.writeFileSync(path, damage(Deno.readFileSync(path)));
+}
+
+function asideOf(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].map(({ name }) => name)
+    // SQLite leaves its own two files beside it, as it was read.
+    .filter((name) => name.startsWith("queue.db.damaged-") && !/-(wal|shm)$/.test(name));
+}
+
+const DAMAGES: Record<string, (bytes: Uint8Array) => Uint8Array> = {
+  "a junk header": (bytes) => bytes.fill(0x5a, 0, 100),
+  "nothing but junk": (bytes) => bytes.fill(0x5a),
+  "its tail cut off": (bytes) => bytes.slice(0, bytes.length - 3 * PAGE_BYTES),
+  "a page of zeros": (bytes) => bytes.fill(0, 5 * PAGE_BYTES, 6 * PAGE_BYTES),
+  "its last page of zeros": (bytes) => bytes.fill(0, bytes.length - PAGE_BYTES),
+  "a flipped byte in the head of a page": (bytes) => {
+    bytes[6 * PAGE_BYTES]! ^= 0xff;
+    return bytes;
+  },
+  "half a page at its end": (bytes) => bytes.slice(0, bytes.length - PAGE_BYTES / 2),
+};
+
+for (const [what, damage] of Object.entries(DAMAGES)) {
+  Deno.test(`queue with ${what} is moved aside, and telemetry goes on (Q5)`, () => {
+    inStateFolder((folder) => {
+      damaged(folder, damage);
+      const { queue, close, said } = open(folder);
+      assertEquals(asideOf(folder).length, 1);
+      const [warning] = said;
+      assertMatch(String(warning?.fields.cause), /it is damaged/);
+      assertMatch(String(warning?.fields.hint), /it is moved to .*queue\.db\.damaged-/);
+      const { lastSeq } = queue.put([draft()]);
+      assert(lastSeq > MESSAGES, `seq goes on after ${MESSAGES}, not at ${lastSeq}`);
+      assert(lastSeq <= MESSAGES + 2000);
+      const found = seqs(queue.take(1000));
+      assertEquals(found.at(-1), lastSeq);
+      assertEquals(found.length - 1, warning?.fields.saved, "what was saved is there, and counted");
+      assertEquals(found, found.toSorted((a, b) => a - b));
+      close();
+    });
+  });
+}
+
+Deno.test("queue with one damaged page saves the messages on all others (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["a page of zeros"]!);
+    const { queue, close } = open(folder);
+    const found = queue.take(1000);
+    // A page holds fewer than twenty of them.
+    assert(found.length >= MESSAGES - 20, `${found.length} saved`);
+    for (const { seq, payload } of found) assertEquals(payload, `${seq} ${"x".repeat(200)}`);
+    close();
+  });
+});
+
+Deno.test("queue keeps the damaged file as it was (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["nothing but junk"]!);
+    const before = Deno.readFileSync(`${folder}/queue.db`);
+    open(folder).close();
+    assert(isSame(Deno.readFileSync(`${folder}/${asideOf(folder)[0]}`), before));
+  });
+});
+
+Deno.test("queue that was mended is sound when opened again (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["its tail cut off"]!);
+    const first = open(folder);
+    const { waiting, lastSeq } = first.queue.stats();
+    first.close();
+    const second = open(folder);
+    assertEquals(second.said, []);
+    assertEquals(second.queue.stats().waiting, waiting);
+    assertEquals(second.queue.stats().lastSeq, lastSeq);
+    second.close();
+  });
+});
+
+Deno.test("queue is damaged twice: both files are kept, and seq still goes on (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["nothing but junk"]!);
+    const first = open(folder);
+    const { lastSeq } = first.queue.put([draft()]);
+    first.close();
+    Deno.writeTextFileSync(`${folder}/queue.db`, "junk again");
+    const second = open(folder);
+    assert(second.queue.put([draft()]).lastSeq > lastSeq);
+    assertEquals(asideOf(folder).length, 2);
+    second.close();
+  });
+});
 
 Deno.test("queue with durability none touches no directory", () => {
   inStateFolder((folder) => {
-    const { queue, close } = openState(`${folder}/state`, { durability: "none" });
+    const { queue, close } = open(`${folder}/state`, { durability: "none" });
     queue.put([draft()]);
     close();
     assertEquals([...Deno.readDirSync(folder)], []);
@@ -15,25 +142,8 @@ Deno.test("queue with durability none touches no directory", () => {
 
 Deno.test("queue gives its directory free when it is closed", () => {
   inStateFolder((folder) => {
-    openState(folder).close();
-    openState(folder).close();
-  });
-});
-
-Deno.test("queue put back from some time ago gives no seq twice, and says what it lacks (Q5)", () => {
-  inStateFolder((folder) => {
-    const first = openState(folder);
-    first.queue.put(Array(3000).fill(draft()));
-    first.close();
-    const old = Deno.readFileSync(`${folder}/queue.db`);
-    const second = openState(folder);
-    for (let n = 0; n < 5; n++) second.queue.put(Array(500).fill(draft()));
-    second.close();
-    Deno.writeFileSync(`${folder}/queue.db`, old);
-    const third = openState(folder);
-    assertMatch(String(third.said[0]?.fields.cause), /ends at seq 3000, but more were given/);
-    assert(third.queue.put([draft()]).lastSeq > 5500);
-    third.close();
+    open(folder).close();
+    open(folder).close();
   });
 });
 

@@ -2,14 +2,14 @@
 
 import { failureFields, type UserError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { openQueue, type Queue, type QueueOptions } from "../queue.ts";
-import { holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
+import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
+import { salvage } from "../salvage.ts";
+import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
 import { createSpill } from "../spill.ts";
 import { volatileWarning } from "../volatile.ts";
 import type { World } from "../world.ts";
-import { MARK_STEP, openOrMend } from "./mend.ts";
 
 /** A queue and what it holds open. */
 export interface StateQueue {
@@ -68,7 +68,7 @@ export function openStateQueue(
   const warning = volatileWarning(settings);
   if (warning) log.warn("warning", failureFields(warning));
   try {
-    const disk = openOrMend(directory, { options, log, now: world.now });
+    const disk = openOrMend(directory, options, { log, now: world.now });
     const queue = marked(
       directory,
       createSpill({
@@ -94,7 +94,9 @@ export function openStateQueue(
   }
 }
 
-/** The mark is written again when `seq` is so near: more than one put gives, so that none comes past it. */
+/** The mark is written so far ahead: the gap that damage to all counters leaves at most. */
+const MARK_STEP = 1000;
+/** It is written again when `seq` is so near: more than one put gives, so that none comes past it. */
 const MARK_NEAR = 500;
 
 /** The same queue, which notes beside the file how far `seq` has come. */
@@ -131,4 +133,49 @@ function failureReports(log: Logger, world: Pick<World, "monotonicMs">) {
       log.info("queued", { messages, cause: "the queue's disk takes messages again" });
     },
   };
+}
+
+function openOrMend(
+  directory: StateDirectory,
+  options: QueueOptions,
+  { log, now }: { log: Logger; now: () => Date },
+): Queue {
+  let queue: Queue;
+  try {
+    queue = openQueue(directory.queuePath, options);
+  } catch (error) {
+    if (!(error instanceof DamagedQueueError)) throw error;
+    mend(directory, error, { log, stamp: now().toISOString().replaceAll(":", "") });
+    queue = openQueue(directory.queuePath, options);
+  }
+  const { lastSeq } = queue.stats();
+  // The file is not the one that was here, or not all of it: emptied, removed, or put back from some time ago.
+  if (lastSeq < directory.seqMark - MARK_STEP) {
+    queue.put([], directory.seqMark);
+    log.error("warning", {
+      step: "queue",
+      cause: `the queue file ends at seq ${lastSeq}, but more were given; what it lacks is lost`,
+      hint: `find out who emptied or replaced ${directory.queuePath}`,
+    });
+  }
+  return queue;
+}
+
+/** Saves what can be read of a damaged queue file, and starts anew with it. */
+function mend(
+  directory: StateDirectory,
+  error: DamagedQueueError,
+  { log, stamp }: { log: Logger; stamp: string },
+): void {
+  const { queuePath, seqMark } = directory;
+  const { saved, quarantined, lost } = salvage(queuePath, directory.makeMending(), seqMark);
+  // Said first: should this start not live to the end, the next one finds the mended file and goes on in silence.
+  log.error("warning", {
+    ...failureFields(error),
+    saved,
+    lost: lost ?? "unknown",
+    ...(quarantined > 0 && { quarantined }),
+    hint: `it is moved to ${damagedPathOf(queuePath, stamp)}, and what could be read of it goes on`,
+  });
+  directory.takeMended(stamp);
 }

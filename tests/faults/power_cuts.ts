@@ -4,10 +4,14 @@
  */
 
 import { assert } from "@std/assert";
+import { openStateQueue } from "../../lib/commands/state.ts";
+import type { Logger } from "../../lib/log.ts";
 import type { QueuedMessage } from "../../lib/queue.ts";
+import type { Settings } from "../../lib/settings.ts";
+import { realWorld } from "../../lib/world.ts";
 import { type Child, lastQueued, startChild } from "../children.ts";
 import { range, type Rig } from "../publishing.ts";
-import { draft, isSame, openState, takeAll } from "../queueing.ts";
+import { draft, isSame } from "../queueing.ts";
 import { seeded } from "../seeded.ts";
 import { type DiskCall, parseTrace, tracing } from "./disk_calls.ts";
 import { DiskModel, MANNERS } from "./disk_model.ts";
@@ -109,11 +113,25 @@ export async function writeInParts(
 
 /** Opens a state directory as the program does, and puts one message more. */
 export function reopen(state: string): Found {
-  const { queue, close, said } = openState(state);
-  const messages = takeAll(queue);
+  const warnings: string[] = [];
+  const note = (event: string, fields = {}) =>
+    void warnings.push(`${event} ${JSON.stringify(fields)}`);
+  const log: Logger = { debug() {}, info() {}, warn: note, error: note };
+  const settings = {
+    state,
+    queueMaxMessages: 100_000,
+    queueMaxBytes: 64 * 1024 ** 2,
+    queueMaxAge: undefined,
+    queueFull: "drop-oldest",
+    durability: "power",
+  } as unknown as Settings;
+  const { queue, close } = openStateQueue(settings, log, realWorld());
+  const messages: QueuedMessage[] = [];
+  for (let more = queue.take(1000); more.length > 0; more = queue.take(1000)) {
+    messages.push(...more);
+  }
   const { lastSeq } = queue.put([draft()]);
   close();
-  const warnings = said.map((line) => JSON.stringify(line));
   return { state, messages, nextSeq: lastSeq, warnings };
 }
 
