@@ -5,7 +5,6 @@
  */
 
 import { type Command, parseCommand } from "./cli.ts";
-import { doctorCommand } from "./commands/doctor.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { queueCommand } from "./commands/queue.ts";
 import { settingsCommand } from "./commands/settings.ts";
@@ -51,12 +50,13 @@ function notGranted(cause: Error): UserError {
   });
 }
 
-function run(command: Command, world: World): ExitCode | Promise<ExitCode> {
+async function run(command: Command, world: World): Promise<ExitCode> {
   switch (command.name) {
     case "publish":
       return publishCommand(command, world);
     case "doctor":
-      return doctorCommand(command, world);
+      // It brings TLS and DNS of Node along, which the others need not wait for.
+      return (await import("./commands/doctor.ts")).doctorCommand(command, world);
     case "watch":
       return watchCommand(command, world);
     case "queue":

@@ -125,7 +125,9 @@ export function explainHangUp(
       message: `${place(target)} hung up before CONNACK`,
       hint:
         `in the AWS IoT console see that the certificate is active and attached to a policy that allows ` +
-        `iot:Connect for client/${target.clientId}; watch $aws/events/presence/connect_failed/${target.clientId}`,
+        `iot:Connect for client/${target.clientId}; watch ${
+          presenceTopic("connect_failed", target)
+        }`,
       step: "mqtt",
     }, error);
   }
@@ -135,7 +137,7 @@ export function explainHangUp(
       `if this comes again and again: another device may use client id ${
         quote(target.clientId)
       }, or the ` +
-      `policy lacks iot:Publish; watch $aws/events/presence/disconnected/${target.clientId}`,
+      `policy lacks iot:Publish; watch ${presenceTopic("disconnected", target)}`,
     step: "mqtt",
   }, error);
 }
@@ -153,6 +155,14 @@ export function explainSilence(
       (what === "PUBACK" ? "raise --ack-timeout, or lower --inflight" : "raise --keep-alive"),
     step: what === "PUBACK" ? "publish" : "mqtt",
   });
+}
+
+/** The topic on which AWS IoT Core says why a client did not come in, or had to go. */
+export function presenceTopic(
+  event: "connect_failed" | "disconnected",
+  { clientId }: Pick<Target, "clientId">,
+): string {
+  return `$aws/events/presence/${event}/${clientId}`;
 }
 
 /** `host:port`, with brackets around an IPv6 address. */

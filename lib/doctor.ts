@@ -107,6 +107,11 @@ async function attempt(look: Check["look"], asFailure: (error: unknown) => Findi
   }
 }
 
+/** A finding that all is well. */
+export function ok(saw: string, brief?: string): Finding {
+  return { status: "ok", saw, ...(brief !== undefined && { brief }) };
+}
+
 /** A failure as a finding: what was seen is the error's own sentence. */
 export function findingOf(error: UserError, status: "fail" | "warn" = "fail"): Finding {
   return {

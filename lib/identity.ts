@@ -12,9 +12,6 @@ import { messageOf, type UserError } from "./errors.ts";
 import { describeBlocks, isCutShort, pemBlocks } from "./pem.ts";
 import { quote } from "./words.ts";
 
-export { type CertificateFacts, describeCertificate, fileError } from "./certificate.ts";
-export { checkClock, checkDates } from "./validity.ts";
-
 /** The files of an identity. */
 export interface IdentityFiles {
   /** Empty: the public roots vouch for the endpoint. */

@@ -5,7 +5,8 @@
  */
 
 import { EXIT, messageOf, UserError } from "./errors.ts";
-import { fileError, type IdentityFiles, type IdentityTexts } from "./identity.ts";
+import { fileError } from "./certificate.ts";
+import type { IdentityFiles, IdentityTexts } from "./identity.ts";
 import type { Settings } from "./settings.ts";
 import { quote } from "./words.ts";
 

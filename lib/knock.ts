@@ -10,6 +10,7 @@
  */
 
 import type { Target } from "./causes.ts";
+import { until } from "./until.ts";
 
 /** What an attempt leaves to the one after it. */
 export interface AttemptMemory {
@@ -29,25 +30,30 @@ export async function knock(
   onStep: (step: "tcp" | "tls") => void,
 ): Promise<void> {
   const { endpoint: hostname, port } = target;
-  // Loaded here because it is hardly ever needed, and takes 10 ms.
-  const { lookup } = await import("node:dns/promises");
-  // With the port, the permission to reach that one host and port is enough.
-  await lookup(hostname, { port } as Record<never, never>);
+  await addressesOf(target);
   onStep("tcp");
   using conn = await Deno.connect({ hostname, port, signal });
   onStep("tls");
-  const { promise: given, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
   // A reset is an answer, too.
   const answer = conn.write(clientHello(target)).then(() => conn.read(new Uint8Array(1)))
     .catch(() => {});
-  try {
-    await Promise.race([answer, given]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
+  await until(answer, signal, () => signal.reason);
+}
+
+/** Every address of a host. */
+export async function addressesOf(
+  { endpoint, port }: Pick<Target, "endpoint" | "port">,
+): Promise<string[]> {
+  // Loaded here because it is hardly ever needed, and takes 10 ms.
+  const { lookup } = await import("node:dns/promises");
+  // With the port, the permission to reach that one host and port is enough.
+  const options = { all: true, port } as { all: true };
+  return (await lookup(endpoint, options)).map(({ address }) => address);
+}
+
+/** Whether that is an IP address and no name: TLS asks for names alone. */
+export function isAddress(endpoint: string): boolean {
+  return /^[\d.]+$|:/.test(endpoint);
 }
 
 /** The suites that AWS recommends first: ECDHE with ECDSA or RSA, AES128-GCM-SHA256. */
@@ -59,9 +65,8 @@ const SIGNATURES = [0, 13, 0, 8, 0, 6, 4, 3, 8, 4, 4, 1];
 
 /** A ClientHello of TLS 1.2 (RFC 5246 section 7.4.1.2) with SNI and ALPN. Pure, but for its random bytes. */
 export function clientHello({ endpoint, alpn }: Pick<Target, "endpoint" | "alpn">): Uint8Array {
-  const isAddress = /^[\d.]+$|:/.test(endpoint);
   const extensions = [
-    ...(isAddress ? [] : extension(0, sized(2, [0, ...sized(2, bytesOf(endpoint))]))),
+    ...(isAddress(endpoint) ? [] : extension(0, sized(2, [0, ...sized(2, bytesOf(endpoint))]))),
     ...(alpn === undefined ? [] : extension(16, sized(2, sized(1, bytesOf(alpn))))),
     ...GROUPS,
     ...SIGNATURES,

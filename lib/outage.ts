@@ -6,7 +6,7 @@
  */
 
 import { backoffMs, slowBackoffMs } from "./backoff.ts";
-import { place, type Target } from "./causes.ts";
+import { place, presenceTopic, type Target } from "./causes.ts";
 import type { Connection } from "./connection.ts";
 import { EXIT, failureFields, UserError } from "./errors.ts";
 import type { Logger } from "./log.ts";
@@ -140,13 +140,13 @@ function namePattern(reason: UserError, fruitless: boolean, target: Target): Use
       hint:
         `the policy most likely lacks iot:Publish on this topic (\`mqtt443 settings\` shows it), or another ` +
         `device uses client id "${target.clientId}"; ` +
-        `watch $aws/events/presence/disconnected/${target.clientId}`,
+        `watch ${presenceTopic("disconnected", target)}`,
     });
   }
   return new UserError(`${reason.message}, ${PATTERN} times or more soon after connecting`, {
     ...options,
     hint:
       `most likely another device uses client id "${target.clientId}": give each its own --client-id; ` +
-      `watch $aws/events/presence/disconnected/${target.clientId}`,
+      `watch ${presenceTopic("disconnected", target)}`,
   });
 }

@@ -142,9 +142,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     while (current.counts.inFlight > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
       await sleep(HAND_OVER_POLL_MS, gone.signal);
     }
-    // With messages in flight there is no orderly end: MQTT.js would wait for them.
-    if (current.counts.inFlight === 0) await connection.end();
-    else connection.abort();
+    await endSession(connection, current);
   };
 
   const link = createLink({
@@ -203,9 +201,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     await drain(() => stop.aborted ? 0 : progressMs + settings.giveUpAfter - monotonicMs());
   }
   over.abort();
-  // With messages in flight there is no orderly end: MQTT.js would wait for them.
-  if (delivery?.counts.inFlight === 0) await open?.end();
-  else open?.abort();
+  if (open) await endSession(open, delivery);
   await loop;
   const { waiting } = queue.stats();
   reports.flush();
@@ -229,6 +225,12 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
 const POLL_MS = 250;
 /** How often it is looked whether the last PUBACK of a session that is to be replaced has come, in ms. */
 const HAND_OVER_POLL_MS = 20;
+
+/** Ends a session in good order, if it can: with messages in flight MQTT.js would wait for them. */
+async function endSession(connection: Connection, delivery: Delivery | undefined): Promise<void> {
+  if (delivery?.counts.inFlight === 0) await connection.end();
+  else connection.abort();
+}
 
 /** What a run's end means. */
 function exitCode(

@@ -7,6 +7,7 @@
 
 import { connect as connectTls } from "node:tls";
 import type { Target } from "./causes.ts";
+import { isAddress } from "./knock.ts";
 
 /** A certificate as a server shows it. */
 export interface ShownCertificate {
@@ -41,7 +42,7 @@ export function lookAtTls(
   const socket = connectTls({
     host: target.endpoint,
     port: target.port,
-    servername: /^[\d.]+$|:/.test(target.endpoint) ? "" : target.endpoint,
+    servername: isAddress(target.endpoint) ? "" : target.endpoint,
     rejectUnauthorized: false,
     ...(caPems.length > 0 && { ca: [...caPems] }),
     ...(target.alpn !== undefined && { ALPNProtocols: [target.alpn] }),

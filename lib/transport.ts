@@ -15,6 +15,7 @@ import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
 import { type AttemptMemory, knock } from "./knock.ts";
 import { createOutbox } from "./outbox.ts";
+import { until } from "./until.ts";
 
 /** Bytes read at once: four of TLS's largest records. */
 const READ_BYTES = 65_536;
@@ -121,24 +122,6 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     // A connection that comes too late is closed as soon as it comes: Deno cannot stop the attempt itself.
     else connecting?.then(close, () => {});
     throw explainTransport(error, target, now());
-  }
-}
-
-/** Settles as the promise does, or rejects when the signal comes first. */
-async function until<T>(
-  promise: Promise<T>,
-  signal: AbortSignal,
-  error: () => unknown,
-): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = () => reject(error());
-  if (signal.aborted) onAbort();
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    promise.catch(() => {});
   }
 }
 

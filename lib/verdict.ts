@@ -3,7 +3,7 @@
  * TLS. Pure; the looking is second_look.ts's business.
  */
 
-import { place, type Target } from "./causes.ts";
+import { place, presenceTopic, type Target } from "./causes.ts";
 import type { ShownCertificate, Speech } from "./second_look.ts";
 import { isAws } from "./settings.ts";
 import { quote } from "./words.ts";
@@ -52,7 +52,15 @@ export function verdictOnIssuer(
 }
 
 /** How a TLS server answers plain text: the head of an alert. */
-export const TLS_ALERT = "\x15\x03";
+const TLS_ALERT = "\x15\x03";
+
+/** What was seen of it, as the end of a sentence. */
+export function describeSpeech(speech: Speech): string {
+  if (speech === "closed") return "it hangs up on plain text, too";
+  if (speech === "silent") return "nothing comes in plain text either";
+  if (speech.said.startsWith(TLS_ALERT)) return "to plain text it answers with a TLS alert";
+  return `in plain text it says ${quote(speech.said.split(/[\r\n]/)[0]!.slice(0, 60))}`;
+}
 
 /** What answers where TLS was expected. */
 export function verdictOnSpeech(speech: Speech, target: Target): Verdict {
@@ -82,7 +90,7 @@ export function verdictOnSpeech(speech: Speech, target: Target): Verdict {
       hint:
         "AWS: in the IoT console, Security, Certificates, see that it is registered and active; " +
         "the console's MQTT test client shows the refusal on " +
-        `$aws/events/presence/connect_failed/${target.clientId}. Another broker: its log says why`,
+        `${presenceTopic("connect_failed", target)}. Another broker: its log says why`,
     };
   }
   const [line = ""] = speech.said.split(/[\r\n]/);

@@ -12,6 +12,7 @@ const LAYERS: Record<string, number> = {
   "errors.ts": 0,
   "message.ts": 0,
   "words.ts": 0,
+  "until.ts": 0,
   "version.ts": 0,
   "values.ts": 1,
   "settings_table.ts": 1,
@@ -82,7 +83,7 @@ const OWNERS: Record<string, readonly string[]> = {
   "node:fs": ["volatile.ts", "sources/disk.ts"],
   "node:sqlite": ["queue.ts", "queue_rows.ts", "queue_schema.ts", "damaged_table.ts", "salvage.ts"],
   "node:tls": ["second_look.ts"],
-  "node:dns/promises": ["commands/checks_reach.ts", "knock.ts"],
+  "node:dns/promises": ["knock.ts"],
   "node:stream": ["transport.ts"],
   "node:util": ["log.ts", "world.ts"],
   "node:zlib": ["checksum.ts"],
@@ -171,16 +172,22 @@ function code(file: string): string {
 
 function allImports(): Import[] {
   const pattern = /^\s*(import|export)\s+(type\s+)?([^;]*?)\s*from\s+"([^"]+)"/gm;
-  return files().flatMap((file) =>
-    [...code(file).matchAll(pattern)].map(([, , type, names, target]) => ({
+  const later = /\bimport\("([^"]+)"\)/g;
+  return files().flatMap((file) => [
+    ...[...code(file).matchAll(later)].map(([, target]) => ({
+      file,
+      target: target!,
+      isType: false,
+    })),
+    ...[...code(file).matchAll(pattern)].map(([, , type, names, target]) => ({
       file,
       target: target!,
       // `import { type A, type B }` is a type import too.
       isType: type !== undefined ||
         (names!.startsWith("{") && names!.slice(1, -1).split(",").map((name) => name.trim())
           .filter(Boolean).every((name) => name.startsWith("type "))),
-    }))
-  );
+    })),
+  ]);
 }
 
 function localImports(): Import[] {

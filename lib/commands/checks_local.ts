@@ -2,19 +2,10 @@
 
 import type { Command } from "../cli.ts";
 import { place } from "../causes.ts";
-import type { Check, Finding } from "../doctor.ts";
-import { findingOf } from "../doctor.ts";
+import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
-import { dayOf } from "../certificate.ts";
-import {
-  checkClock,
-  checkDates,
-  checkKey,
-  describeCertificate,
-  type IdentityFiles,
-  type ParsedIdentity,
-  parseIdentity,
-} from "../identity.ts";
+import { dayOf, describeCertificate } from "../certificate.ts";
+import { checkKey, type IdentityFiles, type ParsedIdentity, parseIdentity } from "../identity.ts";
 import { checkModes, findIdentityFiles, readIdentityTexts } from "../identity_files.ts";
 import { type LoadedSettings, loadSettings } from "../load.ts";
 import { missingActions } from "../policy.ts";
@@ -22,6 +13,7 @@ import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
 import { roundSize, toSeconds } from "../values.ts";
+import { checkClock, checkDates } from "../validity.ts";
 import { BUILT_AT } from "../version.ts";
 import { volatileWarning } from "../volatile.ts";
 import { quote } from "../words.ts";
@@ -108,7 +100,7 @@ function lookAtSettings(command: Command, world: World, facts: Case): Finding {
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}` };
   if (warnings.length === 0) {
     const brief = `${place(settings)}, client id ${quote(settings.clientId)}`;
-    return { ...ok(saw), brief };
+    return ok(saw, brief);
   }
   return {
     status: "warn",
@@ -150,22 +142,20 @@ function lookAtFiles(facts: Case): Finding {
   const { subject, validTo } = parsed.facts;
   const ca = (name: (path: string) => string) =>
     files.ca.map((path) => quote(name(path))).join(", ") || "the public roots";
-  return {
-    ...ok(
-      `certificate ${quote(files.cert)}: ${describeCertificate(parsed.facts)}; key ${
-        quote(files.key)
-      }: ${kind}; CA: ${ca((path) => path)}`,
-    ),
-    brief: `certificate ${quote(subject)} to ${dayOf(validTo)}, key (${kind}), CA ${
+  return ok(
+    `certificate ${quote(files.cert)}: ${describeCertificate(parsed.facts)}; key ${
+      quote(files.key)
+    }: ${kind}; CA: ${ca((path) => path)}`,
+    `certificate ${quote(subject)} to ${dayOf(validTo)}, key (${kind}), CA ${
       ca((path) => path.replace(/^.*\//, ""))
     }`,
-  };
+  );
 }
 
 function lookAtQueue(facts: Case, world: World): Finding {
   const { settings } = facts.loaded!;
   if (settings.durability === "none") {
-    return { ...ok("nothing is kept on disk (durability none)") };
+    return ok("nothing is kept on disk (durability none)");
   }
   const path = queuePathOf(settings.state);
   let held;
@@ -198,7 +188,7 @@ function lookAtQueue(facts: Case, world: World): Finding {
       };
     }
     const warning = volatileWarning(settings);
-    return warning ? { ...findingOf(warning, "warn"), saw } : { ...ok(saw), brief };
+    return warning ? { ...findingOf(warning, "warn"), saw } : ok(saw, brief);
   } catch (error) {
     if (!(error instanceof DamagedQueueError)) throw error;
     return {
@@ -208,8 +198,4 @@ function lookAtQueue(facts: Case, world: World): Finding {
   } finally {
     held.release();
   }
-}
-
-function ok(saw: string): Finding {
-  return { status: "ok", saw };
 }

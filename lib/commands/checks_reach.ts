@@ -4,17 +4,19 @@
  * Where our own verified connection fails, a second look finds out what is really there.
  */
 
-import { lookup } from "node:dns/promises";
 import { dayOf } from "../certificate.ts";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "../causes.ts";
-import { type Check, type Finding, findingOf } from "../doctor.ts";
+import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { UserError } from "../errors.ts";
-import { checkClock, type Identity } from "../identity.ts";
-import { firstBytes, lookAtTls, type Speech, type TlsLook } from "../second_look.ts";
+import type { Identity } from "../identity.ts";
+import { firstBytes, lookAtTls, type TlsLook } from "../second_look.ts";
 import type { Settings } from "../settings.ts";
+import { addressesOf } from "../knock.ts";
 import { limitTrust, openTransport, type Transport } from "../transport.ts";
+import { until } from "../until.ts";
 import { toSeconds } from "../values.ts";
-import { TLS_ALERT, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
+import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
+import { checkClock } from "../validity.ts";
 import { BUILT_AT } from "../version.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
@@ -85,15 +87,13 @@ export function openVerified(site: Site, target = site.target()): Promise<Transp
 
 /** Every address of the endpoint. */
 async function lookUp(site: Site): Promise<string[]> {
-  const { endpoint, port, connectTimeout } = site.settings();
-  // With the port, the permission to reach that one host and port is enough.
-  const options = { all: true, port } as unknown as { all: true };
-  const looking = lookup(endpoint, options).then((all) => all.map(({ address }) => address));
+  const settings = site.settings();
+  const late = () => explainTimeout("dns", settings.connectTimeout, site.target());
   try {
-    return await within(
-      looking,
-      connectTimeout,
-      () => explainTimeout("dns", connectTimeout, site.target()),
+    return await until(
+      addressesOf(settings),
+      AbortSignal.timeout(settings.connectTimeout),
+      late,
     );
   } catch (error) {
     throw asUserError(error, site);
@@ -103,19 +103,11 @@ async function lookUp(site: Site): Promise<string[]> {
 /** Connects and closes; returns the address that answered. */
 async function reach(site: Site): Promise<string> {
   const { endpoint, port, connectTimeout } = site.settings();
-  const giveUp = new AbortController();
-  const connecting = Deno.connect({ hostname: endpoint, port, signal: giveUp.signal });
-  try {
-    using conn = await within(
-      connecting,
-      connectTimeout,
-      () => explainTimeout("tcp", connectTimeout, site.target()),
-    );
-    const { hostname, port: at } = conn.remoteAddr;
-    return `${hostname}:${at}`;
-  } finally {
-    giveUp.abort();
-  }
+  const signal = AbortSignal.timeout(connectTimeout);
+  const late = () => explainTimeout("tcp", connectTimeout, site.target());
+  using conn = await until(Deno.connect({ hostname: endpoint, port, signal }), signal, late);
+  const { hostname, port: at } = conn.remoteAddr;
+  return `${hostname}:${at}`;
 }
 
 /** What the TLS handshake gave, and what became of ALPN in it. */
@@ -142,7 +134,7 @@ async function secure(site: Site): Promise<{ tls: Finding; alpn: Finding }> {
   const brief = `${version}; server certificate ${quote(subject)}, issued by ${quote(issuer)}, to ${
     dayOf(validTo)
   }`;
-  return { tls: { ...ok(describeLook(look)), brief }, alpn };
+  return { tls: ok(describeLook(look), brief), alpn };
 }
 
 /** Whether the server hangs up for no other reason than being asked for a protocol. */
@@ -185,13 +177,6 @@ async function explainTls(error: UserError, site: Site): Promise<Finding> {
     : { ...finding, saw };
 }
 
-function describeSpeech(speech: Speech): string {
-  if (speech === "closed") return "it hangs up on plain text, too";
-  if (speech === "silent") return "nothing comes in plain text either";
-  if (speech.said.startsWith(TLS_ALERT)) return "to plain text it answers with a TLS alert";
-  return `in plain text it says ${quote(speech.said.split(/[\r\n]/)[0]!.slice(0, 60))}`;
-}
-
 function describeLook({ version, alpn, certificate }: TlsLook): string {
   const { subject, issuer, names, validFrom, validTo, fingerprint, chain } = certificate;
   return `${version}, ALPN ${quote(alpn ?? "none")}; server certificate: subject ${
@@ -207,20 +192,4 @@ function describeLook({ version, alpn, certificate }: TlsLook): string {
 
 function asUserError(error: unknown, site: Site): UserError {
   return explainTransport(error, site.target(), site.world.now());
-}
-
-/** Settles as the promise does, or rejects when the time is up. */
-async function within<T>(promise: Promise<T>, ms: number, late: () => UserError): Promise<T> {
-  const { promise: timeUp, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(late()), ms);
-  try {
-    return await Promise.race([promise, timeUp]);
-  } finally {
-    clearTimeout(timer);
-    promise.catch(() => {});
-  }
-}
-
-function ok(saw: string): Finding {
-  return { status: "ok", saw };
 }

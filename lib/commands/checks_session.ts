@@ -1,8 +1,8 @@
 /** The checks of `doctor` within a connection: CONNECT and PUBLISH, and after which of them the endpoint hangs up. */
 
-import { place } from "../causes.ts";
+import { place, presenceTopic } from "../causes.ts";
 import { type Connection, openConnection } from "../connection.ts";
-import { type Check, type Finding, findingOf } from "../doctor.ts";
+import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { EXIT, UserError } from "../errors.ts";
 import { sleep } from "../gather.ts";
 import { policyLine } from "../policy.ts";
@@ -184,10 +184,6 @@ function duplicateId(settings: Settings) {
 }
 
 /** Where AWS says what it saw. */
-function watchHint(event: "connect_failed" | "disconnected", { clientId }: Settings): string {
-  return `the console's MQTT test client shows it on $aws/events/presence/${event}/${clientId}`;
-}
-
-function ok(saw: string): Finding {
-  return { status: "ok", saw };
+function watchHint(event: "connect_failed" | "disconnected", settings: Settings): string {
+  return `the console's MQTT test client shows it on ${presenceTopic(event, settings)}`;
 }

@@ -10,7 +10,8 @@
 import { type Connection, openConnection } from "../connection.ts";
 import { EXIT, failureFields, UserError } from "../errors.ts";
 import { createExpiryWatch } from "../expiry.ts";
-import { fileError, type Identity, inspectIdentity } from "../identity.ts";
+import { fileError } from "../certificate.ts";
+import { type Identity, inspectIdentity } from "../identity.ts";
 import { readIdentityFiles } from "../identity_files.ts";
 import type { Logger } from "../log.ts";
 import { createRepeats } from "../reports.ts";

@@ -1,8 +1,14 @@
 /** `doctor`: runs the checks and tells what they found; `--policy` prints the policy this device needs. */
 
 import type { Command } from "../cli.ts";
-import { reportDocument, type Result, resultText, runChecks, summaryText } from "../doctor.ts";
-import { findingOf } from "../doctor.ts";
+import {
+  findingOf,
+  reportDocument,
+  type Result,
+  resultText,
+  runChecks,
+  summaryText,
+} from "../doctor.ts";
 import { EXIT, type ExitCode, UserError } from "../errors.ts";
 import { loadSettings } from "../load.ts";
 import { accountOf, policyDocument } from "../policy.ts";
