@@ -5,7 +5,7 @@ import { createLengthWatch } from "../lib/length_watch.ts";
 import { EXIT } from "../lib/errors.ts";
 import { PublishRefusedError } from "../lib/reason_codes.ts";
 import { type Endpoint, type EndpointOptions, HUGE_LENGTH, makePki } from "../tools/endpoint.ts";
-import { seeded } from "./seeded.ts";
+import { seeded } from "../tools/seeded.ts";
 import {
   assertAllClosed,
   connectTo,

@@ -15,7 +15,7 @@ import {
   replaced,
   seqsOf,
 } from "./publishing.ts";
-import { seeded } from "./seeded.ts";
+import { seeded } from "../tools/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -10,6 +10,7 @@
 import { type Connection, openConnection } from "../lib/connection.ts";
 import { formatError, UserError } from "../lib/errors.ts";
 import type { Identity } from "../lib/identity.ts";
+import { median, openFiles } from "../tools/bench/process.ts";
 import { identityOf, settingsFor } from "./connecting.ts";
 import { type HostileScript, hostileScript, playTo } from "./hostile_streams.ts";
 
@@ -75,22 +76,22 @@ async function meetAll(
     }));
     await collectGarbage();
     rss.push(Deno.memoryUsage().rss / 1024 ** 2);
-    if (part === 1) fds = await openFiles(0);
+    if (part === 1) fds = await fewestFiles(0);
   }
   const quarter = Math.floor(parts / 4);
   return {
     ...counts,
-    fds: [fds, await openFiles(fds)],
-    rss: [median(rss.slice(quarter, 2 * quarter)), median(rss.slice(-quarter))],
+    fds: [fds, await fewestFiles(fds)],
+    rss: [tenths(median(rss.slice(quarter, 2 * quarter))), tenths(median(rss.slice(-quarter)))],
   };
 }
 
 /** Files open once they are as few as wanted, or after a while: what was closed a moment ago is still being closed. */
-async function openFiles(wanted: number): Promise<number> {
+async function fewestFiles(wanted: number): Promise<number> {
   let fds = Infinity;
   for (let wait = 0; fds > wanted && wait < 20; wait++) {
     await new Promise((resolve) => setTimeout(resolve, 100));
-    fds = Math.min(fds, [...Deno.readDirSync("/proc/self/fd")].length);
+    fds = Math.min(fds, openFiles());
   }
   return fds;
 }
@@ -102,8 +103,8 @@ async function collectGarbage(): Promise<void> {
   }
 }
 
-function median(values: readonly number[]): number {
-  return Math.round(values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]! * 10) / 10;
+function tenths(value: number): number {
+  return Math.round(value * 10) / 10;
 }
 
 async function meet(

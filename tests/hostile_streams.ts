@@ -5,7 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import mqtt, { type Packet } from "mqtt-packet";
-import { seeded } from "./seeded.ts";
+import { seeded } from "../tools/seeded.ts";
 
 /** One hostile server. */
 export interface HostileScript {

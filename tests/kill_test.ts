@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { firsts, makeRig, numbered, range, type Rig, seqsOf } from "./publishing.ts";
 import { lastQueued, startChild } from "./children.ts";
-import { seeded } from "./seeded.ts";
+import { seeded } from "../tools/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

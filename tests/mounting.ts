@@ -21,3 +21,12 @@ export function mountAt(directory: string, ...args: string[]): Disposable {
 export function mountMemory(directory: string, size: string): Disposable {
   return mountAt(directory, "-t", "tmpfs", "-o", `size=${size},mode=0700`, "tmpfs");
 }
+
+/** Whether this process may run another one in a world of its own. */
+export const canUnshare: boolean = isRoot && hasProgram("unshare");
+
+/** A command that runs another one with these files over those of the machine. */
+export function mounted(files: Readonly<Record<string, string>>): string[] {
+  const mounts = Object.entries(files).map(([over, file]) => `mount --bind ${file} ${over}`);
+  return ["unshare", "--mount", "sh", "-c", `${mounts.join(" && ")} && exec "$@"`, "sh"];
+}

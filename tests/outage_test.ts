@@ -3,7 +3,7 @@ import type { Connection } from "../lib/connection.ts";
 import { EXIT, UserError } from "../lib/errors.ts";
 import type { Fields } from "../lib/log.ts";
 import { createOutage, type Outage } from "../lib/outage.ts";
-import { seeded } from "./seeded.ts";
+import { seeded } from "../tools/seeded.ts";
 import { judgeWaits, type Verdict } from "./waits.ts";
 
 interface Said {

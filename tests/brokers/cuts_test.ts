@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { startForwarder } from "../../tools/endpoint/forwarder.ts";
-import { seeded } from "../seeded.ts";
+import { seeded } from "../../tools/seeded.ts";
 import { startBrokers } from "./brokers.ts";
 import { runProgram } from "./program.ts";
 

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertLess, assertMatch, assertNotMatch } from "@std/assert";
 import { failureFields } from "../../lib/errors.ts";
 import { openLog } from "../../lib/log.ts";
+import { rssKib } from "../../tools/bench/process.ts";
 import { HUGE_LENGTH } from "../../tools/endpoint.ts";
 import { startChild } from "../children.ts";
 import { assertAllClosed, connectTo, failureOf, reasonOf, start } from "../connecting.ts";
@@ -150,12 +151,6 @@ const COUNTED = 15;
 const BREACHES = 5;
 const HEAP = 8 * 1024 * 1024;
 
-/** Resident memory of a process, in bytes. */
-function residentBytes(pid: number): number {
-  const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))!;
-  return Number(kib) * 1024;
-}
-
 Deno.test("a process drops each session that breaks the rules within a second, and grows by less than 10 MB (C5)", async () => {
   const isTurn = (turn: number) => ({ connection }: { connection: number }) =>
     connection <= WARM + COUNTED && connection % BREACHES === turn;
@@ -178,9 +173,9 @@ Deno.test("a process drops each session that breaks the rules within a second, a
     const { endpoint } = rig;
     const ended = (sessions: number) => () => endpoint.closes.length >= sessions;
     await endpoint.until(ended(WARM), { deadlineMs: 60_000, what: "warming up" });
-    const before = residentBytes(child.pid);
+    const before = 1024 * rssKib(child.pid);
     await endpoint.until(ended(WARM + COUNTED), { deadlineMs: 60_000, what: "all breaches" });
-    const grownMb = (residentBytes(child.pid) - before) / 1e6;
+    const grownMb = (1024 * rssKib(child.pid) - before) / 1e6;
     for (const { connection, atMs } of endpoint.closes) {
       const connect = endpoint.connects.find((seen) => seen.connection === connection)!;
       assertLess(atMs - connect.atMs, 1000, `connection ${connection}`);

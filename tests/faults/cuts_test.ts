@@ -1,10 +1,11 @@
 /** A link that is cut at random, again and again, for a minute; the program is a process of its own. */
 
 import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
+import { median, rssKib } from "../../tools/bench/process.ts";
 import { type Forwarder, startForwarder } from "../../tools/endpoint/forwarder.ts";
 import { startChild } from "../children.ts";
 import { countsOf, firsts, makeRig, numbered, range, replaced, seqsOf } from "../publishing.ts";
-import { seeded } from "../seeded.ts";
+import { seeded } from "../../tools/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -16,15 +17,6 @@ const MOST_GROWTH_KIB = 12 * 1024;
 /** Milliseconds between two lots of lines, and lines in a lot. */
 const LOT_MS = 100;
 const LOT = 10;
-
-/** Memory of a process, in KiB. */
-function rssKib(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+)/m.exec(Deno.readTextFileSync(`/proc/${pid}/status`))?.[1]);
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
-}
 
 /** Waits; the times of the cuts are what is tested. */
 function pass(ms: number): Promise<void> {

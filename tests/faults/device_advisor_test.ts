@@ -11,7 +11,7 @@ import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertMatch } f
 import type { Endpoint, Faults } from "../../tools/endpoint.ts";
 import { assertAllClosed, connectTo, reasonOf, start } from "../connecting.ts";
 import { makeRig, pki, replaced, type Rig, type Run } from "../publishing.ts";
-import { seeded } from "../seeded.ts";
+import { seeded } from "../../tools/seeded.ts";
 import { judgeWaits } from "../waits.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { type Child, lastQueued, startChild } from "../children.ts";
 import { firsts, makeRig, numbered, type Rig, seqsOf } from "../publishing.ts";
 import { hasProgram } from "../queueing.ts";
-import { seeded } from "../seeded.ts";
+import { seeded } from "../../tools/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

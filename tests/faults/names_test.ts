@@ -7,21 +7,15 @@ import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { makePki, startEndpoint } from "../../tools/endpoint.ts";
 import { startChild } from "../children.ts";
 import { firsts, makeRig, numbered, replaced, seqsOf } from "../publishing.ts";
-import { hasProgram, isRoot } from "../queueing.ts";
+import { canUnshare, mounted } from "../mounting.ts";
 import { type Answer, startNameServer } from "./name_server.ts";
 
 const NAME = "broker.example";
 
-/** A command that runs another one with these files over those of the machine. */
-function mounted(files: Readonly<Record<string, string>>): string[] {
-  const mounts = Object.entries(files).map(([over, file]) => `mount --bind ${file} ${over}`);
-  return ["unshare", "--mount", "sh", "-c", `${mounts.join(" && ")} && exec "$@"`, "sh"];
-}
-
 Deno.test({
   name:
     "publisher looks the name up afresh at each attempt: it waits for it, and follows it elsewhere; needs root and unshare (C8)",
-  ignore: !isRoot || !hasProgram("unshare"),
+  ignore: !canUnshare,
   async fn() {
     const certificates = await makePki({ names: [NAME] });
     await using rig = await makeRig({ certificates });
@@ -71,7 +65,7 @@ const TROUBLES: readonly (readonly [answer: Answer, cause: RegExp])[] = [
 Deno.test({
   name:
     "publisher outlives a name server that knows nothing, fails or is silent, asks it afresh each time, and follows its answer; needs root and unshare (C8)",
-  ignore: !isRoot || !hasProgram("unshare"),
+  ignore: !canUnshare,
   async fn() {
     const certificates = await makePki({ names: [NAME] });
     await using rig = await makeRig({ certificates });

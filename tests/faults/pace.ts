@@ -37,8 +37,3 @@ export function assertPace(arrivalsMs: readonly number[], waitsMs: readonly numb
     assert(gapMs >= leastMs, `attempt ${index + 2} came after ${gapMs} ms, not ${leastMs}`);
   }
 }
-
-/** How many file descriptors this process has open. */
-export function openFiles(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
-}

@@ -8,7 +8,7 @@ import { lastQueued, startChild } from "../children.ts";
 import { canMount, mountAt, succeeds } from "../mounting.ts";
 import { firsts, makeRig, range, seqsOf } from "../publishing.ts";
 import { hasProgram } from "../queueing.ts";
-import { seeded } from "../seeded.ts";
+import { seeded } from "../../tools/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -12,7 +12,7 @@ import { realWorld } from "../../lib/world.ts";
 import { type Child, lastQueued, startChild } from "../children.ts";
 import { range, type Rig } from "../publishing.ts";
 import { draft, isSame } from "../queueing.ts";
-import { seeded } from "../seeded.ts";
+import { seeded } from "../../tools/seeded.ts";
 import { type DiskCall, parseTrace, tracing } from "./disk_calls.ts";
 import { DiskModel, MANNERS } from "./disk_model.ts";
 

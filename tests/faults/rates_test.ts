@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { makePki } from "../../tools/endpoint.ts";
 import { startChild } from "../children.ts";
-import { hasProgram, isRoot } from "../queueing.ts";
+import { canUnshare, mounted } from "../mounting.ts";
 import {
   firsts,
   inputOf,
@@ -39,7 +39,7 @@ Deno.test("publisher sends 5,000 queued messages with no second above 100 and no
 Deno.test({
   name:
     "publisher keeps to 100 messages and 512 KiB a second where the endpoint's name is AWS's; needs root and unshare (P6)",
-  ignore: !isRoot || !hasProgram("unshare"),
+  ignore: !canUnshare,
   async fn() {
     await using rig = await makeRig({ certificates: await makePki({ names: [AWS_NAME] }) });
     const hosts = `${rig.folder}/hosts`;
@@ -50,12 +50,7 @@ Deno.test({
         ...["publish", ...replaced(rig.flags, { "--endpoint": AWS_NAME })],
         ...["--source", "stdin", "--format", "text"],
       ],
-      {
-        within: [
-          ...["unshare", "--mount", "sh", "-c"],
-          ...['mount --bind "$1" /etc/hosts && shift && exec "$@"', "sh", hosts],
-        ],
-      },
+      { within: mounted({ "/etc/hosts": hosts }) },
     );
     try {
       const large = Array.from({ length: 20 }, () => "x".repeat(100_000));

@@ -8,6 +8,7 @@ import {
   makeAuthority,
   startEndpoint,
 } from "../../tools/endpoint.ts";
+import { openFiles } from "../../tools/bench/process.ts";
 import { assertAllClosed, failureOf, identityOf, settingsFor, start } from "../connecting.ts";
 import {
   countsOf,
@@ -20,7 +21,7 @@ import {
   seqsOf,
 } from "../publishing.ts";
 import { hasProgram } from "../queueing.ts";
-import { announcedWaits, arrivals, assertPace, openFiles } from "./pace.ts";
+import { announcedWaits, arrivals, assertPace } from "./pace.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

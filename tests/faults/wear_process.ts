@@ -10,6 +10,7 @@
 
 import { app } from "../../lib/app.ts";
 import { realWorld } from "../../lib/world.ts";
+import { openFiles } from "../../tools/bench/process.ts";
 import { makeEnv } from "../command_line.ts";
 import { numbered } from "../publishing.ts";
 
@@ -104,7 +105,7 @@ function weigh(): Weight {
   return {
     rssMiB: rss / 1024 ** 2,
     heapMiB: heapUsed / 1024 ** 2,
-    fds: [...Deno.readDirSync("/proc/self/fd")].length,
+    fds: openFiles(),
     timers: timers.size,
   };
 }

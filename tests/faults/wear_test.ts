@@ -1,6 +1,7 @@
 /** Memory and descriptors over hundreds of sessions, and over a week without a link. */
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { median } from "../../tools/bench/process.ts";
 import { makeRig, replaced } from "../publishing.ts";
 import { V8_FLAGS } from "../../tools/v8_flags.ts";
 import type { Weight } from "./wear_process.ts";
@@ -29,8 +30,7 @@ async function wear(args: readonly string[]): Promise<Weight[]> {
 function assertFlat(weights: readonly Weight[]): void {
   const quarter = Math.floor(weights.length / 4);
   const of = (key: keyof Weight, part: number) => {
-    const values = weights.slice(part * quarter, (part + 1) * quarter).map((each) => each[key]);
-    return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+    return median(weights.slice(part * quarter, (part + 1) * quarter).map((each) => each[key]));
   };
   const said = JSON.stringify(weights.map(({ rssMiB }) => Math.round(rssMiB)));
   assertLessOrEqual(of("rssMiB", 3) - of("rssMiB", 1), MOST_GROWTH_MIB, said);

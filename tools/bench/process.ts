@@ -31,6 +31,16 @@ export async function fileOf(pid: number | "self"): Promise<number> {
   return kib(await Deno.readTextFile(`/proc/${pid}/status`), "RssFile") / 1024;
 }
 
+/** Memory of a process now, in KiB. */
+export function rssKib(pid: number): number {
+  return kib(Deno.readTextFileSync(`/proc/${pid}/status`), "VmRSS");
+}
+
+/** How many file descriptors a process has open. */
+export function openFiles(pid: number | "self" = "self"): number {
+  return [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+}
+
 /** Milliseconds of CPU a process has used. */
 export async function cpuMsOf(pid: number | "self"): Promise<number> {
   const text = await Deno.readTextFile(`/proc/${pid}/stat`);

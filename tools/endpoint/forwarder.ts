@@ -5,8 +5,8 @@
 
 import type { Buffer } from "node:buffer";
 import { once } from "node:events";
-import net, { type AddressInfo, type Server, type Socket } from "node:net";
-import { listenAt } from "./ports.ts";
+import net, { type Socket } from "node:net";
+import { cutAll, openFront } from "./ports.ts";
 
 /** What a link does to the bytes that go over it, each way. What is absent costs no time. */
 export interface Shape {
@@ -59,10 +59,9 @@ export async function startForwarder(to: number, shape: Shape = {}): Promise<For
       });
     }
   };
-  let front: Server | undefined = await listenAt({ port: 0, allowHalfOpen: true }, accept);
-  const { port } = front.address() as AddressInfo;
+  const front = await openFront({ port: 0, allowHalfOpen: true }, accept);
   const forwarder: Forwarder = {
-    port,
+    ...front,
     get connections() {
       return connections;
     },
@@ -70,17 +69,7 @@ export async function startForwarder(to: number, shape: Shape = {}): Promise<For
       for (const lane of lanes.values()) lane.freeze();
     },
     cut(how) {
-      for (const socket of sockets) {
-        if (how === "rst") socket.resetAndDestroy();
-        else socket.destroy();
-      }
-    },
-    pause() {
-      front?.close();
-      front = undefined;
-    },
-    async resume() {
-      front ??= await listenAt({ port, allowHalfOpen: true }, accept);
+      cutAll(sockets, how);
     },
     async [Symbol.asyncDispose]() {
       forwarder.pause();

@@ -3,7 +3,7 @@
  * it is told to and `close()` leaves nothing open.
  */
 
-import type { AddressInfo, Server, Socket } from "node:net";
+import type { Socket } from "node:net";
 import tls from "node:tls";
 import { Buffer } from "node:buffer";
 import { type Faults, fires, makeFaults } from "./faults.ts";
@@ -17,7 +17,7 @@ import {
 } from "./observe.ts";
 import { type EndpointOptions, makeLimits } from "./options.ts";
 import { type Certificates, makePki } from "./pki.ts";
-import { listenAt } from "./ports.ts";
+import { cutAll, openFront } from "./ports.ts";
 import { relay } from "./relay.ts";
 import { serveSession } from "./session.ts";
 
@@ -148,9 +148,8 @@ export async function startEndpoint(
     );
   }
 
-  const address = options.address ?? "127.0.0.1";
-  let front: Server | undefined = await listenAt({ port: options.port ?? 0, address }, accept);
-  const { port } = front.address() as AddressInfo;
+  const { port = 0, address = "127.0.0.1" } = options;
+  const front = await openFront({ port, address }, accept);
 
   const endpoint: Endpoint = {
     received: observer.received,
@@ -159,7 +158,7 @@ export async function startEndpoint(
     tlsErrors: observer.tlsErrors,
     counts: observer.counts,
     until: observer.until,
-    port,
+    ...front,
     certificates,
     faults,
     get open() {
@@ -190,17 +189,7 @@ export async function startEndpoint(
       for (const link of hub.links) link.freeze();
     },
     cut(how = "rst") {
-      for (const socket of sockets) {
-        if (how === "rst") socket.resetAndDestroy();
-        else socket.destroy();
-      }
-    },
-    pause() {
-      front?.close();
-      front = undefined;
-    },
-    async resume() {
-      front ??= await listenAt({ port, address }, accept);
+      cutAll(sockets, how);
     },
     async close() {
       endpoint.pause();

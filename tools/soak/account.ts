@@ -1,5 +1,7 @@
 /** The account of a soak: which messages came, how often, in which order; and whether a process stays as large as it is. */
 
+import { median, openFiles, rssKib } from "../bench/process.ts";
+
 /** Every `seq` that arrived. */
 export interface Account {
   take(seq: number): void;
@@ -53,9 +55,7 @@ export interface Weight {
 /** Weighs a process; undefined when it is gone. */
 export function weigh(pid: number): Weight | undefined {
   try {
-    const status = Deno.readTextFileSync(`/proc/${pid}/status`);
-    const rssMiB = Number(/^VmRSS:\s+(\d+)/m.exec(status)?.[1] ?? 0) / 1024;
-    return { rssMiB, fds: [...Deno.readDirSync(`/proc/${pid}/fd`)].length };
+    return { rssMiB: rssKib(pid) / 1024, fds: openFiles(pid) };
   } catch {
     return undefined;
   }
@@ -67,8 +67,4 @@ export function growthOf(weights: readonly Weight[]): Weight {
   const growth = (of: (weight: Weight) => number) =>
     median(weights.slice(-quarter).map(of)) - median(weights.slice(quarter, 2 * quarter).map(of));
   return { rssMiB: growth(({ rssMiB }) => rssMiB), fds: growth(({ fds }) => fds) };
-}
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
 }
