@@ -4,6 +4,7 @@
  * Every error a user can meet is printed here, and only here.
  */
 
+import { grantHint } from "./build.ts";
 import { type Command, parseCommand } from "./cli.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { queueCommand } from "./commands/queue.ts";
@@ -42,8 +43,7 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
 function notGranted(cause: Error): UserError {
   const what = cause.message.replace(/, run again.*/s, "");
   return new UserError(`Cannot go on: this process was not granted what it needs: ${what}`, {
-    hint: "start it with `deno task publish`, which grants what the settings name; " +
-      "`mqtt443 version` prints what is permitted",
+    hint: grantHint(),
     exitCode: EXIT.config,
     step: "settings",
     cause,

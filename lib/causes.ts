@@ -5,6 +5,7 @@
  * are those of Deno 2.9.5 (rustls), each seen against a peer that misbehaves that way.
  */
 
+import { grantHint } from "./build.ts";
 import { EXIT, type ExitCode, messageOf, type Step, UserError } from "./errors.ts";
 import { isAws } from "./settings.ts";
 import { quote } from "./words.ts";
@@ -182,8 +183,7 @@ function notCapable(error: unknown, target: Target): Words | undefined {
   if (!isDenied) return undefined;
   return {
     message: `Cannot connect to ${place(target)}: this process was not granted to reach it`,
-    hint: "start it with `deno task publish`, which grants what the settings name; " +
-      "`mqtt443 version` prints what is permitted",
+    hint: grantHint(),
     step: "settings",
     exitCode: EXIT.config,
   };

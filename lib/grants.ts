@@ -1,23 +1,14 @@
 /**
- * What a process needs to be permitted for given settings, as flags of Deno. Pure: the one place for it, whether the
- * flags go to `deno run` or into an executable.
+ * What a process needs to be permitted, as flags of Deno: for given settings, or for any endpoint of AWS. Pure: the one
+ * place for it, whether the flags go to `deno run` or into an executable.
  */
 
-import { CONFIG_PATHS } from "./load.ts";
+import type { Grants } from "./build.ts";
+import { CERTS_PATHS, CONFIG_PATHS } from "./load.ts";
 import type { Settings } from "./settings.ts";
+import { HOST_VIEW } from "./sources/host.ts";
 import { sourcePaths, sourceSysKinds } from "./sources/mod.ts";
 import { TRUST_VARIABLES } from "./transport.ts";
-
-/** What may be done; everything else is refused. */
-export interface Grants {
-  /** `host:port`. */
-  readonly net: readonly string[];
-  readonly read: readonly string[];
-  readonly write: readonly string[];
-  /** Names, or prefixes with `*`. */
-  readonly env: readonly string[];
-  readonly sys: readonly string[];
-}
 
 /** Variables that are looked at only to refuse or warn. */
 export const WARNED_VARIABLES = [
@@ -25,6 +16,49 @@ export const WARNED_VARIABLES = [
   "NODE_TLS_REJECT_UNAUTHORIZED",
   "MQTTJS_SOCKS_PROXY",
 ] as const;
+
+/** Environment variables that the program may see. */
+const VARIABLES = ["MQTT443_*", "NO_COLOR", ...TRUST_VARIABLES, ...WARNED_VARIABLES];
+
+/** Where an executable for any endpoint keeps its queue: where it is started, or as a service. */
+const STATE_PATHS = ["./state", "/var/lib/mqtt443"] as const;
+
+/**
+ * The grants of an executable for any endpoint of AWS IoT Core, with everything in the places where it belongs.
+ *
+ * /proc and /sys are of no use to Deno 2.9.5 (see sources/host.ts), but will be to one that reads them.
+ */
+export function generalGrants(): Grants {
+  const hosts = ["*.amazonaws.com", "*.amazonaws.com.cn"];
+  return {
+    net: hosts.flatMap((host) => [`${host}:443`, `${host}:8883`]),
+    read: unique([
+      ...CONFIG_PATHS,
+      ...CERTS_PATHS,
+      "/etc/mqtt443",
+      CREDENTIALS,
+      ...STATE_PATHS,
+      ...["/proc", "/sys", HOST_VIEW],
+      ...sourcePaths(["system"]).filter((path) => !path.startsWith(HOST_VIEW)),
+    ]),
+    write: STATE_PATHS,
+    env: VARIABLES,
+    sys: unique(["hostname", "uid", ...sourceSysKinds(["system"])]),
+  };
+}
+
+/** Where systemd puts what `LoadCredential=` names, for our unit. */
+const CREDENTIALS = "/run/credentials/mqtt443.service";
+
+/**
+ * The grants of an executable for one site: what its settings file needs, read where the device has it.
+ *
+ * @param isCertsGiven Whether the file names the certificate directory; else both usual places are meant.
+ */
+export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
+  const grants = grantsOf(settings, undefined);
+  return isCertsGiven ? grants : { ...grants, read: unique([...grants.read, ...CERTS_PATHS]) };
+}
 
 /**
  * The grants that these settings need: one endpoint, the certificates, the state directory, the sources.
@@ -46,7 +80,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
       ...sourcePaths(settings.source),
     ]),
     write: settings.durability === "none" ? [] : [state],
-    env: ["MQTT443_*", "NO_COLOR", ...TRUST_VARIABLES, ...WARNED_VARIABLES],
+    env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
   };
 }

@@ -4,6 +4,7 @@
  * Thin, but for {@linkcode chooseFiles} and {@linkcode modeProblem}. What they hold is identity.ts's business.
  */
 
+import { grantHint } from "./build.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { fileError } from "./certificate.ts";
 import type { IdentityFiles, IdentityTexts } from "./identity.ts";
@@ -228,8 +229,7 @@ function notPermitted(what: string, path: string, cause: unknown): UserError {
   return new UserError(
     `Cannot read ${what} ${quote(path)}: this process was not granted to read there`,
     {
-      hint: "start it with `deno task publish`, which grants what the settings name; " +
-        "`mqtt443 version` prints what is permitted",
+      hint: grantHint(),
       exitCode: EXIT.config,
       step: "files",
       cause,

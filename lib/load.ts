@@ -3,6 +3,7 @@
  * decides.
  */
 
+import { grantHint } from "./build.ts";
 import type { Command } from "./cli.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import {
@@ -22,7 +23,7 @@ export const CONFIG_PATHS = ["./mqtt443.json", "/etc/mqtt443/mqtt443.json"] as c
 export const CERTS_PATHS = ["./certs", "/etc/mqtt443/certs"] as const;
 
 /** Variables that are ours and no settings. */
-const OTHER_VARIABLES = ["MQTT443_CONFIG", "MQTT443_RUNTIME_DIR"];
+const OTHER_VARIABLES = ["MQTT443_CONFIG", "MQTT443_RUNTIME", "MQTT443_RUNTIME_DIR"];
 /** No settings file is as large; a wrong path may be. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
@@ -84,9 +85,16 @@ function readText(path: string): string {
     }
     return decode(Deno.readFileSync(path));
   } catch (cause) {
-    const why = cause instanceof Deno.errors.NotFound ? "file not found" : messageOf(cause);
+    const isDenied = cause instanceof Deno.errors.NotCapable;
+    const why = isDenied
+      ? "this process was not granted to read there"
+      : cause instanceof Deno.errors.NotFound
+      ? "file not found"
+      : messageOf(cause);
     throw new UserError(`Cannot read settings file ${quote(path)}: ${why}`, {
-      hint: "pass the right file with --config FILE; `mqtt443 help settings` shows a sample",
+      hint: isDenied
+        ? grantHint()
+        : "pass the right file with --config FILE; `mqtt443 help settings` shows a sample",
       exitCode: EXIT.config,
       step: "settings",
       cause,

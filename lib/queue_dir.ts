@@ -6,6 +6,7 @@
  * queue.ts's business.
  */
 
+import { grantHint } from "./build.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { quote } from "./words.ts";
 
@@ -227,7 +228,7 @@ function explain(directory: string, error: unknown): UserError {
   if (error instanceof Deno.errors.NotCapable) {
     return stateError(
       `Cannot use state directory ${quote(directory)}: this process was not granted to write there`,
-      "start it with `deno task publish`, which grants what the settings name; `mqtt443 version` prints what is permitted",
+      grantHint(),
       error,
     );
   }

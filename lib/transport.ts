@@ -11,6 +11,7 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
+import { grantHint } from "./build.ts";
 import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
 import { type AttemptMemory, knock } from "./knock.ts";
@@ -73,7 +74,7 @@ function cannotLimitTrust(cause?: unknown): UserError {
   return new UserError(
     `Cannot see to it that only the configured CA vouches for the endpoint: this process may not set ${names}`,
     {
-      hint: `start it with \`deno task publish\`, or with --allow-env=${names}`,
+      hint: grantHint(),
       exitCode: EXIT.config,
       step: "settings",
       cause,

@@ -13,6 +13,7 @@ const LAYERS: Record<string, number> = {
   "message.ts": 0,
   "words.ts": 0,
   "until.ts": 0,
+  "build.ts": 0,
   "version.ts": 0,
   "values.ts": 1,
   "settings_table.ts": 1,

@@ -7,7 +7,8 @@
 
 import { type Command, parseCommand } from "../lib/cli.ts";
 import { formatError, UserError } from "../lib/errors.ts";
-import { grantFlags, type Grants, grantsOf } from "../lib/grants.ts";
+import type { Grants } from "../lib/build.ts";
+import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { realWorld } from "../lib/world.ts";
 import { V8_FLAGS } from "./v8_flags.ts";

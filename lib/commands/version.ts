@@ -1,10 +1,11 @@
 /** `version`: the program, its runtime, ALPN, and what the process is permitted to do. */
 
+import { BUILD, type Grants } from "../build.ts";
 import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode, UserError } from "../errors.ts";
-import { type Grants, grantsOf } from "../grants.ts";
+import { grantsOf } from "../grants.ts";
 import { loadSettings } from "../load.ts";
-import { VERSION } from "../version.ts";
+import { BUILT_AT, VERSION } from "../version.ts";
 import type { World } from "../world.ts";
 
 const PERMISSIONS = ["net", "read", "write", "env", "sys", "run", "ffi", "import"] as const;
@@ -12,22 +13,51 @@ const PERMISSIONS = ["net", "read", "write", "env", "sys", "run", "ffi", "import
 /** First version of Deno that sends ALPN as a client; 2.4.2 silently left it out (measured). */
 const ALPN_SINCE = [2, 5, 7] as const;
 
+const SCOPES = {
+  site: "one site: nothing but what is permitted below",
+  general: "any endpoint of AWS IoT Core, with its files in the usual places",
+} as const;
+
 /** Prints them. */
 export function versionCommand(command: Command, world: World): ExitCode {
-  const document = {
-    version: VERSION,
-    deno: Deno.version.deno,
-    v8: Deno.version.v8,
-    target: Deno.build.target,
-    tls: ["TLSv1.2", "TLSv1.3"],
-    alpn: isSince(Deno.version.deno, ALPN_SINCE),
-    permissions: permitted(wantedGrants(command, world)),
-  };
+  const document = documentOf(command, world);
   world.out(
     command.switches.has("json") ? `${JSON.stringify(document, null, 2)}\n` : textOf(document),
   );
   return EXIT.ok;
 }
+
+type Document = ReturnType<typeof documentOf>;
+
+function documentOf(command: Command, world: World) {
+  return {
+    version: VERSION,
+    commit: BUILD?.commit ?? null,
+    built: BUILD ? BUILT_AT.toISOString() : null,
+    runtime: runtimeOf(world),
+    scope: BUILD?.scope ?? null,
+    deno: Deno.version.deno,
+    v8: Deno.version.v8,
+    target: Deno.build.target,
+    tls: ["TLSv1.2", "TLSv1.3"],
+    alpn: isSince(Deno.version.deno, ALPN_SINCE),
+    permissions: permitted(BUILD?.grants ?? wantedGrants(command, world)),
+    baked: BUILD?.grants ?? null,
+  };
+}
+
+/** What runs the program: Deno from source or with a bundle, or one of the two kinds of executable. */
+function runtimeOf(world: Pick<World, "env">): "deno" | "denort" | "npm" {
+  if (Deno.build.standalone) return "denort";
+  // The executable that brings Deno along says so.
+  return world.env.get("MQTT443_RUNTIME") === "npm" ? "npm" : "deno";
+}
+
+const RUNTIMES = {
+  deno: "deno run",
+  denort: "executable made by deno compile",
+  npm: "executable with Deno from npm, unpacked at its first start",
+} as const;
 
 /** `all`, or what was granted of what the settings need; Deno does not list what it was started with. */
 function permitted(grants: Grants): Record<string, "all" | readonly string[]> {
@@ -84,21 +114,16 @@ function isSince(version: string, since: readonly number[]): boolean {
   return true;
 }
 
-function textOf(document: {
-  version: string;
-  deno: string;
-  v8: string;
-  target: string;
-  tls: string[];
-  alpn: boolean;
-  permissions: Record<string, "all" | readonly string[]>;
-}): string {
+function textOf(document: Document): string {
+  const { version, commit, built, scope, runtime } = document;
   const permissions = Object.entries(document.permissions).map(([name, what], index) => {
     const list = what === "all" ? "all" : what.join(" ") || "none";
     return `${index === 0 ? "permitted" : "         "}    ${name.padEnd(6)} ${list}`;
   });
   return [
-    `mqtt443      ${document.version}`,
+    `mqtt443      ${version}${commit === null ? "" : ` (commit ${commit}, built ${built})`}`,
+    `runtime      ${RUNTIMES[runtime]}`,
+    ...(scope === null ? [] : [`built for    ${SCOPES[scope]}`]),
     `Deno         ${document.deno} (V8 ${document.v8}, ${document.target})`,
     `TLS          ${document.tls.join(", ")}`,
     `ALPN         ${document.alpn ? "yes" : "no: this Deno leaves it out; use 2.9.5"}`,

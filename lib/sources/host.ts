@@ -7,6 +7,7 @@
  * Deno knows (load, memory, uptime). Missing files mean "not on this machine"; missing rights are an error.
  */
 
+import { grantHint } from "../build.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 
 /** Folder below which a service unit can bind /proc and /sys for a process with scoped permissions. */
@@ -118,7 +119,7 @@ function rightsHint(path: string, cause: unknown): string {
   }
   return messageOf(cause).includes("all access")
     ? `add "${HOST_VIEW_UNIT_LINE}" to the service unit`
-    : `add --allow-read=${path} to the permissions`;
+    : grantHint();
 }
 
 /**
@@ -135,7 +136,7 @@ export function askDeno<T>(kind: string, call: () => T): T {
     throw new UserError(
       `Cannot read "${kind}" of this machine: this process does not have Deno's permission for it`,
       {
-        hint: `add --allow-sys=${kind} to the permissions`,
+        hint: grantHint(),
         exitCode: EXIT.config,
         step: "source",
         cause: error,

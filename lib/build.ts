@@ -1,0 +1,52 @@
+/**
+ * What an executable was built from, and what it may do. Where the program runs from source, nothing of it is known.
+ */
+
+/** What a process may do; everything else is refused. */
+export interface Grants {
+  /** `host:port`; a host may begin with `*.`. */
+  readonly net: readonly string[];
+  readonly read: readonly string[];
+  readonly write: readonly string[];
+  /** Names, or prefixes with `*`. */
+  readonly env: readonly string[];
+  readonly sys: readonly string[];
+}
+
+/** What is written into an executable when it is built. */
+export interface Build {
+  /** Abbreviated hash of the commit, with `+` where the tree had changes; or `unknown`. */
+  readonly commit: string;
+  /** ISO 8601, UTC. */
+  readonly date: string;
+  /** `site`: for one settings file; `general`: for any endpoint of AWS. */
+  readonly scope: "site" | "general";
+  readonly grants: Grants;
+}
+
+// tools/bundle.ts puts it here.
+declare const MQTT443_BUILD: Build | undefined;
+
+/** What this executable was built from; undefined when run from source. */
+export const BUILD: Build | undefined = typeof MQTT443_BUILD === "undefined"
+  ? undefined
+  : MQTT443_BUILD;
+
+/**
+ * What to do about a permission that is missing: nobody can add one to an executable.
+ *
+ * @param build What runs. @default this executable's
+ */
+export function grantHint(build: Build | undefined = BUILD): string {
+  if (build === undefined) {
+    return "start it with `deno task publish`, which grants what the settings name; " +
+      "`mqtt443 version` prints what is permitted";
+  }
+  const { net, read, write } = build.grants;
+  const places = read.filter((path) => !write.includes(path) && !/^\/(proc|sys|run)\b/.test(path));
+  return `this executable was built for ${net.join(" ")}, to read ${
+    places.join(" ")
+  } and to write ` +
+    `${write.join(" ") || "nothing"}; build another one with ` +
+    "`deno task compile --settings mqtt443.json` where its source is";
+}
