@@ -1,0 +1,161 @@
+/**
+ * Makes one minified ES module of main.ts and all that it reaches: what executables run, and the bench.
+ *
+ * Deno resolves, so that what runs from source and what is bundled are the same modules of the same versions; esbuild
+ * joins. Of MQTT.js only what this program uses comes along: see {@linkcode STAND_INS}.
+ */
+
+import { dirname, join } from "node:path";
+import { builtinModules } from "node:module";
+import * as esbuild from "esbuild";
+import type { Build } from "../lib/build.ts";
+
+/** A bundle. */
+export interface Bundle {
+  readonly code: string;
+  /** Every module in it: paths from the project's folder, or `npm:PACKAGE/FILE`. */
+  readonly modules: readonly string[];
+}
+
+const ROOT = dirname(import.meta.dirname!);
+
+/** What npm packages ask for, and what they get: Deno's own, or a file of tools/bundle that says why. */
+const STAND_INS: Readonly<Record<string, string>> = {
+  // The same streams as Node's, a second time: 90 KB.
+  "readable-stream": "node:stream",
+  "debug": join(ROOT, "tools/bundle/debug.cjs"),
+  "worker-timers": join(ROOT, "tools/bundle/worker_timers.cjs"),
+};
+
+/**
+ * Bundles the program.
+ *
+ * @param build What to write into it; without it the bundle says what the source would.
+ * @throws {Error} If a module cannot be found.
+ */
+export async function makeBundle(build?: Build): Promise<Bundle> {
+  const graph = await moduleGraph();
+  const dir = await Deno.makeTempDir({ prefix: "mqtt443-bundle-" });
+  try {
+    makeTree(dir, graph);
+    const { outputFiles, metafile } = await esbuild.build({
+      entryPoints: [join(dir, "main.ts")],
+      absWorkingDir: dir,
+      preserveSymlinks: true,
+      bundle: true,
+      minify: true,
+      write: false,
+      metafile: true,
+      format: "esm",
+      platform: "node",
+      target: "esnext",
+      legalComments: "none",
+      logLevel: "silent",
+      define: { MQTT443_BUILD: build === undefined ? "undefined" : JSON.stringify(build) },
+      plugins: [resolverOf(graph)],
+    });
+    const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<")).map((
+      path,
+    ) =>
+      path.replace(/^node_modules\//, "npm:").replace(/^(builtin|jsr):/, "")
+        .replace(/^.*\/(?=tools\/bundle\/)/, "")
+    );
+    return { code: outputFiles[0]!.text, modules: modules.sort() };
+  } finally {
+    await esbuild.stop();
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** What `deno info --json` tells, as far as it is used. */
+interface Graph {
+  readonly modules: readonly {
+    readonly specifier: string;
+    readonly local?: string;
+    readonly dependencies?: readonly {
+      readonly specifier: string;
+      readonly code?: { readonly specifier: string };
+    }[];
+  }[];
+  readonly npmPackages: Readonly<
+    Record<string, { readonly name: string; readonly localPath: string }>
+  >;
+}
+
+async function moduleGraph(): Promise<Graph> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "--frozen", "main.ts"],
+    cwd: ROOT,
+  }).output();
+  const text = new TextDecoder();
+  if (!success) throw new Error(`Cannot list the modules of main.ts: ${text.decode(stderr)}`);
+  return JSON.parse(text.decode(stdout));
+}
+
+/** Lays the program out as a package for Node, of symlinks: esbuild then reads CommonJS as Deno does. */
+function makeTree(dir: string, { npmPackages }: Graph): void {
+  Deno.writeTextFileSync(join(dir, "package.json"), '{"type":"module"}');
+  for (const name of ["main.ts", "lib", "deno.json"]) {
+    Deno.symlinkSync(join(ROOT, name), join(dir, name));
+  }
+  const packages = Map.groupBy(Object.values(npmPackages), ({ name }) => name);
+  for (const [name, versions] of packages) {
+    // One that is there in two versions is left out: should a bundle ever need it, esbuild says so.
+    if (versions.length > 1) continue;
+    const link = join(dir, "node_modules", name);
+    Deno.mkdirSync(dirname(link), { recursive: true });
+    Deno.symlinkSync(versions[0]!.localPath, link);
+  }
+}
+
+function resolverOf({ modules }: Graph): esbuild.Plugin {
+  const files = new Map(modules.map(({ specifier, local }) => [specifier, local]));
+  const imports = new Map(
+    modules.flatMap(({ specifier, dependencies }) =>
+      (dependencies ?? []).flatMap(({ specifier: wanted, code }) =>
+        code === undefined ? [] : [[`${specifier} ${wanted}`, code.specifier] as const]
+      )
+    ),
+  );
+  /** Where Deno has a module, by the file that it reads it from. */
+  const specifiers = new Map(modules.map(({ specifier, local }) => [local, specifier]));
+  return {
+    name: "deno",
+    setup(build) {
+      build.onResolve({ filter: /^/ }, ({ path, importer, kind, namespace }) => {
+        const bare = STAND_INS[path] ?? path;
+        if (bare.startsWith("/")) return { path: bare };
+        if (builtinModules.includes(bare.replace(/^node:/, ""))) {
+          const name = bare.replace(/^(node:)?/, "node:");
+          return kind === "require-call"
+            ? { path: name, namespace: "builtin" }
+            : { path: name, external: true };
+        }
+        const from = specifiers.get(namespace === "jsr" ? importer : realPath(importer));
+        const target = from && files.get(imports.get(`${from} ${path}`) ?? "");
+        if (from === undefined || target === undefined) return undefined;
+        // Our own files keep their place in the tree.
+        const isOurs = target.startsWith(join(ROOT, "lib/")) || target === join(ROOT, "deno.json");
+        return isOurs ? undefined : { path: target, namespace: "jsr" };
+      });
+      // Those of JSR lie where Deno has them, under a name without an ending.
+      build.onLoad({ filter: /^/, namespace: "jsr" }, async ({ path }) => ({
+        contents: await Deno.readTextFile(path),
+        loader: "ts",
+      }));
+      // CommonJS asks at the moment of use, so that a built-in module that nobody uses is not loaded.
+      build.onLoad({ filter: /^/, namespace: "builtin" }, ({ path }) => ({
+        contents: `module.exports = process.getBuiltinModule("${path}");`,
+      }));
+      // A text of which only the version is read.
+      build.onLoad({ filter: /\/(deno|mqtt\/package)\.json$/ }, async ({ path }) => {
+        const { version } = JSON.parse(await Deno.readTextFile(path));
+        return { contents: JSON.stringify({ version }), loader: "json" };
+      });
+    },
+  };
+}
+
+function realPath(path: string): string | undefined {
+  return path === "" ? undefined : Deno.realPathSync(path);
+}
