@@ -54,13 +54,9 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
       define: { MQTT443_BUILD: build === undefined ? "undefined" : JSON.stringify(build) },
       plugins: [resolverOf(graph)],
     });
-    const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<")).map((
-      path,
-    ) =>
-      path.replace(/^node_modules\//, "npm:").replace(/^(builtin|jsr):/, "")
-        .replace(/^.*\/(?=tools\/bundle\/)/, "")
-    );
-    return { code: outputFiles[0]!.text, modules: modules.sort() };
+    const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
+      .map((path) => nameOf(path)).sort();
+    return { code: outputFiles[0]!.text, modules };
   } finally {
     await esbuild.stop();
     await Deno.remove(dir, { recursive: true });
@@ -154,6 +150,15 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
       });
     },
   };
+}
+
+/** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`. */
+function nameOf(path: string): string {
+  if (path.startsWith("node_modules/")) return path.replace("node_modules/", "npm:");
+  return path.replace(/^(builtin|jsr):/, "").replace(`${ROOT}/`, "").replace(
+    /^(\.\.\/)+.*\/tools\//,
+    "tools/",
+  );
 }
 
 function realPath(path: string): string | undefined {
