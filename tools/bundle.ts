@@ -155,10 +155,7 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
 /** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`. */
 function nameOf(path: string): string {
   if (path.startsWith("node_modules/")) return path.replace("node_modules/", "npm:");
-  return path.replace(/^(builtin|jsr):/, "").replace(`${ROOT}/`, "").replace(
-    /^(\.\.\/)+.*\/tools\//,
-    "tools/",
-  );
+  return path.replace(/^(builtin|jsr):|^(\.\.\/)*\.\.(?=\/)/, "").replace(`${ROOT}/`, "");
 }
 
 function realPath(path: string): string | undefined {
