@@ -43,7 +43,11 @@ export function grantHint(build: Build | undefined = BUILD): string {
       "`mqtt443 version` prints what is permitted";
   }
   const { net, read, write } = build.grants;
-  const places = read.filter((path) => !write.includes(path) && !/^\/(proc|sys|run)\b/.test(path));
+  // What sources read is no place of the user's; and a folder says what lies in it.
+  const places = read.filter((path) =>
+    !write.includes(path) && !/^\/(proc|sys|run|etc\/group)\b/.test(path) &&
+    !read.some((other) => path.startsWith(`${other}/`))
+  );
   return `this executable was built for ${net.join(" ")}, to read ${
     places.join(" ")
   } and to write ` +

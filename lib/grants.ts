@@ -66,11 +66,10 @@ export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
  * @param configPath The settings file in use, if any.
  */
 export function grantsOf(settings: Settings, configPath: string | undefined): Grants {
-  const { endpoint, port, certs, ca, cert, key, keyPassphraseFile, state } = settings;
+  const { certs, ca, cert, key, keyPassphraseFile, state } = settings;
   const files = [ca, cert, key, keyPassphraseFile].filter((path) => path !== undefined);
-  const host = endpoint.includes(":") ? `[${endpoint}]` : endpoint;
   return {
-    net: endpoint === "" ? [] : [`${host}:${port}`],
+    net: settings.endpoint === "" ? [] : [addressOf(settings)],
     read: unique([
       ...(configPath === undefined ? CONFIG_PATHS : [configPath]),
       certs,
@@ -83,6 +82,11 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
   };
+}
+
+/** `host:port` of the endpoint, as a grant and a question for one name it. */
+export function addressOf({ endpoint, port }: Pick<Settings, "endpoint" | "port">): string {
+  return endpoint.includes(":") ? `[${endpoint}]:${port}` : `${endpoint}:${port}`;
 }
 
 /**

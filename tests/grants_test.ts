@@ -1,5 +1,7 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { grantFlags } from "../lib/grants.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { grantHint } from "../lib/build.ts";
+import { generalGrants, grantFlags, siteGrants } from "../lib/grants.ts";
+import { mergeSettings } from "../lib/settings.ts";
 import { denoArguments } from "../tools/publish.ts";
 import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
 
@@ -94,12 +96,11 @@ Deno.test("program outside its grants says which grant is missing instead of Not
   await withSite(async (site) => {
     const flags = denoArguments(publishArgs(site)).slice(0, -1 - publishArgs(site).length);
     const other = publishArgs({ ...site, port: 1 });
-    const args = [...flags, "publish", ...other, "--message", "x", "--give-up-after", "1s"];
-    const { code, err } = await deno(args);
-    assertEquals(code, 75);
+    const { code, err } = await deno([...flags, "publish", ...other, "--message", "x"]);
+    assertEquals(code, 78);
     assertMatch(
       err,
-      /cause="Cannot connect to localhost:1: this process was not granted to reach it"/,
+      /^error: Cannot connect to localhost:1: this process was not granted to reach it$/m,
     );
     assertStringIncludes(err, "deno task publish");
   });
@@ -163,4 +164,49 @@ Deno.test("grants never open the network, the disk or subprocesses as a whole", 
 Deno.test("grants keep a comma in a path", () => {
   const flags = grantFlags({ net: [], read: ["/a,b"], write: [], env: [], sys: [] });
   assertEquals(flags.at(-1), "--allow-read=/a,,b");
+});
+
+Deno.test("grants of an executable for any endpoint name AWS on two ports, and the usual places", () => {
+  const { net, read, write } = generalGrants();
+  assertEquals(net, [
+    "*.amazonaws.com:443",
+    "*.amazonaws.com:8883",
+    "*.amazonaws.com.cn:443",
+    "*.amazonaws.com.cn:8883",
+  ]);
+  assertEquals(write, ["./state", "/var/lib/mqtt443"]);
+  for (const path of ["/etc/mqtt443", "./certs", "./mqtt443.json", "/proc", "/sys", ...write]) {
+    assert(read.includes(path), path);
+  }
+});
+
+Deno.test("grants of an executable for one site are one endpoint, one certificate directory and one state directory", () => {
+  const values = { endpoint: "gw.example", port: 8443, certs: "/data/certs", state: "/data/state" };
+  const { settings } = mergeSettings(
+    [{ origin: "file", name: "site.json", values: { ...values, source: "file:t=/data/t" } }],
+    { hostName: "build-machine", certs: "./certs", sourcesProblem: () => undefined },
+    { needEndpoint: true },
+  );
+  const { net, read, write } = siteGrants(settings, true);
+  assertEquals(net, ["gw.example:8443"]);
+  assertEquals(write, ["/data/state"]);
+  assertEquals(read, [
+    "./mqtt443.json",
+    "/etc/mqtt443/mqtt443.json",
+    "/data/certs",
+    "/data/state",
+    "/data/t",
+  ]);
+});
+
+Deno.test("grants that are missing are explained by what the executable was built for", () => {
+  const hint = grantHint({ commit: "abc", date: "", scope: "general", grants: generalGrants() });
+  assertEquals(
+    hint,
+    "this executable was built for *.amazonaws.com:443 *.amazonaws.com:8883 " +
+      "*.amazonaws.com.cn:443 *.amazonaws.com.cn:8883, to read ./mqtt443.json ./certs /etc/mqtt443 " +
+      "and to write ./state /var/lib/mqtt443; build another one with " +
+      "`deno task compile --settings mqtt443.json` where its source is",
+  );
+  assertStringIncludes(grantHint(undefined), "deno task publish");
 });

@@ -1,5 +1,6 @@
 /** The checks of `doctor` that need no network: settings, files, key, dates, clock, modes, queue. */
 
+import { grantHint } from "../build.ts";
 import type { Command } from "../cli.ts";
 import { place } from "../causes.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
@@ -18,7 +19,7 @@ import { BUILT_AT } from "../version.ts";
 import { volatileWarning } from "../volatile.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
-import { checkEnvironment } from "./common.ts";
+import { checkEnvironment, checkGrants } from "./common.ts";
 import { queueOptions } from "./state.ts";
 
 /** What the checks have found out so far; each adds what later ones need. */
@@ -91,8 +92,9 @@ function lookAtSettings(command: Command, world: World, facts: Case): Finding {
     error() {},
   });
   const loaded = loadSettings(command, world, { needEndpoint: true });
-  facts.loaded = loaded;
   const { settings, configPath } = loaded;
+  checkGrants(settings);
+  facts.loaded = loaded;
   const saw =
     `${place(settings)}, client id ${quote(settings.clientId)}, topic ${quote(settings.topic)}, ` +
     `from ${configPath ?? "no settings file"}`;
@@ -118,7 +120,9 @@ function policyProblem(path: string | undefined, settings: Settings): Finding | 
     missing = missingActions(JSON.parse(Deno.readTextFileSync(path)), settings);
   } catch (cause) {
     throw new UserError(`Cannot use policy file ${quote(path)}: ${messageOf(cause)}`, {
-      hint: "pass the policy's JSON document with --policy-file PATH",
+      hint: cause instanceof Deno.errors.NotCapable
+        ? grantHint()
+        : "pass the policy's JSON document with --policy-file PATH",
       exitCode: EXIT.config,
       step: "settings",
       cause,

@@ -1,6 +1,8 @@
 /** What several commands begin with. */
 
+import { grantHint } from "../build.ts";
 import { EXIT, UserError } from "../errors.ts";
+import { addressOf } from "../grants.ts";
 import { type Logger, openLog } from "../log.ts";
 import type { Settings } from "../settings.ts";
 import { TRUST_VARIABLES } from "../transport.ts";
@@ -42,4 +44,19 @@ export function checkEnvironment(env: World["env"], log: Logger): void {
       hint: `unset ${name}; trust is set with --ca`,
     });
   }
+}
+
+/**
+ * Looks whether this process may reach the endpoint: nothing can add to its grants while it runs.
+ *
+ * @throws {UserError} If it may not.
+ */
+export function checkGrants(settings: Settings): void {
+  const host = addressOf(settings);
+  if (Deno.permissions.querySync({ name: "net", host }).state === "granted") return;
+  throw new UserError(`Cannot connect to ${host}: this process was not granted to reach it`, {
+    hint: grantHint(),
+    exitCode: EXIT.config,
+    step: "settings",
+  });
 }

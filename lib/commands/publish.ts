@@ -16,7 +16,7 @@ import { isAws, type Settings } from "../settings.ts";
 import { lineReadings, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../version.ts";
 import type { World } from "../world.ts";
-import { checkEnvironment, openLogOf } from "./common.ts";
+import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
 import { createConnector } from "./connector.ts";
 import { openStateQueue, queueOptions } from "./state.ts";
 
@@ -27,6 +27,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const log = openLogOf(settings, world);
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
+  checkGrants(settings);
   const connector = createConnector(settings, world, log);
   const reports = createReports(log, world.monotonicMs);
   const clock = openClock(world, log);

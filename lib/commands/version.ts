@@ -76,7 +76,8 @@ function descriptorsOf(
 ): [string, Deno.PermissionDescriptor][] {
   switch (name) {
     case "net":
-      return grants.net.map((host) => [host, { name, host }]);
+      // Whether a wildcard is granted can be asked of a name alone that it covers.
+      return grants.net.map((host) => [host, { name, host: host.replace("*", "any") }]);
     case "read":
     case "write":
       return grants[name].map((path) => [path, { name, path }]);

@@ -9,7 +9,7 @@ import { filterProblem } from "../message.ts";
 import { createOutage } from "../outage.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
-import { checkEnvironment, openLogOf } from "./common.ts";
+import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
 import { createConnector } from "./connector.ts";
 
 /** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
@@ -26,6 +26,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   }
   const log = openLogOf(settings, world);
   checkEnvironment(world.env, log);
+  checkGrants(settings);
   const connector = createConnector(settings, world, log);
   const target = targetOf(settings, connector.identity());
   const outage = createOutage({ ...world, settings, target, log });
