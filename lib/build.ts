@@ -11,6 +11,8 @@ export interface Grants {
   /** Names, or prefixes with `*`. */
   readonly env: readonly string[];
   readonly sys: readonly string[];
+  /** Socket of the service manager, which may be told how the program fares. */
+  readonly notify?: string;
 }
 
 /** What is written into an executable when it is built. */

@@ -5,6 +5,7 @@
 
 import type { Grants } from "./build.ts";
 import { CERTS_PATHS, CONFIG_PATHS } from "./load.ts";
+import { NOTIFY_PATH, NOTIFY_VARIABLES } from "./notify.ts";
 import type { Settings } from "./settings.ts";
 import { HOST_VIEW } from "./sources/host.ts";
 import { sourcePaths, sourceSysKinds } from "./sources/mod.ts";
@@ -44,6 +45,7 @@ export function generalGrants(): Grants {
     write: STATE_PATHS,
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(["system"])]),
+    notify: NOTIFY_PATH,
   };
 }
 
@@ -56,7 +58,7 @@ const CREDENTIALS = "/run/credentials/mqtt443.service";
  * @param isCertsGiven Whether the file names the certificate directory; else both usual places are meant.
  */
 export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
-  const grants = grantsOf(settings, undefined);
+  const grants = { ...grantsOf(settings, undefined), notify: NOTIFY_PATH };
   return isCertsGiven ? grants : { ...grants, read: unique([...grants.read, ...CERTS_PATHS]) };
 }
 
@@ -107,7 +109,16 @@ export function addressOf({ endpoint, port }: Pick<Settings, "endpoint" | "port"
  * ]);
  * ```
  */
-export function grantFlags({ net, read, write, env, sys }: Grants): string[] {
+export function grantFlags({ net, read, write, env, sys, notify }: Grants): string[] {
+  if (notify !== undefined) {
+    // Deno sends datagrams to a socket that may be written to as a file and reached as an address.
+    const grants = {
+      net: [...net, `unix:${notify}`],
+      write: [...write, notify],
+      env: [...env, ...NOTIFY_VARIABLES],
+    };
+    return ["--unstable-net", ...grantFlags({ ...grants, read, sys })];
+  }
   // In a list, Deno reads two commas as one that belongs to the name.
   const flag = (name: string, values: readonly string[]) =>
     values.length === 0

@@ -26,11 +26,18 @@ export interface LinkOptions {
   readonly handOver: () => void;
   /** An attempt failed, or a session was lost. */
   readonly onFailure: (reason: UserError) => void;
+  /** Told of each state it comes to. */
+  readonly onLink?: ((state: LinkState) => void) | undefined;
   /** Ends it. */
   readonly signal: AbortSignal;
   /** ms of a clock that never jumps. */
   readonly monotonicMs: () => number;
 }
+
+/** What a link does: it has a session, or is to have one, or waits `ms` after a failure. */
+export type LinkState =
+  | { readonly at: "connecting" | "open" }
+  | { readonly at: "waiting"; readonly ms: number; readonly reason: UserError | undefined };
 
 /** A link that is kept up. */
 export interface Link {
@@ -49,7 +56,7 @@ const LEAST_MS = 1000;
 
 /** Makes a link that is not yet run. */
 export function createLink(options: LinkOptions): Link {
-  const { outage, log, connect, use, handOver, onFailure, signal, monotonicMs } = options;
+  const { outage, log, connect, use, handOver, onFailure, onLink, signal, monotonicMs } = options;
   let state: "waiting" | "connecting" | "open" | "ending" = "waiting";
   let startedMs = -Infinity;
   /** A new identity came during an attempt with the old one. */
@@ -72,6 +79,7 @@ export function createLink(options: LinkOptions): Link {
   };
   /** One attempt, and its session. Returns the ms to wait after it. */
   const turn = async (): Promise<number> => {
+    onLink?.({ at: "connecting" });
     outage.connecting();
     state = "connecting";
     isStale = false;
@@ -83,17 +91,22 @@ export function createLink(options: LinkOptions): Link {
       if (!(error instanceof UserError)) throw error;
       if (signal.aborted) return 0;
       onFailure(error);
-      return outage.failed(error);
+      return toWait(outage.failed(error), error);
     }
+    onLink?.({ at: "open" });
     outage.connected(connection);
     if (signal.aborted) connection.abort();
     state = "open";
     const using = use(connection);
     if (isStale) endPlanned();
     const end = await using;
-    if (signal.aborted || end.reason === undefined) return 0;
+    if (signal.aborted || end.reason === undefined) return toWait(0, end.reason);
     onFailure(end.reason);
-    return outage.ended(end.reason, end);
+    return toWait(outage.ended(end.reason, end), end.reason);
+  };
+  const toWait = (ms: number, reason: UserError | undefined): number => {
+    onLink?.({ at: "waiting", ms, reason });
+    return ms;
   };
 
   return {

@@ -10,7 +10,7 @@ import type { Connection } from "./connection.ts";
 import { type Delivery, startDelivery } from "./delivery.ts";
 import { EXIT, type ExitCode, failureFields, UserError } from "./errors.ts";
 import { sleep, tooLarge } from "./gather.ts";
-import { createLink } from "./link.ts";
+import { createLink, type LinkState } from "./link.ts";
 import type { Logger } from "./log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
@@ -42,6 +42,8 @@ export interface PublisherOptions {
   ) => Promise<void>;
   /** Is given what to call when there may be a new identity, with whether it is another than the one in use. */
   readonly onRenewal?: (renew: (isNew: boolean) => void) => void;
+  /** Told of each state that the link comes to. */
+  readonly onLink?: ((state: LinkState) => void) | undefined;
   /** First signal: stop gathering and drain. */
   readonly stop: AbortSignal;
   /** Second signal: leave at once. */

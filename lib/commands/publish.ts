@@ -18,6 +18,7 @@ import { BUILT_AT, VERSION } from "../version.ts";
 import type { World } from "../world.ts";
 import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
 import { createConnector } from "./connector.ts";
+import type { Service, ServiceOptions } from "./service.ts";
 import { openStateQueue, queueOptions } from "./state.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
@@ -37,8 +38,18 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     { ...world, now: () => new Date(clock.ageTimeMs()) },
     (messages) => reports.dropped(messages, "too old"),
   );
+  const target = targetOf(settings, connector.identity());
+  const service = await openServiceOf(world, {
+    settings,
+    target,
+    queue: state.queue,
+    reports,
+    log,
+  });
   let renew = (_isNew: boolean) => {};
-  const { stop, leave, done } = listen(world, () => renew(connector.reload()));
+  const reload = () => renew(connector.reload());
+  const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
+  stop.addEventListener("abort", () => service?.stopping());
   const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
   const unsay = world.every(SUMMARY_MS, reports.sayDue);
   try {
@@ -54,15 +65,17 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     });
     const limits = settings.message === undefined ? sourceLimits(settings.source) : undefined;
     if (limits) log.warn("warning", failureFields(limits));
+    service?.ready();
     return await runPublisher({
       settings,
-      target: targetOf(settings, connector.identity()),
+      target,
       isAws: isAws(settings.endpoint),
       queue: state.queue,
       log,
       reports,
       connect: connector.connect,
       onRenewal: (listener) => void (renew = listener),
+      onLink: service?.onLink,
       gather: ({ put, room, signal }) =>
         gather(settings, world, { put, room, signal, reports, clock, queue: state.queue }),
       stop,
@@ -71,11 +84,22 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       monotonicMs: world.monotonicMs,
     });
   } finally {
+    service?.close();
     unwatch();
     unsay();
     done();
     state.close();
   }
+}
+
+/** Where nobody asks how it fares, what tells it is not even loaded. */
+async function openServiceOf(
+  world: World,
+  options: ServiceOptions,
+): Promise<Service | undefined> {
+  const socket = world.env.get("NOTIFY_SOCKET");
+  if (!socket) return undefined;
+  return (await import("./service.ts")).openService(socket, options, world);
 }
 
 function openClock(world: World, log: Logger): ClockWatch {
