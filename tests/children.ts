@@ -30,15 +30,17 @@ export interface ChildOptions {
   readonly within?: readonly string[];
   /** File that is run, from the project's folder. @default "main.ts" */
   readonly entry?: string;
+  /** What it may do, as flags of Deno. @default all */
+  readonly flags?: readonly string[];
 }
 
 /** Starts the program; its log must be JSON. */
 export function startChild(
   args: readonly string[],
-  { env = {}, within = [], entry = "main.ts" }: ChildOptions = {},
+  { env = {}, within = [], entry = "main.ts", flags = ["-A"] }: ChildOptions = {},
 ): Child {
   const main = new URL(`../${entry}`, import.meta.url).pathname;
-  const run = [Deno.execPath(), "run", "-A", "--frozen", "--no-check", main, ...args];
+  const run = [Deno.execPath(), "run", ...flags, "--frozen", "--no-check", main, ...args];
   const [command, ...rest] = [...within, ...run];
   const process = new Deno.Command(command!, {
     args: rest,

@@ -1,0 +1,312 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { UserError } from "../lib/errors.ts";
+import { grantFlags, grantsOf } from "../lib/grants.ts";
+import { createHealth, illnessOf, type Vitals } from "../lib/health.ts";
+import { createNotifier } from "../lib/notify.ts";
+import { mergeSettings } from "../lib/settings.ts";
+import { startChild } from "./children.ts";
+import { flagsFor, makeRig } from "./publishing.ts";
+
+const LIMITS = { connectTimeout: 15_000, ackTimeout: 20_000 };
+const DAY_MS = 86_400_000;
+const WELL: Vitals = { link: "open", forMs: DAY_MS, waitMs: 0, owedMs: 0 };
+
+const VITALS: Record<string, [vitals: Partial<Vitals>, illness: string | undefined]> = {
+  "an idle session": [{ link: "open", owedMs: 0 }, undefined],
+  "a session whose PUBACK is as late as a slow link may make it": [
+    { link: "open", owedMs: 20_000 },
+    undefined,
+  ],
+  "a session right after an outage in which messages waited for a week": [
+    { link: "open", forMs: 1, owedMs: 7 * DAY_MS },
+    undefined,
+  ],
+  "a session in which messages wait and none is acknowledged, longer than ackTimeout allows": [
+    { link: "open", owedMs: 101_000 },
+    "messages wait, and none was acknowledged for 101 s of a session",
+  ],
+  "a session as silent as this, half of it before it was opened": [
+    { link: "open", forMs: 50_000, owedMs: 101_000 },
+    undefined,
+  ],
+  "an outage of a week, between two attempts": [
+    { link: "waiting", forMs: 3_000_000, waitMs: 3_600_000, owedMs: 7 * DAY_MS },
+    undefined,
+  ],
+  "an attempt that is due and has not begun, as this process was kept from running": [
+    { link: "waiting", forMs: 59_000, waitMs: 1000 },
+    undefined,
+  ],
+  "an attempt that is due and does not begin": [
+    { link: "waiting", forMs: 62_000, waitMs: 1000 },
+    "the next attempt to connect is 61 s late",
+  ],
+  "an attempt that takes connectTimeout": [{ link: "connecting", forMs: 15_000 }, undefined],
+  "an attempt that does not end": [
+    { link: "connecting", forMs: 76_000 },
+    "an attempt to connect has taken 76 s, of 15 s at most",
+  ],
+};
+
+for (const [name, [vitals, illness]] of Object.entries(VITALS)) {
+  Deno.test(`health of ${name}: ${illness === undefined ? "well" : "ill"} (X9)`, () => {
+    assertEquals(illnessOf({ ...WELL, ...vitals }, LIMITS), illness);
+  });
+}
+
+/** A run that is watched, with clocks that stand until they are moved. */
+function watched() {
+  let ms = 0;
+  const health = createHealth({
+    limits: LIMITS,
+    place: "gw.example:443",
+    now: () => new Date(Date.UTC(2026, 10, 23) + ms),
+    monotonicMs: () => ms,
+  });
+  const counts = { waiting: 0, published: 0, dropped: 0 };
+  return {
+    health,
+    pass: (seconds: number) => void (ms += seconds * 1000),
+    look: (changed: Partial<typeof counts> = {}) => health.look(Object.assign(counts, changed)),
+  };
+}
+
+Deno.test("health says in a sentence since when a run is connected or offline, and why", () => {
+  const { health, pass, look } = watched();
+  assertEquals(
+    look().status,
+    "Not connected yet, connecting to gw.example:443; 0 waiting, 0 published, 0 dropped",
+  );
+  pass(1);
+  health.link({ at: "open" });
+  pass(60);
+  assertEquals(
+    look({ published: 6 }).status,
+    "Connected to gw.example:443 since 2026-11-23T00:00:01Z; 0 waiting, 6 published, 0 dropped",
+  );
+  const reason = { message: "Cannot connect: refused" } as UserError;
+  health.link({ at: "waiting", ms: 2000, reason });
+  pass(2);
+  health.link({ at: "connecting" });
+  pass(1);
+  health.link({ at: "waiting", ms: 5000, reason });
+  assertEquals(
+    look({ waiting: 2 }).status,
+    "Offline since 2026-11-23T00:01:01Z, next attempt at 2026-11-23T00:01:09Z " +
+      "(Cannot connect: refused); 2 waiting, 6 published, 0 dropped",
+  );
+});
+
+Deno.test("health finds a session in which deliveries have stopped, and not one in which they go on", () => {
+  const { health, pass, look } = watched();
+  health.link({ at: "open" });
+  for (let published = 1; published <= 20; published++) {
+    pass(10);
+    assertEquals(look({ waiting: 5, published }).illness, undefined);
+  }
+  pass(101);
+  assertStringIncludes(look().status, "STUCK: messages wait, and none was acknowledged for 101 s");
+  assertEquals(look({ waiting: 0 }).illness, undefined);
+  // What waits from now on has waited for no time yet.
+  assertEquals(look({ waiting: 1 }).illness, undefined);
+});
+
+/** Where a service manager listens, and what it was told. */
+function listen(path: string) {
+  const socket = Deno.listenDatagram({ transport: "unixpacket", path });
+  const told: string[] = [];
+  const waiting = new Set<() => void>();
+  const reading = (async () => {
+    for await (const [bytes] of socket) {
+      told.push(new TextDecoder().decode(bytes));
+      waiting.forEach((check) => check());
+    }
+  })();
+  return {
+    told,
+    /** Settles when it holds of the lines told so far. */
+    until(predicate: (lines: readonly string[]) => boolean): Promise<void> {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const timer = setTimeout(() => reject(new Error(`In vain: ${told.join(" | ")}`)), 30_000);
+      const check = () => predicate(told.flatMap((text) => text.split("\n"))) && resolve();
+      waiting.add(check);
+      check();
+      return promise.finally(() => {
+        clearTimeout(timer);
+        waiting.delete(check);
+      });
+    },
+    async [Symbol.asyncDispose]() {
+      socket.close();
+      await reading;
+    },
+  };
+}
+
+async function inFolder(action: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
+  try {
+    await action(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Fails the test. */
+function unexpected(error: Error): never {
+  throw error;
+}
+
+Deno.test("notifier tells a manager in order, each time in one datagram of whole lines", async () => {
+  await inFolder(async (folder) => {
+    await using manager = listen(`${folder}/notify`);
+    const notifier = createNotifier(`${folder}/notify`, unexpected);
+    notifier.say("READY=1", "STATUS=a\nWATCHDOG=trigger");
+    notifier.repeat("WATCHDOG=1");
+    notifier.say("STOPPING=1");
+    await notifier.flush();
+    await manager.until((lines) => lines.includes("STOPPING=1"));
+    assertEquals(manager.told, [
+      "READY=1\nSTATUS=a\\nWATCHDOG=trigger",
+      "WATCHDOG=1",
+      "STOPPING=1",
+    ]);
+  });
+});
+
+Deno.test("notifier tells a manager that listens at an abstract socket", async () => {
+  const name = `mqtt443-test-${crypto.randomUUID()}`;
+  await using manager = listen(`\0${name}`);
+  const notifier = createNotifier(`@${name}`, unexpected);
+  notifier.say("READY=1");
+  await manager.until((lines) => lines.includes("READY=1"));
+  await notifier.flush();
+});
+
+for (
+  const [socket, why] of [
+    ["/nonexistent/notify", "No such file or directory"],
+    ["notify", "it is neither a path nor @ and a name"],
+    ["vsock:2:1", "it is neither a path nor @ and a name"],
+    ["/tmp", "Connection refused"],
+  ] as const
+) {
+  Deno.test(`notifier says once that nobody listens at ${socket}`, async () => {
+    const failures: UserError[] = [];
+    const notifier = createNotifier(socket, (error) => failures.push(error));
+    notifier.say("READY=1");
+    notifier.say("STOPPING=1");
+    await notifier.flush();
+    assertEquals(failures.length, 1);
+    assertStringIncludes(failures[0]!.message, JSON.stringify(socket));
+    assertStringIncludes(failures[0]!.message, why);
+    assertStringIncludes(failures[0]!.hint ?? "", "unset NOTIFY_SOCKET");
+  });
+}
+
+Deno.test("notifier gives up on a manager that does not read, and goes on when it does", async () => {
+  await inFolder(async (folder) => {
+    const path = `${folder}/notify`;
+    const socket = Deno.listenDatagram({ transport: "unixpacket", path });
+    const failed = Promise.withResolvers<UserError>();
+    const notifier = createNotifier(path, failed.resolve);
+    const most = Number(Deno.readTextFileSync("/proc/sys/net/unix/max_dgram_qlen"));
+    for (let told = 0; told <= most; told++) notifier.say("STATUS=x");
+    // One too many for the socket; these wait behind it, and no more than a few do.
+    notifier.say("WATCHDOG=1");
+    for (let more = 0; more < 100; more++) notifier.repeat("STATUS=y");
+    assertStringIncludes((await failed.promise).message, "it is not read");
+    const texts: string[] = [];
+    while (!texts.includes("WATCHDOG=1")) {
+      const [bytes] = await socket.receive();
+      texts.push(new TextDecoder().decode(bytes));
+    }
+    await notifier.flush();
+    socket.close();
+    assertEquals(texts.filter((text) => text === "STATUS=y"), []);
+  });
+});
+
+/** The flags of a process that may do what these settings need, and tell the manager at that socket. */
+function scoped(folder: string, port: number, notify: string | undefined): string[] {
+  const { settings } = mergeSettings(
+    [{
+      origin: "file",
+      name: "x",
+      values: {
+        endpoint: "localhost",
+        port,
+        clientId: "gw-7",
+        certs: `${folder}/certs`,
+        state: `${folder}/state`,
+      },
+    }],
+    { hostName: "gw-7", certs: "./certs", sourcesProblem: () => undefined },
+    { needEndpoint: true },
+  );
+  const grants = grantsOf(settings, undefined);
+  const env = [...grants.env, "NOTIFY_SOCKET", "WATCHDOG_USEC"];
+  return grantFlags(notify === undefined ? { ...grants, env } : { ...grants, notify });
+}
+
+Deno.test("publish tells a manager that it is ready while offline, how it fares, that it is well, and that it stops", async () => {
+  await using rig = await makeRig();
+  const path = `${rig.folder}/notify`;
+  await using manager = listen(path);
+  rig.endpoint.pause();
+  const { port } = rig.endpoint;
+  const run = startChild(["publish", ...flagsFor(rig.folder, port), "--interval", "100ms"], {
+    env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: "300000" },
+    flags: scoped(rig.folder, port, path),
+  });
+  try {
+    await manager.until((lines) => lines.some((line) => /^STATUS=Offline since .*/.test(line)));
+    const lines = () => manager.told.flatMap((text) => text.split("\n"));
+    assertMatch(manager.told[0]!, /^READY=1\nSTATUS=Not connected yet, connecting to localhost:/);
+    assertMatch(
+      lines().find((line) => line.startsWith("STATUS=Offline"))!,
+      /^STATUS=Offline since \S+Z, next attempt at \S+Z \(Cannot connect to localhost:\d+: connection refused\); \d+ waiting, 0 published, 0 dropped$/,
+    );
+    const fed = lines().filter((line) => line === "WATCHDOG=1").length;
+    await manager.until((lines) => lines.filter((line) => line === "WATCHDOG=1").length > fed + 2);
+    await rig.endpoint.resume();
+    await manager.until((lines) =>
+      lines.some((line) => /^STATUS=Connected to localhost:\d+ since .* [1-9]\d* pub/.test(line))
+    );
+    Deno.kill(run.pid, "SIGHUP");
+    await manager.until((lines) => {
+      const at = lines.indexOf("RELOADING=1");
+      return at >= 0 && lines.indexOf("READY=1", at) > at;
+    });
+    Deno.kill(run.pid, "SIGTERM");
+    await manager.until((lines) => lines.includes("STOPPING=1"));
+    assertEquals((await run.ended).code, 0);
+    const warnings = run.events("warning").filter(({ cause }) => /NOTIFY/.test(String(cause)));
+    assertEquals(warnings, []);
+  } finally {
+    await run.kill();
+  }
+});
+
+Deno.test("publish goes on, with one warning, where it was not granted to tell the manager", async () => {
+  await using rig = await makeRig();
+  const path = `${rig.folder}/notify`;
+  await using manager = listen(path);
+  const { port } = rig.endpoint;
+  const flags = [...flagsFor(rig.folder, port), "--interval", "100ms", "--count", "5"];
+  const run = startChild(["publish", ...flags], {
+    env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: "300000" },
+    flags: scoped(rig.folder, port, undefined),
+  });
+  try {
+    assertEquals((await run.ended).code, 0);
+    assertEquals(rig.endpoint.received.length, 5);
+    const warnings = run.events("warning").filter(({ cause }) => /NOTIFY/.test(String(cause)));
+    assertEquals(warnings.map(({ cause }) => cause), [
+      `Cannot tell the service manager through NOTIFY_SOCKET "${path}": this process was not granted to write there`,
+    ]);
+    assertEquals(manager.told, []);
+  } finally {
+    await run.kill();
+  }
+});
