@@ -1,0 +1,152 @@
+/**
+ * Which packages of others are in the executable: read from the bundle's modules, the lock file, and Deno's cache.
+ *
+ * What is made of them is sbom.ts's and licenses.ts's business.
+ */
+
+import { dirname, join } from "node:path";
+
+/** The project's folder. */
+export const ROOT: string = dirname(dirname(import.meta.dirname!));
+
+/** A package in the executable. */
+export interface Package {
+  readonly registry: "npm" | "jsr";
+  /** With its scope: `@std/cli`. */
+  readonly name: string;
+  readonly version: string;
+  /** From the lock file: npm's `sha512-…` of the archive, JSR's SHA-256 in hex of the manifest. */
+  readonly integrity: string;
+  /** SPDX expression that the package declares. */
+  readonly license: string;
+  /** The text of its licence; undefined where tools/std stands in for it. */
+  readonly licenseText: string | undefined;
+  /** Where it is developed. */
+  readonly home: string;
+  /** `npm:NAME` or `jsr:NAME` of those in the executable that it uses itself. */
+  readonly uses: readonly string[];
+  /** A small package of this project, with this name and version, stands in for it (tools/std). */
+  readonly isStandIn: boolean;
+}
+
+/** deno.lock, as far as it is used. */
+export interface Lock {
+  readonly specifiers: Readonly<Record<string, string>>;
+  readonly jsr: Readonly<Record<string, LockedPackage>>;
+  readonly npm: Readonly<Record<string, LockedPackage>>;
+}
+
+interface LockedPackage {
+  readonly integrity: string;
+  readonly dependencies?: readonly string[];
+}
+
+/** The licence of Deno, and of everything in @std: the same authors, the same text. */
+export const DENO_LICENSE: string = join(import.meta.dirname!, "files/deno_license.txt");
+
+/** Reads deno.lock. */
+export function readLock(): Lock {
+  return JSON.parse(Deno.readTextFileSync(join(ROOT, "deno.lock")));
+}
+
+/**
+ * The packages in a bundle, sorted by name.
+ *
+ * @param modules As tools/bundle.ts tells them.
+ * @throws {Error} If the lock file does not pin one, or one brings no licence.
+ */
+export async function packagesIn(modules: readonly string[], lock: Lock): Promise<Package[]> {
+  const npm = namesOf(modules, /^npm:((?:@[^/]+\/)?[^/]+)\//);
+  const standIns = namesOf(modules, /^(?:vendor|tools)\/(std\/[^/]+)\//).map((name) => `@${name}`);
+  const jsr = namesOf(modules, /(@std\/[^/@]+)[/@]\d/);
+  const folders = await npmFolders();
+  const all = [
+    ...npm.map((name) => npmPackage(name, lock, folders)),
+    ...standIns.map((name) => jsrPackage(name, lock, true)),
+    ...jsr.map((name) => jsrPackage(name, lock, false)),
+  ];
+  const present = new Set(all.map(({ registry, name }) => `${registry}:${name}`));
+  return all.map((one) => ({ ...one, uses: one.uses.filter((name) => present.has(name)).sort() }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function namesOf(modules: readonly string[], pattern: RegExp): string[] {
+  return [...new Set(modules.flatMap((path) => pattern.exec(path)?.[1] ?? []))];
+}
+
+function npmPackage(name: string, lock: Lock, folders: ReadonlyMap<string, string>): Package {
+  const [version, locked] = lockedAs(name, lock.npm);
+  const folder = folders.get(`${name}@${version}`);
+  if (folder === undefined) throw new Error(`Cannot find npm:${name}@${version} in Deno's cache`);
+  const { license, repository } = JSON.parse(Deno.readTextFileSync(join(folder, "package.json")));
+  const file = [...Deno.readDirSync(folder)].map(({ name }) => name)
+    .find((name) => /^licen[cs]e(\.(md|txt))?$/i.test(name));
+  if (typeof license !== "string" || file === undefined) {
+    throw new Error(`Cannot tell the licence of npm:${name}@${version}: the package holds none`);
+  }
+  return {
+    registry: "npm",
+    name,
+    version,
+    integrity: locked.integrity,
+    license,
+    licenseText: Deno.readTextFileSync(join(folder, file)),
+    home: (typeof repository === "string" ? repository : repository?.url ?? "")
+      .replace(/^git(\+https)?:\/\//, "https://").replace(/\.git$/, ""),
+    uses: (locked.dependencies ?? []).map((dependency) => `npm:${withoutVersion(dependency)}`),
+    isStandIn: false,
+  };
+}
+
+function jsrPackage(name: string, lock: Lock, isStandIn: boolean): Package {
+  const [version, locked] = lockedAs(name, lock.jsr);
+  return {
+    registry: "jsr",
+    name,
+    version,
+    integrity: locked.integrity,
+    license: "MIT",
+    licenseText: isStandIn ? undefined : Deno.readTextFileSync(DENO_LICENSE),
+    home: "https://github.com/denoland/std",
+    uses: isStandIn
+      ? []
+      : (locked.dependencies ?? []).map((wanted) => `jsr:${withoutVersion(wanted.slice(4))}`),
+    isStandIn,
+  };
+}
+
+/** The one version of a package that the lock file has. Keys look like `@scope/name@1.2.3_peer@4.5.6`. */
+function lockedAs(
+  name: string,
+  section: Readonly<Record<string, LockedPackage>>,
+): [string, LockedPackage] {
+  const found = Object.entries(section).filter(([key]) => withoutVersion(key) === name);
+  if (found.length !== 1) {
+    throw new Error(`Cannot tell the version of ${name}: deno.lock has ${found.length} of it`);
+  }
+  const [key, locked] = found[0]!;
+  return [key.slice(name.length + 1).split("_")[0]!, locked];
+}
+
+function withoutVersion(specifier: string): string {
+  return specifier.replace(/(?<=.)@.*$/, "");
+}
+
+/** Where Deno has unpacked the npm packages that main.ts reaches, by `name@version`. */
+async function npmFolders(): Promise<Map<string, string>> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "--frozen", "main.ts"],
+    cwd: ROOT,
+  }).output();
+  const text = new TextDecoder();
+  if (!success) throw new Error(`Cannot list the packages of main.ts: ${text.decode(stderr)}`);
+  const { npmPackages }: {
+    npmPackages: Record<string, { name: string; version: string; localPath: string }>;
+  } = JSON.parse(text.decode(stdout));
+  return new Map(
+    Object.values(npmPackages).map(({ name, version, localPath }) => [
+      `${name}@${version}`,
+      localPath,
+    ]),
+  );
+}

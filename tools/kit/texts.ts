@@ -1,0 +1,117 @@
+/** What is to be read on a device without internet: README.txt, the manual page, the sample settings. Pure. */
+
+import { COMMANDS } from "../../lib/cli.ts";
+import { helpText, sampleFile } from "../../lib/help.ts";
+
+/** What the texts are about. */
+export interface KitFacts {
+  readonly version: string;
+  readonly arch: string;
+  /** What the executable may reach, as `host:port`. */
+  readonly net: readonly string[];
+  /** The kit brings the settings of one site. */
+  readonly hasSettings: boolean;
+}
+
+/** README.txt: what someone at the device needs, without a browser. */
+export function readmeText({ version, arch, net, hasSettings }: KitFacts): string {
+  const settings = hasSettings
+    ? `This kit brings the settings of your site: install.sh puts them to /etc/mqtt443/mqtt443.json
+where there is none yet.`
+    : `Settings: copy /etc/mqtt443/mqtt443.json.sample to /etc/mqtt443/mqtt443.json and write your
+endpoint and client id into it. \`mqtt443 help settings\` lists all settings.`;
+  return `mqtt443 ${version} for Linux on ${arch} (glibc)
+
+Publishes this gateway's telemetry to AWS IoT Core, or any MQTT broker behind TLS, with mutual TLS
+and ALPN on port 443. This executable was built to reach ${net.join(", ")}.
+
+
+INSTALL
+
+    sha256sum -c SHA256SUMS
+    sudo sh install.sh
+
+install.sh checks the kit, makes the user mqtt443 and the folders, and installs the executable and,
+where systemd runs, its service. \`sh install.sh --help\` has the rest: --dry-run shows what it would
+do, --root DIR installs into an image. Without it, one file is enough: copy \`mqtt443\` anywhere.
+
+${settings}
+
+Certificates: certs.example/README.md says which file is which. They belong into
+/etc/mqtt443/certs, the key as the user's alone:
+
+    sudo cp *-certificate.pem.crt *-private.pem.key AmazonRootCA1.pem /etc/mqtt443/certs/
+    sudo chown mqtt443 /etc/mqtt443/certs/*-private.pem.key
+    sudo chmod 600 /etc/mqtt443/certs/*-private.pem.key
+
+Look before you start it, on the bench without a network, on the site with it:
+
+    cd /var/lib/mqtt443
+    sudo -u mqtt443 mqtt443 doctor --offline
+    sudo -u mqtt443 mqtt443 doctor
+
+Start it, now and at each boot:
+
+    sudo systemctl enable --now mqtt443
+    journalctl -u mqtt443 -f
+
+Without systemd: have your init run \`mqtt443 publish\` as user mqtt443, in /var/lib/mqtt443.
+
+
+UPGRADE
+
+Unpack the new kit and run its install.sh. Settings, certificates and the queue stay as they are; the
+service is restarted, and what waited in the queue is delivered. A unit that was changed by hand is
+kept as mqtt443.service.old. If it is interrupted, run it again.
+
+
+UNINSTALL
+
+    sudo sh install.sh --uninstall            leaves settings, certificates and queue
+    sudo sh install.sh --uninstall --purge    removes them and the user too
+
+(install.sh is also in /usr/local/share/doc/mqtt443.)
+
+
+WHERE THINGS ARE
+
+    /usr/local/bin/mqtt443                      the executable
+    /etc/mqtt443/mqtt443.json                   settings; mqtt443.json.sample beside it
+    /etc/mqtt443/certs                          certificate, key, CA
+    /var/lib/mqtt443                            the queue, and what the executable unpacks
+    /etc/systemd/system/mqtt443.service         the service, and mqtt443-wait.target
+    /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX)
+
+
+WHEN IT DOES NOT PUBLISH
+
+Run \`mqtt443 doctor\` as above and read the check that failed: what it saw, the likely cause, what to
+do. \`mqtt443 queue\` shows what waits. \`mqtt443 version\` prints what this executable may reach,
+read and write; nobody can widen that on the device.
+
+Exit codes: 0 done, 1 a bug, 64 wrong command line, 69 endpoint unreachable, 73 state directory
+unusable, 75 kept on disk and not delivered yet, 77 refused (certificate, policy or credentials), 78
+settings or certificate files wrong.
+`;
+}
+
+/** The sample settings, as \`mqtt443 help settings\` prints them. */
+export function sampleText(): string {
+  return `${sampleFile()}\n`;
+}
+
+/** The manual page: the help texts as they are. */
+export function manText(version: string, date: string): string {
+  const verbatim = (text: string) =>
+    text.replaceAll("\\", "\\e").replaceAll("-", "\\-").replaceAll(/^(?=[.'])/gm, "\\&");
+  const part = (title: string, text: string) => `.SH ${title}\n.nf\n${verbatim(text)}\n.fi\n`;
+  return [
+    `.TH MQTT443 1 "${date}" "mqtt443 ${version}"\n`,
+    ".SH NAME\nmqtt443 \\- publish telemetry over MQTT with mutual TLS on port 443\n",
+    part("SYNOPSIS", "mqtt443 COMMAND [SETTINGS]"),
+    part("DESCRIPTION", helpText("")),
+    ...COMMANDS.filter((name) => name !== "help").map((name) =>
+      part(name.toUpperCase(), helpText(name))
+    ),
+  ].join("");
+}
