@@ -64,6 +64,7 @@ for name in null zero full random urandom tty; do
   : > "$root/dev/$name"
   mount --bind "/dev/$name" "$root/dev/$name"
 done
+ln -s pts/ptmx "$root/dev/ptmx"
 while [ $# -gt 0 ]; do
   mkdir -p "$root\${1%/*}"
   : > "$root$1"
