@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { builtinModules } from "node:module";
 import * as esbuild from "esbuild";
 import type { Build } from "../lib/build.ts";
+import { BUNDLE_PATH } from "./bundle/fresh.ts";
 
 /** A bundle. */
 export interface Bundle {
@@ -61,6 +62,15 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
     await esbuild.stop();
     await Deno.remove(dir, { recursive: true });
   }
+}
+
+/** Leaves a bundle with nothing baked in where `deno task publish` looks for one. */
+export async function writeFreshBundle(): Promise<void> {
+  const { code } = await makeBundle();
+  Deno.mkdirSync(dirname(BUNDLE_PATH), { recursive: true });
+  const made = `${BUNDLE_PATH}.${Deno.pid}`;
+  await Deno.writeTextFile(made, code);
+  await Deno.rename(made, BUNDLE_PATH);
 }
 
 /** What `deno info --json` tells, as far as it is used. */

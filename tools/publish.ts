@@ -2,7 +2,8 @@
  * `deno task publish`: runs the program with just the permissions that its effective settings need.
  *
  * It reads the settings as the program does, turns them into grants with lib/grants.ts, and starts `main.ts` with those
- * and nothing else. Signals and the exit code pass through.
+ * and nothing else: the bundle that `deno task compile` left, where that is younger than the source, as it starts in half
+ * the time. Signals and the exit code pass through.
  */
 
 import { type Command, parseCommand } from "../lib/cli.ts";
@@ -11,6 +12,7 @@ import type { Grants } from "../lib/build.ts";
 import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { realWorld } from "../lib/world.ts";
+import { BUNDLE_FLAGS, freshBundle } from "./bundle/fresh.ts";
 import { V8_FLAGS } from "./v8_flags.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url);
@@ -25,12 +27,16 @@ export const program = () => import("../main.ts");
  * The arguments of Deno that run `publish` with scoped permissions.
  *
  * @param args What follows `publish`.
+ * @param bundle Path of the bundle to run. @default the source
  * @throws {UserError} If the settings are wrong.
  */
-export function denoArguments(args: readonly string[]): string[] {
+export function denoArguments(args: readonly string[], bundle?: string): string[] {
   const command = parseCommand(["publish", ...args]);
-  const flags = ["--frozen", V8_FLAGS, ...grantFlags(grantsFor(command))];
-  return ["run", ...flags, MAIN.href, "publish", ...args];
+  const flags = [V8_FLAGS, ...grantFlags(grantsFor(command))];
+  const what = bundle === undefined
+    ? ["--frozen", ...flags, MAIN.href]
+    : [...BUNDLE_FLAGS, ...flags, bundle];
+  return ["run", ...what, "publish", ...args];
 }
 
 /** Help needs nothing; a dry run reads sources, and connects nowhere. */
@@ -49,7 +55,7 @@ if (import.meta.main) {
 async function start(args: readonly string[]): Promise<number> {
   let denoArgs: string[];
   try {
-    denoArgs = denoArguments(args);
+    denoArgs = denoArguments(args, freshBundle());
   } catch (error) {
     console.error(formatError(error));
     return error instanceof UserError ? error.exitCode : 1;

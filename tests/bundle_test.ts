@@ -1,0 +1,67 @@
+/** The bundle: what is in it, and when the publish task may run it. */
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { generalGrants } from "../lib/grants.ts";
+import { makeBundle } from "../tools/bundle.ts";
+import { freshBundle } from "../tools/bundle/fresh.ts";
+import { denoArguments } from "../tools/publish.ts";
+import { inFolder } from "./command_line.ts";
+
+const build = {
+  commit: "abc1234",
+  date: "2026-11-23T12:00:00.000Z",
+  scope: "general",
+  grants: generalGrants(),
+} as const;
+
+Deno.test("bundle holds the program, what it uses of MQTT.js, and nothing of tools or tests", async () => {
+  const { modules } = await makeBundle();
+  const packages = new Set(modules.map((name) => /^npm:(@?[^/]+)/.exec(name)?.[1]));
+  assert(packages.has("mqtt") && packages.has("mqtt-packet"));
+  for (const name of ["ws", "socks", "readable-stream", "debug", "aedes", "@peculiar", "esbuild"]) {
+    assert(!packages.has(name), name);
+  }
+  const others = modules.filter((name) => !/^(lib\/|npm:|node:|vendor\/std\/|https:)/.test(name));
+  assertEquals(others.filter((name) => !name.startsWith("tools/bundle/")), [
+    "deno.json",
+    "main.ts",
+  ]);
+});
+
+Deno.test("bundle is the same byte for byte when made twice, and says what is baked in", async () => {
+  const [{ code }, second] = [await makeBundle(build), await makeBundle(build)];
+  assertEquals(code === second.code, true);
+  assertStringIncludes(code, "abc1234");
+  await inFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/mqtt443.js`, code);
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-config", `${folder}/mqtt443.js`, "version", "--json"],
+      cwd: folder,
+    }).output();
+    const { commit, built, scope, baked } = JSON.parse(new TextDecoder().decode(stdout));
+    assertEquals([commit, built, scope], [build.commit, build.date, build.scope]);
+    assertEquals(baked, build.grants);
+  });
+});
+
+Deno.test("publish task runs the bundle as long as nothing that it is made of is younger", async () => {
+  await inFolder(async (root) => {
+    const files = ["main.ts", "deno.json", "deno.lock", "lib/a/b.ts", "tools/bundle.ts"];
+    for (const name of [...files, "tools/bundle/c.cjs"]) {
+      await Deno.mkdir(`${root}/${name}/..`.replace(/\/[^/]+\/\.\.$/, ""), { recursive: true });
+      await Deno.writeTextFile(`${root}/${name}`, "");
+    }
+    assertEquals(freshBundle(root), undefined);
+    const path = `${root}/dist/mqtt443.js`;
+    await Deno.mkdir(`${root}/dist`);
+    await Deno.writeTextFile(path, "");
+    const later = new Date(Date.now() + 60_000);
+    await Deno.utime(path, later, later);
+    assertEquals(freshBundle(root), path);
+    const flags = denoArguments(["--endpoint", "localhost"], path);
+    assertEquals(flags.slice(-4), [path, "publish", "--endpoint", "localhost"]);
+    assert(flags.includes("--allow-net=localhost:443") && flags.includes("--no-remote"));
+    await Deno.utime(`${root}/lib/a/b.ts`, later, later);
+    assertEquals(freshBundle(root), undefined);
+  });
+});
