@@ -1,0 +1,246 @@
+/**
+ * `deno task compile`: executables for x86_64 and arm64, each one file.
+ *
+ * The bundle of main.ts goes into denort by `deno compile`; where no denort can be had, the same bundle is packed with
+ * the official Deno from npm (tools/compile/). Everything is made before anything is put into the folder, so that a
+ * failure leaves it as it was.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import config from "../deno.json" with { type: "json" };
+import type { Build } from "../lib/build.ts";
+import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
+import { didYouMean, quote } from "../lib/words.ts";
+import { makeBundle } from "./bundle.ts";
+import { findDenort, readDenort, targetOf } from "./compile/denort.ts";
+import { npmDeno, sha256 } from "./compile/npm_deno.ts";
+import { packed } from "./compile/packed.ts";
+import { scopeOf } from "./compile/scope.ts";
+import { stampOf } from "./compile/stamp.ts";
+import { makeStandalone } from "./compile/standalone.ts";
+import { type Target, TARGETS, targetsOf } from "./compile/targets.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+
+const RUNTIMES = ["auto", "npm", "denort"] as const;
+
+/** What runs the bundle: `auto` is denort where it can be had, else Deno from npm. */
+export type RuntimeChoice = (typeof RUNTIMES)[number];
+
+/** Options of {@linkcode compile}. */
+export interface CompileOptions {
+  /** As Deno calls them. @default all; with `denort`, those it is for */
+  readonly targets?: readonly string[];
+  /** Settings file of the one site that it is for. @default none: for any endpoint of AWS */
+  readonly settings?: string;
+  /** @default "auto" */
+  readonly runtime?: RuntimeChoice;
+  /** Files or zips with denort. */
+  readonly denort?: readonly string[];
+  /** Folder. @default "dist" */
+  readonly out?: string;
+  /** Takes what is worth a line. @default nobody */
+  readonly say?: (line: string) => void;
+  /** Variables that are looked at. @default this process's */
+  readonly env?: Pick<Deno.Env, "get">;
+}
+
+/** An executable. */
+export interface Built {
+  readonly path: string;
+  readonly target: Target["name"];
+  readonly arch: Target["arch"];
+  readonly runtime: "denort" | "npm";
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly build: Build;
+}
+
+/**
+ * Makes the executables.
+ *
+ * @throws {UserError} If one cannot be made; then nothing was changed.
+ */
+export async function compile(options: CompileOptions = {}): Promise<Built[]> {
+  const { runtime = "auto", out = "dist", say = () => {}, env = Deno.env } = options;
+  const named = await Promise.all((options.denort ?? []).map(readDenort));
+  const fitting = TARGETS.filter((target) => named.some((denort) => targetOf(denort) === target));
+  const targets = options.targets?.length
+    ? targetsOf(options.targets)
+    : fitting.length > 0
+    ? fitting
+    : TARGETS;
+  const build: Build = {
+    ...await stampOf(ROOT, env.get("SOURCE_DATE_EPOCH")),
+    ...scopeOf(options.settings),
+  };
+  const { code } = await makeBundle(build);
+  const make = async (target: Target) => {
+    const parts = { target, code, grants: build.grants };
+    if (runtime !== "npm") {
+      try {
+        const search = { named, variable: env.get("DENORT_BIN"), denoDir: await denoDir() };
+        const denort = await findDenort(target, search);
+        return {
+          runtime: "denort" as const,
+          bytes: await makeStandalone({ ...parts, denort, date: build.date }),
+        };
+      } catch (error) {
+        const isMissing = error instanceof UserError && error.exitCode === EXIT.unavailable;
+        if (runtime === "denort" || !isMissing) throw error;
+        say(`no denort for ${target.name}, so Deno from npm goes into it (${messageOf(error)})`);
+      }
+    }
+    const deno = await npmDeno(target);
+    return {
+      runtime: "npm" as const,
+      bytes: await packed({ ...parts, deno, version: config.version }),
+    };
+  };
+  const made = await Promise.all(targets.map(async (target) => {
+    const { runtime, bytes } = await make(target);
+    const path = `${out}/mqtt443-linux-${target.arch}`;
+    const { name, arch } = target;
+    const sum = sha256(bytes);
+    return { content: bytes, path, target: name, arch, runtime, sha256: sum };
+  }));
+  await putAll(out, made);
+  return made.map(({ content, ...built }) => ({ ...built, bytes: content.length, build }));
+}
+
+/** Where Deno keeps what it downloads. */
+async function denoDir(): Promise<string> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "--no-config"],
+  }).output();
+  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
+}
+
+/** Writes all files beside their places, then puts each where it belongs. */
+async function putAll(
+  out: string,
+  files: readonly { readonly path: string; readonly content: Uint8Array }[],
+): Promise<void> {
+  let folder: string | undefined;
+  try {
+    await Deno.mkdir(out, { recursive: true });
+    folder = await Deno.makeTempDir({ dir: out, prefix: ".new-" });
+    for (const [index, { content }] of files.entries()) {
+      await Deno.writeFile(`${folder}/${index}`, content, { mode: 0o755 });
+      await Deno.chmod(`${folder}/${index}`, 0o755);
+    }
+    for (const [index, { path }] of files.entries()) await Deno.rename(`${folder}/${index}`, path);
+  } catch (cause) {
+    throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
+      hint: "free some space (`df -h`), or name another folder with --out DIR",
+      exitCode: EXIT.cannotCreate,
+      cause,
+    });
+  } finally {
+    if (folder !== undefined) await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const HELP = `Makes executables of mqtt443, each one file.
+
+Usage: deno task compile [--target TARGET]… [--settings FILE] [--runtime auto|npm|denort]
+                         [--denort FILE]… [--out DIR] [--json]
+
+  --target TARGET   ${TARGETS.map(({ name }) => name).join(" or ")} (default: both)
+  --settings FILE   for one site: nothing but what this settings file needs is permitted
+                    (default: for any endpoint of AWS IoT Core, files in the usual places)
+  --runtime WHICH   denort: by deno compile; npm: Deno from npm, unpacked at the first start;
+                    auto: denort where it can be had, else npm (default)
+  --denort FILE     denort, or the zip it comes in; else DENORT_BIN, Deno's cache, a download
+  --out DIR         where they go (default: dist)
+  --json            what was made, as JSON
+
+Example:
+  deno task compile --target aarch64-unknown-linux-gnu --settings mqtt443.json
+
+Exit codes: 0 done, 64 wrong command line, 69 denort or Deno cannot be had, 73 the folder
+cannot be written, 78 settings or denort are wrong.
+`;
+
+const FLAGS = ["target", "settings", "runtime", "denort", "out", "json", "help"];
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    const flags = parse(args);
+    if (flags === "help") {
+      console.log(HELP);
+      return EXIT.ok;
+    }
+    const built = await compile({ ...flags, say: (line) => console.error(line) });
+    console.log(flags.json ? JSON.stringify(built, null, 2) : built.map(textOf).join("\n"));
+    return EXIT.ok;
+  } catch (error) {
+    console.error(formatError(error));
+    return error instanceof UserError ? error.exitCode : EXIT.bug;
+  }
+}
+
+function parse(args: readonly string[]): CompileOptions & { json: boolean } | "help" {
+  const flags = parseArgs(args[0] === "--" ? args.slice(1) : [...args], {
+    string: ["target", "settings", "runtime", "denort", "out"],
+    boolean: ["json", "help"],
+    collect: ["target", "denort", "settings", "runtime", "out"],
+    unknown: (argument) => {
+      const name = argument.replace(/^--?|=.*/g, "");
+      const isFlag = argument.startsWith("-");
+      throw usageError(
+        isFlag
+          ? `Unknown flag ${quote(argument)}${didYouMean(name, FLAGS)}`
+          : `Unexpected ${quote(argument)}`,
+      );
+    },
+  });
+  if (flags.help) return "help";
+  const one = (name: "settings" | "runtime" | "out") => {
+    const [value, ...more] = flags[name] as string[];
+    if (more.length > 0) throw usageError(`Cannot use --${name}: it is given more than once`);
+    if (value === "") throw usageError(`Cannot use --${name}: a value is required`);
+    return value;
+  };
+  const runtime = one("runtime") ?? "auto";
+  if (!(RUNTIMES as readonly string[]).includes(runtime)) {
+    throw usageError(`Unknown runtime ${quote(runtime)}${didYouMean(runtime, RUNTIMES)}`);
+  }
+  const [settings, out] = [one("settings"), one("out")];
+  return {
+    targets: flags.target as string[],
+    denort: flags.denort as string[],
+    runtime: runtime as RuntimeChoice,
+    ...(settings !== undefined && { settings }),
+    ...(out !== undefined && { out }),
+    json: flags.json,
+  };
+}
+
+function usageError(message: string): UserError {
+  return new UserError(message, { hint: "see `deno task compile --help`", exitCode: EXIT.usage });
+}
+
+function textOf({ path, bytes, sha256, runtime, build }: Built): string {
+  const { scope, grants, commit, date } = build;
+  const { notify, ...others } = grants;
+  const lists = { ...others, notify: notify === undefined ? [] : [notify] };
+  const grantLines = Object.entries(lists).map(([name, values]) =>
+    `  ${name.padEnd(8)} ${values.join(" ") || "none"}`
+  );
+  return [
+    path,
+    `  size     ${bytes} (${(bytes / 1e6).toFixed(1)} MB)`,
+    `  sha256   ${sha256}`,
+    `  runtime  ${
+      runtime === "denort"
+        ? "denort, by deno compile"
+        : "Deno from npm, unpacked at the first start"
+    }`,
+    `  build    ${commit}, ${date}`,
+    `  scope    ${scope}`,
+    ...grantLines,
+  ].join("\n");
+}

@@ -1,0 +1,250 @@
+#!/bin/sh
+# mqtt443 @VERSION@ for Linux on @MACHINE@, in one file: behind these lines are Deno @DENO@ and the program, compressed.
+# The first start unpacks them into a directory of its own; later starts go straight there. That directory is in
+# $MQTT443_RUNTIME_DIR, else /var/lib/mqtt443/runtime, else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443.
+
+id='@ID@'
+machine='@MACHINE@'
+js_start=@JS_START@ js_packed=@JS_PACKED@ js_bytes=@JS_BYTES@ js_sum='@JS_SUM@'
+deno_start=@DENO_START@ deno_bytes=@DENO_BYTES@ deno_sum='@DENO_SUM@'
+all_bytes=@ALL_BYTES@
+nl='
+'
+
+main() {
+  PATH=${PATH:-/usr/bin:/bin}
+  new= base2= base3=
+  if [ -n "${MQTT443_RUNTIME_DIR-}" ]; then
+    case $MQTT443_RUNTIME_DIR in
+      /*) bases=1 base1=$MQTT443_RUNTIME_DIR ;;
+      *) die "Cannot use MQTT443_RUNTIME_DIR: must be an absolute path: current value is \"$MQTT443_RUNTIME_DIR\"" \
+        'for example: MQTT443_RUNTIME_DIR=/opt/mqtt443/runtime' ;;
+    esac
+  else
+    bases=3 base1=/var/lib/mqtt443/runtime
+    case ${XDG_CACHE_HOME-} in /*) base2=$XDG_CACHE_HOME/mqtt443 ;; esac
+    case ${HOME-} in /?*) base3=$HOME/.cache/mqtt443 ;; esac
+  fi
+  find_runtime || make_runtime
+  [ -d "$PWD/." ] || die 'Cannot start: the directory it is started in was removed' 'change to another one: `cd`'
+  # What could widen what Deno may do, or change what it does; the program's own grants are flags below.
+  unset @UNSET@
+  export MQTT443_RUNTIME=npm DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+}
+
+# error: and hint: as the program says them. $3: one line per problem, indented.
+die() {
+  clean_up
+  printf 'error: %s\n%shint: %s\n' "$1" "${3-}" "$2" >&2
+  exit 73
+}
+
+# Finds a runtime that is there, sound and ours; sets dir. Of those that are not, `damaged` and `reasons` tell.
+find_runtime() {
+  reasons= damaged=
+  for base in "$base1" "${base2-}" "${base3-}"; do
+    [ -n "$base" ] && [ -e "$base/$id" ] || continue
+    dir=$base/$id
+    look
+    case $? in
+      0) return 0 ;;
+      1) damaged=$dir ;;
+      *) refuse "$why" ;;
+    esac
+  done
+  return 1
+}
+
+# Remembers why a place will not do; the one that was named is not passed over.
+refuse() {
+  reasons="$reasons  $base: $1$nl"
+  [ "$bases" = 3 ] || give_up
+}
+
+give_up() {
+  [ -n "$reasons" ] || reasons="  neither HOME nor XDG_CACHE_HOME is set$nl"
+  die 'Cannot unpack the runtime anywhere' \
+    'name a directory of your own that has 100 MB free and may hold programs: MQTT443_RUNTIME_DIR=/path' "$reasons"
+}
+
+# Whether the runtime in dir can be used: 0 yes, 1 damaged, 2 somebody else could change it, and why.
+look() {
+  set -- $(
+    unset LS_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE TIME_STYLE QUOTING_STYLE
+    cd "$base" && LC_ALL=C exec ls -lnd . "$id" "$id/deno" "$id/mqtt443.js" 2>/dev/null </dev/null
+  )
+  is_ours "$base" "${1-}" "${3-}" && is_ours "$dir" "${10-}" "${12-}" || return 2
+  [ "${27-}" = "$id/deno" ] && [ "${36-}" = "$id/mqtt443.js" ] || return 1
+  is_ours "$dir/deno" "${19}" "${21}" && is_ours "$dir/mqtt443.js" "${28}" "${30}" || return 2
+  [ "${23}" = "$deno_bytes" ] && [ "${32}" = "$js_bytes" ] && [ -x "$dir/deno" ] && is_checked
+}
+
+# Whether nobody but us and root can change $1, of mode $2 and owner $3.
+is_ours() {
+  case $2 in
+    [-d]????[!w]??[!w]*) ;;
+    d????????[tT]*) [ "$1" = "$base" ] ;;
+    *) false ;;
+  esac || {
+    why="others can write to $1: \`chmod go-w $1\` ends that"
+    [ -n "$2" ] || why="$1 cannot be looked at"
+    return 1
+  }
+  [ "$3" = 0 ] || [ -O "$1" ] || {
+    why="$1 belongs to another user, number $3"
+    return 1
+  }
+}
+
+# The digests, once per boot; where that cannot be written down, the size has to do.
+is_checked() {
+  boot= seen=
+  { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+  { read -r seen <"$dir/checked"; } 2>/dev/null
+  [ "$boot" != "$seen" ] || return 0
+  { echo >"$dir/checked"; } 2>/dev/null || return 0
+  is_sound "$dir" || return 1
+  echo "$boot" >"$dir/checked"
+}
+
+is_sound() {
+  (cd "$1" && printf '%s  deno\n%s  mqtt443.js\n' "$deno_sum" "$js_sum" | sha256sum -c >/dev/null 2>&1)
+}
+
+# Unpacks into the first place that will do; sets dir.
+make_runtime() {
+  find_self
+  mask=$(umask)
+  umask 077
+  for signal in HUP INT TERM; do
+    trap "clean_up; trap - $signal; kill -$signal $$" $signal
+  done
+  for base in "$base1" "${base2-}" "${base3-}"; do
+    [ -n "$base" ] || continue
+    dir=$base/$id
+    case $reasons in *"  $base: "*) continue ;; esac
+    if unpack; then
+      trap - HUP INT TERM
+      umask "$mask"
+      return
+    fi
+    clean_up
+    refuse "$why"
+  done
+  give_up
+}
+
+clean_up() {
+  [ -z "$new" ] || rm -rf "$new"
+}
+
+# Where this file is; it must be whole.
+find_self() {
+  case $0 in
+    /*) self=$0 ;;
+    */*) self=$PWD/$0 ;;
+    *) if [ -f "./$0" ]; then self=$PWD/$0; else self=$(command -v "$0"); fi ;;
+  esac
+  self=$(readlink -f "$self" 2>/dev/null) || self=$0
+  has=$({ wc -c <"$self"; } 2>/dev/null)
+  [ "$((${has:-0} + 0))" = "$all_bytes" ] || broken "it has ${has:-no} bytes of $all_bytes"
+}
+
+broken() {
+  die "Cannot unpack $self: this executable is damaged: $1" 'copy it here again, and compare its sha256'
+}
+
+# Unpacks below base, and says why it could not.
+unpack() {
+  why=$(LC_ALL=C mkdir -p "$base" 2>&1) || {
+    why="it cannot be made: ${why##*: }"
+    return 1
+  }
+  is_ours "$base" $(LC_ALL=C ls -lnd "$base" 2>/dev/null | { read -r mode _ owner _ && echo "$mode $owner"; }) || return 1
+  remove_leftovers
+  if [ "$damaged" = "$dir" ]; then
+    # Another start may have mended it meanwhile.
+    look && return
+    printf 'mqtt443: %s is damaged: it is unpacked again\n' "$dir" >&2
+    new=$base/.new-$$-damaged
+    mv "$dir" "$new" 2>/dev/null
+    rm -rf "$new"
+  fi
+  salt=
+  { read -r salt </proc/sys/kernel/random/uuid; } 2>/dev/null
+  new=$base/.new-$$-$salt
+  why=$(LC_ALL=C mkdir "$new" 2>&1) || {
+    why="it cannot be written: ${why##*: }"
+    new=
+    return 1
+  }
+  # tail may be told that nobody reads on.
+  { tail -c +"$js_start" "$self" 2>/dev/null | head -c "$js_packed" | gzip -dc >"$new/mqtt443.js" &&
+    tail -c +"$deno_start" "$self" | gzip -dc >"$new/deno" &&
+    chmod 700 "$new/deno"; } 2>/dev/null || {
+    tail -c +"$deno_start" "$self" 2>/dev/null | gzip -t 2>/dev/null || broken 'its content does not unpack'
+    why="it cannot take $((deno_bytes / 1000000)) MB: is it full? \`df -h $base\` shows"
+    return 1
+  }
+  is_sound "$new" || broken 'its content has the wrong digest'
+  is_startable || return 1
+  boot=
+  { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+  { printf '%s\n' "$self" >"$new/from" && printf '%s\n' "$boot" >"$new/checked"; } 2>/dev/null
+  { sync "$new/deno" "$new/mqtt443.js" || sync; } 2>/dev/null
+  # Another start may have been faster: a directory that is there already gets ours inside.
+  [ -e "$dir" ] || mv "$new" "$dir" 2>/dev/null
+  rm -rf "$new" "$dir/${new##*/}"
+  new=
+  [ -e "$dir" ] || {
+    why='it cannot be written'
+    return 1
+  }
+  look || return 1
+  remove_former
+}
+
+# What was left by a start that was killed; its name has the process.
+remove_leftovers() {
+  for old in "$base"/.new-*; do
+    pid=${old##*/.new-}
+    pid=${pid%%-*}
+    [ -O "$old" ] && [ ! -d "/proc/$pid" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf "$old"
+  done
+}
+
+# What an earlier version of this same file unpacked.
+remove_former() {
+  for old in "$base"/mqtt443-*; do
+    from=
+    { IFS= read -r from <"$old/from"; } 2>/dev/null
+    [ "$from" = "$self" ] && [ "$old" != "$dir" ] && [ -O "$old" ] && rm -rf "$old"
+  done
+  return 0
+}
+
+# Starts Deno once. Where it is for another machine, some shells take it for a script: nothing is found in that PATH.
+is_startable() {
+  why=$(cd "$new" && PATH=/dev/null LC_ALL=C DENO_NO_UPDATE_CHECK=1 ./deno --version 2>&1 >/dev/null </dev/null)
+  code=$?
+  [ "$code" != 0 ] || return 0
+  here=$(uname -m)
+  hint='`mqtt443` needs Linux with glibc 2.27 or newer, on x86_64 or 64-bit ARM'
+  said=${why%%"$nl"*}
+  [ "$here" = "$machine" ] || stop "this executable is for $machine, and this machine is $here"
+  case $why in
+    *GLIBC*) stop "the C library of this system is too old: $said" ;;
+    *'shared librar'*) stop "a library is missing: $said" ;;
+    *ermission*) why="programs in it may not be started: is it mounted noexec?" && return 1 ;;
+    *'not found'* | *'No such file'*) stop 'this system has no 64-bit glibc, and Deno exists for no other C library (no musl)' ;;
+  esac
+  stop "Deno ended with code $code: $said"
+}
+
+stop() {
+  die "Cannot start here: $1" "$hint"
+}
+
+main
+exec "$dir/deno" run @FLAGS@ --deny-write=/var/lib/mqtt443/runtime "$dir/mqtt443.js" "$@"
+exit 127

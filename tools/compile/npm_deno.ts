@@ -1,0 +1,121 @@
+/**
+ * The official Deno from npm, for what runs where there is no denort.
+ *
+ * Deno itself fetches it: registry, proxy, certificates and its cache are as in all other tasks, and a machine without a
+ * network works once the cache has it. A lock file with the pinned hash goes along, and the executable is checked
+ * against its own. Nothing is fetched where Deno that runs this is the one that is wanted.
+ */
+
+import { createHash } from "node:crypto";
+import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { DENO_VERSION, type Target } from "./targets.ts";
+
+/** A download that takes longer is given up, in ms. */
+const PATIENCE_MS = 15 * 60_000;
+
+/** Options of {@linkcode npmDeno}. */
+export interface NpmDenoOptions {
+  /** @default Deno that runs this */
+  readonly execPath?: string;
+  /** Variables for Deno besides those of this process: tests have a cache and a registry of their own. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** In ms. @default 15 minutes */
+  readonly patienceMs?: number;
+}
+
+/**
+ * The executable of Deno for a target.
+ *
+ * @throws {UserError} If it cannot be had, or is not the one pinned.
+ */
+export async function npmDeno(target: Target, options: NpmDenoOptions = {}): Promise<Uint8Array> {
+  const execPath = options.execPath ?? Deno.execPath();
+  if (Deno.build.target === target.name) {
+    const own = await Deno.readFile(execPath);
+    if (sha256(own) === target.denoSha256) return own;
+  }
+  const path = await fetched(target, execPath, options);
+  const bytes = await Deno.readFile(path).catch((cause) => {
+    throw unusable(target, `Cannot read ${path}: ${messageOf(cause)}`, path);
+  });
+  if (sha256(bytes) === target.denoSha256) return bytes;
+  throw unusable(
+    target,
+    `Cannot use ${path}: its sha256 must be ${target.denoSha256}: it is ${sha256(bytes)}`,
+    path,
+  );
+}
+
+/** SHA-256 in hexadecimal digits. */
+export function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+function unusable(target: Target, message: string, path: string): UserError {
+  return new UserError(message, {
+    hint: `remove the folder ${
+      path.replace(/\/[^/]*$/, "")
+    }, so that ${target.package} is fetched again`,
+    exitCode: EXIT.unavailable,
+  });
+}
+
+/** Has Deno fetch the package, and tells where its executable is. */
+async function fetched(
+  target: Target,
+  execPath: string,
+  { env, patienceMs = PATIENCE_MS }: NpmDenoOptions,
+): Promise<string> {
+  const specifier = `npm:${target.package}@${DENO_VERSION}`;
+  const folder = await Deno.makeTempDir({ prefix: "mqtt443-npm-" });
+  try {
+    const lock = `${folder}/deno.lock`;
+    await Deno.writeTextFile(lock, lockOf(target));
+    const run = async (...args: string[]) => {
+      const { success, stdout, stderr } = await new Deno.Command(execPath, {
+        args: [...args, "--no-config", "--frozen", "--lock", lock, specifier],
+        cwd: folder,
+        env: { ...env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
+        signal: AbortSignal.timeout(patienceMs),
+      }).output();
+      if (success) return new TextDecoder().decode(stdout);
+      throw new Error(reasonOf(new TextDecoder().decode(stderr)));
+    };
+    await run("cache");
+    const { npmPackages } = JSON.parse(await run("info", "--json"));
+    return `${npmPackages[`${target.package}@${DENO_VERSION}`].localPath}/deno`;
+  } catch (cause) {
+    throw new UserError(
+      `Cannot fetch ${specifier}, the Deno that executables for ${target.machine} carry: ${
+        messageOf(cause)
+      }`,
+      {
+        hint:
+          "reach the npm registry once (NPM_CONFIG_REGISTRY, HTTPS_PROXY and DENO_CERT are heeded), " +
+          "or name denort with --denort FILE",
+        exitCode: EXIT.unavailable,
+        cause,
+      },
+    );
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function lockOf({ package: name, integrity }: Target): string {
+  return JSON.stringify({
+    version: "5",
+    specifiers: { [`npm:${name}@${DENO_VERSION}`]: DENO_VERSION },
+    npm: { [`${name}@${DENO_VERSION}`]: { integrity } },
+  });
+}
+
+/** The sentence in what Deno says when it fails. */
+export function reasonOf(stderr: string): string {
+  const lines = stderr.split("\n").map((line) => line.trim()).filter((line) =>
+    line !== "" && !/^(Download|Compile|Stack backtrace|Caused by|\d+: <)/.test(line)
+  );
+  const at = lines.findIndex((line) => line.startsWith("error:"));
+  return lines.slice(Math.max(at, 0), at + 3).join(" ").replace(/^error: /, "") ||
+    "it ended without a reason";
+}

@@ -1,0 +1,115 @@
+/**
+ * The self-extracting executable: a POSIX sh header, then the bundle and Deno, each compressed. header.sh has what happens
+ * at a start; this file fills in its gaps. The same input gives the same bytes.
+ */
+
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
+import { V8_FLAGS } from "../v8_flags.ts";
+import { sha256 } from "./npm_deno.ts";
+import { grantFlags } from "../../lib/grants.ts";
+import type { Grants } from "../../lib/build.ts";
+import { DENO_VERSION, type Target } from "./targets.ts";
+
+/** What goes into it. */
+export interface PackedOptions {
+  readonly target: Pick<Target, "machine">;
+  /** Of the program. */
+  readonly version: string;
+  readonly code: string;
+  /** Executable of Deno. */
+  readonly deno: Uint8Array;
+  readonly grants: Grants;
+}
+
+/**
+ * What Deno runs a bundle with besides the grants: nothing is looked for around it, and nothing fetched.
+ */
+export const RUN_FLAGS: readonly string[] = [
+  ...["--no-config", "--no-lock", "--no-remote", "--no-npm", "--cached-only", "--deny-import"],
+  V8_FLAGS,
+];
+
+/**
+ * Variables with which somebody could change what Deno 2.9.5 does before or beside the program: those its source reads.
+ * `SSLKEYLOGFILE` and the others that the program warns of are left for it to see.
+ */
+const UNSET = [
+  ...["DENO_PERMISSION_BROKER_PATH", "DENO_AUDIT_PERMISSIONS", "DENO_TRACE_PERMISSIONS"],
+  ...["DENO_V8_FLAGS", "DENO_COMPAT", "DENO_CONDITIONS", "DENO_COVERAGE_DIR", "DENO_AUTO_SERVE"],
+  ...["DENO_SERVE_ADDRESS", "DENO_CONNECTED", "DENO_UNSTABLE_CONTROL_SOCK", "DENO_USE_CGROUPS"],
+  ...["DENO_UNSTABLE_CRON_SOCK", "DENO_DEPLOY_TOKEN", "DENO_DEPLOY_TUNNEL_ENDPOINT"],
+  ...["DENO_EXTRA_STDIO_FDS", "DENO_NODE_SHIM_ACTIVE", "DENO_EMIT_CACHE_MODE"],
+  ...["DENO_STARTUP_PHASES", "DENO_LOG", "DENO_LOG_STYLE", "DENO_NO_FILTER_FRAMES"],
+  ...["DENO_TOKIO_METRICS", "DENO_TOKIO_EVENT_INTERVAL", "DENO_TOKIO_GLOBAL_QUEUE_INTERVAL"],
+  ...["DENO_TOKIO_MAX_IO_EVENTS_PER_TICK", "DENO_USR2_MEMORY_TRIM", "DENO_AUTH_TOKENS"],
+  ...["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS", "NODE_PATH"],
+  ...["NODE_DEBUG", "NODE_DEBUG_NATIVE", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"],
+  ...["NODE_UNIQUE_ID", "NODE_CLUSTER_SCHED_POLICY", "NODE_USE_ENV_PROXY"],
+  ...["OTEL_DENO", "OTEL_DENO_CONSOLE", "OTEL_DENO_METRICS", "OTEL_DENO_TRACING", "RUST_LOG"],
+];
+
+/** Makes it. */
+export async function packed(options: PackedOptions): Promise<Uint8Array> {
+  const js = new TextEncoder().encode(options.code);
+  const [packedJs, packedDeno] = await Promise.all([packedBytes(js), packedBytes(options.deno)]);
+  const sums = { js: sha256(js), deno: sha256(options.deno) };
+  const digest = sha256(new TextEncoder().encode(`${sums.js} ${sums.deno}`)).slice(0, 16);
+  const template = await Deno.readTextFile(new URL("header.sh", import.meta.url));
+  const header = settled((length) =>
+    filled(template, {
+      VERSION: options.version,
+      DENO: DENO_VERSION,
+      MACHINE: options.target.machine,
+      ID: `mqtt443-${options.version}-${digest}`,
+      // tail counts from 1.
+      JS_START: length + 1,
+      JS_PACKED: packedJs.length,
+      JS_BYTES: js.length,
+      JS_SUM: sums.js,
+      DENO_START: length + packedJs.length + 1,
+      DENO_BYTES: options.deno.length,
+      DENO_SUM: sums.deno,
+      ALL_BYTES: length + packedJs.length + packedDeno.length,
+      UNSET: UNSET.join(" "),
+      FLAGS: [...RUN_FLAGS, ...grantFlags(options.grants)].map(quoted).join(" "),
+    })
+  );
+  return concatenated([header, packedJs, packedDeno]);
+}
+
+/** A text for sh, as it is. */
+export function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** gzip without name and time. */
+function packedBytes(bytes: Uint8Array): Promise<Uint8Array> {
+  return promisify(gzip)(bytes, { level: 9 });
+}
+
+/** A text that tells its own length. */
+function settled(make: (length: number) => string): Uint8Array {
+  let bytes = new TextEncoder().encode(make(0));
+  // A digit more may make it longer, once or twice.
+  for (let tries = 0; tries < 9; tries++) {
+    const next = new TextEncoder().encode(make(bytes.length));
+    if (next.length === bytes.length) return next;
+    bytes = next;
+  }
+  throw new Error("The header has no length of its own");
+}
+
+function filled(template: string, values: Readonly<Record<string, string | number>>): string {
+  return template.replace(/@([A-Z_]+)@/g, (gap, name) => String(values[name] ?? gap));
+}
+
+function concatenated(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

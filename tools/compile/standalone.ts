@@ -1,0 +1,87 @@
+/** An executable made by `deno compile`: denort with the bundle inside. */
+
+import type { Grants } from "../../lib/build.ts";
+import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { grantFlags } from "../../lib/grants.ts";
+import { V8_FLAGS } from "../v8_flags.ts";
+import type { Denort } from "./denort.ts";
+import { reasonOf } from "./npm_deno.ts";
+import type { Target } from "./targets.ts";
+
+/** A download and its packing that take longer are given up, in ms. */
+const PATIENCE_MS = 15 * 60_000;
+
+/** What goes into it. */
+export interface StandaloneOptions {
+  readonly target: Target;
+  readonly denort: Denort;
+  readonly code: string;
+  readonly grants: Grants;
+  /** Time of the bundle in the executable. */
+  readonly date: string;
+}
+
+/**
+ * The arguments of `deno compile`.
+ *
+ * No code cache: an executable would keep it under a name in /tmp that others can guess.
+ */
+export function compileArguments(
+  { target, grants }: Pick<StandaloneOptions, "target" | "grants">,
+  out: string,
+  entry: string,
+): string[] {
+  return [
+    ...["compile", "--quiet", "--no-check", "--no-config", "--no-lock", "--no-code-cache"],
+    ...["--app-name", "mqtt443", "--target", target.name, V8_FLAGS],
+    ...[...grantFlags(grants), "--deny-import", "--output", out, entry],
+  ];
+}
+
+/**
+ * Makes it.
+ *
+ * Which CAs Deno trusts is not baked in: an executable of 2.9.5 looks at `DENO_TLS_CA_STORE` at its first use of TLS, as
+ * `deno run` does, so that what lib/transport.ts sets holds there too.
+ *
+ * @throws {UserError} If Deno cannot.
+ */
+export async function makeStandalone(options: StandaloneOptions): Promise<Uint8Array> {
+  const { denort, target, code, date } = options;
+  const folder = await Deno.makeTempDir({ prefix: "mqtt443-compile-" });
+  try {
+    const entry = `${folder}/mqtt443.js`;
+    const out = `${folder}/mqtt443`;
+    await Deno.writeTextFile(entry, code);
+    const time = new Date(date);
+    await Deno.utime(entry, time, time);
+    if (denort !== "download") await Deno.writeFile(`${folder}/denort`, denort.bytes);
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: compileArguments(options, out, entry),
+      cwd: folder,
+      clearEnv: true,
+      env: environment(denort === "download" ? undefined : `${folder}/denort`),
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    }).output();
+    if (!success) throw new Error(reasonOf(new TextDecoder().decode(stderr)));
+    return await Deno.readFile(out);
+  } catch (cause) {
+    throw new UserError(`Cannot compile for ${target.name}: ${messageOf(cause)}`, {
+      hint: "pass --denort FILE with denort from another machine, or --runtime npm",
+      exitCode: EXIT.unavailable,
+      cause,
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+function environment(denort: string | undefined): Record<string, string> {
+  const { DENORT_BIN: _, ...others } = Deno.env.toObject();
+  return {
+    ...others,
+    NO_COLOR: "1",
+    DENO_NO_UPDATE_CHECK: "1",
+    ...(denort !== undefined && { DENORT_BIN: denort }),
+  };
+}

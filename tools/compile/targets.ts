@@ -1,0 +1,103 @@
+/** What executables are built for, and the official Deno that goes into them where there is no denort. */
+
+import { didYouMean, quote } from "../../lib/words.ts";
+import { EXIT, UserError } from "../../lib/errors.ts";
+
+/** Version of Deno that executables carry: that of the npm packages below. */
+export const DENO_VERSION = "2.9.5";
+
+/** A kind of machine. */
+export interface Target {
+  /** As Deno calls it. */
+  readonly name: "x86_64-unknown-linux-gnu" | "aarch64-unknown-linux-gnu";
+  /** As file names call it. */
+  readonly arch: "x86_64" | "arm64";
+  /** As `uname -m` calls it. */
+  readonly machine: "x86_64" | "aarch64";
+  /** `e_machine` of its ELF files. */
+  readonly elfMachine: number;
+  /** Package of npm with the official Deno. */
+  readonly package: string;
+  /** Of the package as the registry serves it. */
+  readonly integrity: string;
+  /** Of the file `deno` in it. */
+  readonly denoSha256: string;
+}
+
+/** All of them, in the order in which they are built. */
+export const TARGETS: readonly Target[] = [
+  {
+    name: "x86_64-unknown-linux-gnu",
+    arch: "x86_64",
+    machine: "x86_64",
+    elfMachine: 62,
+    package: "@deno/linux-x64-glibc",
+    integrity:
+      "sha512-TDqcnoLe3jlgqYEQm7H7MK6q0JOth+o8iSZzknRODnVkJfPiNnjVn1M1Zc6vnp+ipkyb6Av1/CUlHgHtlq59Gw==",
+    denoSha256: "dc480c462c8c3582524f3e75c160613d0a975e1f66b5465995d58bae236da7d3",
+  },
+  {
+    name: "aarch64-unknown-linux-gnu",
+    arch: "arm64",
+    machine: "aarch64",
+    elfMachine: 183,
+    package: "@deno/linux-arm64-glibc",
+    integrity:
+      "sha512-IuYjsz9PGl7CJcNXMuN27KNDB8Q40brK3SG3l+TXMDVW61ZKwcn0fQHBHnXFiiygEwI8by/fKnASEluhZB1atw==",
+    denoSha256: "e1a70c5eb03b0ebaf761077029ef86b9ba22d50e2b54ca45ce5437457f701b63",
+  },
+];
+
+/**
+ * The targets of these names, in the order of {@linkcode TARGETS}, each once.
+ *
+ * @throws {UserError} If one is unknown.
+ */
+export function targetsOf(names: readonly string[]): Target[] {
+  const known = TARGETS.map(({ name }) => name);
+  for (const name of names) {
+    if ((known as string[]).includes(name)) continue;
+    const hasNone = /armv[67]|^arm-|musl|windows|darwin|freebsd/.exec(name)?.[0];
+    throw new UserError(
+      hasNone === undefined
+        ? `Unknown target ${quote(name)}${didYouMean(name, known)}`
+        : `Cannot build for ${quote(name)}: ${
+          /arm|musl/.test(hasNone)
+            ? "Deno exists neither for 32-bit ARM nor for musl"
+            : "this program is for Linux"
+        }`,
+      { hint: `targets: ${known.join(", ")}`, exitCode: EXIT.usage },
+    );
+  }
+  return TARGETS.filter(({ name }) => names.includes(name));
+}
+
+/**
+ * Checks that a file is an executable for a target.
+ *
+ * @param bytes Its beginning at least.
+ * @param what What it is, for the error: `denort "FILE"`.
+ * @throws {UserError} If it is anything else.
+ */
+export function assertElf(bytes: Uint8Array, target: Target, what: string): void {
+  const found = machineOf(bytes);
+  if (found === target.elfMachine) return;
+  const why = found === undefined
+    ? "it is no 64-bit ELF file"
+    : `it is for ${
+      TARGETS.find(({ elfMachine }) => elfMachine === found)?.machine ?? `ELF machine ${found}`
+    }`;
+  throw new UserError(`Cannot use ${what} for ${target.name}: ${why}`, {
+    hint: found === undefined
+      ? `name denort of Deno ${DENO_VERSION} itself, or the zip it comes in`
+      : `pass --target for that machine alone, or --denort with denort for ${target.machine} as well`,
+    exitCode: EXIT.config,
+  });
+}
+
+/** `e_machine` of a 64-bit little-endian ELF file; undefined for anything else. */
+export function machineOf(bytes: Uint8Array): number | undefined {
+  const isElf = bytes.length >= 64 && String.fromCharCode(...bytes.subarray(0, 4)) === "\x7fELF" &&
+    bytes[4] === 2 && bytes[5] === 1;
+  return isElf ? bytes[18]! | bytes[19]! << 8 : undefined;
+}
