@@ -74,6 +74,12 @@ export interface FileStatus {
 }
 
 /**
+ * Where systemd puts what `LoadCredential=` names. From version 254 on they belong to root, and an access control list
+ * lets the service's user read them; its mask shows as the bits of the group, which may do nothing.
+ */
+const CREDENTIAL = /^\/run\/credentials\/[^/]+\/[^/]+$/;
+
+/**
  * What is wrong with who can read or replace a secret file, with the command that mends it, or undefined. Pure.
  *
  * @param uid The user this process runs as.
@@ -85,7 +91,8 @@ export function modeProblem(
 ): { problem: string; hint: string } | undefined {
   const bits = (mode ?? 0) & 0o7777;
   const octal = bits.toString(8).padStart(4, "0");
-  if ((bits & 0o077) !== 0) {
+  const others = CREDENTIAL.test(path) && owner === 0 ? 0o037 : 0o077;
+  if ((bits & others) !== 0) {
     return {
       problem: `others than its owner may read or change it (mode ${octal})`,
       hint: `chmod 600 ${shellWord(path)}`,

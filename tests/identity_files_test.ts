@@ -117,6 +117,20 @@ Deno.test("modeProblem refuses another user's file, but not root's (G1)", () => 
   assertEquals(modeProblem("key.pem", { mode, uid: 0 }, 1000), undefined);
 });
 
+Deno.test("modeProblem takes systemd's credentials with their access control list, and nothing like them (G1)", () => {
+  const credential = "/run/credentials/mqtt443.service/key.pem";
+  const problem = (path: string, mode: number, uid: number) =>
+    modeProblem(path, { mode: 0o100000 | mode, uid }, 1000)?.problem;
+  assertEquals(problem(credential, 0o440, 0), undefined);
+  assertEquals(problem(credential, 0o400, 1000), undefined);
+  const refused = "others than its owner may read or change it (mode 0";
+  assertEquals(problem(credential, 0o460, 0), `${refused}460)`);
+  assertEquals(problem(credential, 0o444, 0), `${refused}444)`);
+  assertEquals(problem(credential, 0o440, 1000), `${refused}440)`);
+  assertEquals(problem("/run/credentials/../../etc/key.pem", 0o440, 0), `${refused}440)`);
+  assertEquals(problem("/etc/mqtt443/certs/key.pem", 0o440, 0), `${refused}440)`);
+});
+
 Deno.test("modeProblem writes paths so that a shell takes them", () => {
   const hint = (path: string) => modeProblem(path, { mode: 0o644, uid: 0 }, 0)!.hint;
   assertEquals(hint("/etc/a-b_c.pem"), "chmod 600 /etc/a-b_c.pem");

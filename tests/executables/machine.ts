@@ -76,6 +76,7 @@ cd "$root"
 pivot_root . run/old
 umount -l /run/old
 rmdir /run/old
+mount --make-rshared /
 exec env -i container=test "NOTIFY_SOCKET=$NOTIFY_SOCKET" SYSTEMD_UNIT_PATH=${UNITS} \\
   SYSTEMD_LOG_TARGET=null ${SYSTEMD} --system --unit=machine.target
 `;
