@@ -8,12 +8,14 @@ import { createGzip } from "node:zlib";
 import { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createTarPacker, type TarHeader } from "modern-tar";
+import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { quote } from "../../lib/words.ts";
 
 /** What is in an archive, below its top folder. */
 export type Entry =
   & { readonly path: string }
   & (
-    | { readonly text: string; readonly isExecutable?: boolean }
+    | { readonly content: string | Uint8Array; readonly isExecutable?: boolean }
     | { readonly file: string; readonly isExecutable?: boolean }
     | { readonly link: string }
   );
@@ -29,6 +31,7 @@ const MAX_FOLDER_BYTES = 155;
  * @param entries Files and links; folders come along by themselves.
  * @param timeS Seconds since 1970 that every entry bears.
  * @returns Size in bytes.
+ * @throws {UserError} If it cannot be written.
  * @throws {RangeError} If a path has no place in ustar.
  */
 export async function writeArchive(
@@ -59,7 +62,12 @@ export async function writeArchive(
     return size;
   } catch (error) {
     await Deno.remove(unfinished).catch(() => {});
-    throw error;
+    if (error instanceof RangeError) throw error;
+    throw new UserError(`Cannot write ${quote(path)}: ${messageOf(error)}`, {
+      hint: "free some space (`df -h`), or name another folder with --out DIR",
+      exitCode: EXIT.cannotCreate,
+      cause: error,
+    });
   }
 }
 
@@ -100,17 +108,29 @@ async function add(
     await controller.add({ ...header, mode: 0o777, type: "symlink", linkname }).close();
   } else {
     const mode = entry.isExecutable === true ? 0o755 : 0o644;
-    const bytes = "text" in entry ? new TextEncoder().encode(entry.text) : undefined;
-    const size = bytes?.length ?? (await Deno.stat((entry as { file: string }).file)).size;
-    const body = controller.add({ ...header, mode, type: "file", size });
-    await (bytes === undefined
-      ? (await Deno.open((entry as { file: string }).file)).readable
-      : ReadableStream.from([bytes])).pipeTo(body);
+    const { size, stream } = await open(entry);
+    await stream.pipeTo(controller.add({ ...header, mode, type: "file", size }));
   }
 }
 
+/** What is in a file of the archive. */
+async function open(
+  entry: Exclude<Entry, { link: string }>,
+): Promise<{ size: number; stream: ReadableStream<Uint8Array> }> {
+  if ("file" in entry) {
+    const file = await Deno.open(entry.file);
+    return { size: (await file.stat()).size, stream: file.readable };
+  }
+  const bytes = bytesOf(entry.content);
+  return { size: bytes.length, stream: ReadableStream.from([bytes]) };
+}
+
+function bytesOf(content: string | Uint8Array): Uint8Array {
+  return typeof content === "string" ? new TextEncoder().encode(content) : content;
+}
+
 function checkPath(path: string): void {
-  const bytes = (text: string) => new TextEncoder().encode(text).length;
+  const bytes = (text: string) => bytesOf(text).length;
   // Where the folder is cut is the packer's choice: any place that leaves both parts short enough.
   const isShort = bytes(path) <= MAX_NAME_BYTES ||
     path.split("/").some((_, index, parts) =>

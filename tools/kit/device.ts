@@ -53,27 +53,27 @@ export async function makeDeviceKit(
     .replace("@VERSION@", version).replace("@ARCH@", arch);
   const entries: Entry[] = [
     { path: "mqtt443", file: executable.path, isExecutable: true },
-    { path: "install.sh", text: script, isExecutable: true },
+    { path: "install.sh", content: script, isExecutable: true },
     { path: "mqtt443.service", file: join(FILES, "mqtt443.service") },
     { path: "mqtt443-wait.target", file: join(FILES, "mqtt443-wait.target") },
-    { path: "mqtt443.json.sample", text: sampleText() },
-    ...(settings === undefined ? [] : [{ path: "mqtt443.json", text: settings }]),
+    { path: "mqtt443.json.sample", content: sampleText() },
+    ...(settings === undefined ? [] : [{ path: "mqtt443.json", content: settings }]),
     { path: "certs.example/README.md", file: join(ROOT, "certs.example/README.md") },
-    { path: "README.txt", text: readmeText(facts) },
-    { path: "mqtt443.1", text: manText(version, build.date.slice(0, 10)) },
-    { path: "VERSION", text: `${version} (${build.commit}, ${build.date})\n` },
+    { path: "README.txt", content: readmeText(facts) },
+    { path: "mqtt443.1", content: manText(version, build.date.slice(0, 10)) },
+    { path: "VERSION", content: `${version} (${build.commit}, ${build.date})\n` },
     {
       path: "sbom.cdx.json",
-      text: sbomText({ version, arch, sha256, commit: build.commit, timeS, packages, runtime }),
+      content: sbomText({ version, arch, sha256, commit: build.commit, timeS, packages, runtime }),
     },
     {
       path: "THIRD_PARTY_LICENSES.txt",
-      text: licensesText(packages, DENO_VERSION, Deno.readTextFileSync(DENO_LICENSE)),
+      content: licensesText(packages, DENO_VERSION, Deno.readTextFileSync(DENO_LICENSE)),
     },
   ];
   const name = `mqtt443-${version}-linux-${arch}`;
   const path = join(out, `${name}.tar.gz`);
-  const all = [...entries, { path: "SHA256SUMS", text: await sumsText(entries) }];
+  const all = [...entries, { path: "SHA256SUMS", content: await sumsText(entries) }];
   const bytes = await writeArchive(path, below(name, all), timeS);
   return { path, bytes };
 }
@@ -94,7 +94,7 @@ export async function sumsText(entries: readonly Entry[]): Promise<string> {
 
 async function sha256Of(entry: Exclude<Entry, { link: string }>): Promise<string> {
   const hash = createHash("sha256");
-  if ("text" in entry) return hash.update(entry.text).digest("hex");
+  if ("content" in entry) return hash.update(entry.content).digest("hex");
   for await (const chunk of (await Deno.open(entry.file)).readable) hash.update(chunk);
   return hash.digest("hex");
 }

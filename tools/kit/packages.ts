@@ -36,9 +36,13 @@ export interface Lock {
   readonly npm: Readonly<Record<string, LockedPackage>>;
 }
 
-interface LockedPackage {
+/** A package in deno.lock. */
+export interface LockedPackage {
   readonly integrity: string;
   readonly dependencies?: readonly string[];
+  /** Kinds of machines that it is for, as Node calls them. */
+  readonly os?: readonly string[];
+  readonly cpu?: readonly string[];
 }
 
 /** The licence of Deno, and of everything in @std: the same authors, the same text. */
@@ -132,8 +136,8 @@ function withoutVersion(specifier: string): string {
   return specifier.replace(/(?<=.)@.*$/, "");
 }
 
-/** Where Deno has unpacked the npm packages that main.ts reaches, by `name@version`. */
-async function npmFolders(): Promise<Map<string, string>> {
+/** Where Deno unpacks the npm packages of the lock file, by `name@version`; not all of them are there. */
+export async function npmFolders(): Promise<Map<string, string>> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", "--frozen", "main.ts"],
     cwd: ROOT,

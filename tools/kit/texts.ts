@@ -115,3 +115,20 @@ export function manText(version: string, date: string): string {
     ),
   ].join("");
 }
+
+/** KIT.txt: what to do with the kit of the source. */
+export function kitText(version: string, arch: string): string {
+  return `mqtt443 ${version}: its source, Deno for Linux on ${arch} (glibc), and every package it needs.
+Nothing here needs a network, an installation or rights beyond a folder to write to.
+
+    ./deno task demo                                 see it work
+    ./deno task test                                 its tests
+    ./deno task publish --endpoint HOST --certs DIR  publish, with just the permissions this needs
+    ./deno task compile --runtime npm --target ${
+    arch === "arm64" ? "aarch64" : arch
+  }-unknown-linux-gnu
+                                                     one file for devices
+
+README.md says the rest; where it writes \`npx -y deno@…\`, type \`./deno\`.
+`;
+}

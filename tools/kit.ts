@@ -1,0 +1,185 @@
+/**
+ * `deno task kit`: everything that a device without internet needs in one archive per architecture; with `--source`,
+ * everything that a machine without internet needs to run, test and build this project.
+ *
+ * Archives are the same byte for byte from the same commit. Nothing half-written is left.
+ */
+
+import { parseArgs } from "@std/cli/parse-args";
+import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
+import { VERSION } from "../lib/version.ts";
+import { quote } from "../lib/words.ts";
+import { makeBundle } from "./bundle.ts";
+import { compile, type RuntimeChoice } from "./compile.ts";
+import { npmDeno, sha256 } from "./compile/npm_deno.ts";
+import { stampOf } from "./compile/stamp.ts";
+import { type Target, TARGETS } from "./compile/targets.ts";
+import { makeDeviceKit } from "./kit/device.ts";
+import { packagesIn, readLock, ROOT } from "./kit/packages.ts";
+import { makeSourceKit } from "./kit/source.ts";
+
+const HELP = `Makes a kit for a device, or a machine, without internet.
+
+Usage: deno task kit [--arch ARCH]… [--settings FILE] [--denort FILE]… [--runtime RUNTIME] [--out DIR]
+       deno task kit --source [--arch ARCH]… [--out DIR]
+
+  --arch ARCH        ${TARGETS.map(({ arch }) => arch).join(" or ")} (default: both)
+  --settings FILE    for this site alone: baked into the executable, and part of the kit
+  --denort, --runtime  as \`deno task compile\` takes them
+  --source           Deno, the source and every dependency instead of an executable
+  --out DIR          where to (default: dist)
+  --help             show this
+
+SOURCE_DATE_EPOCH sets the time in the archive (default: that of the commit).
+`;
+
+const RUNTIMES: readonly RuntimeChoice[] = ["auto", "npm", "denort"];
+
+/** What was asked for. */
+export interface KitOptions {
+  readonly targets: readonly Target[];
+  readonly settings: string | undefined;
+  readonly denort: readonly string[];
+  readonly runtime: RuntimeChoice;
+  readonly isSource: boolean;
+  readonly out: string;
+}
+
+/**
+ * Reads the command line.
+ *
+ * @throws {UserError} If it is wrong.
+ */
+export function parseKit(args: readonly string[]): KitOptions | "help" {
+  const unknown: string[] = [];
+  const flags = parseArgs([...args], {
+    string: ["arch", "settings", "denort", "runtime", "out"],
+    collect: ["arch", "denort"],
+    boolean: ["source", "help"],
+    unknown: (arg) => {
+      unknown.push(arg);
+      return false;
+    },
+  });
+  if (flags.help) return "help";
+  if (unknown.length > 0) throw usageError(`Cannot understand ${unknown.map(quote).join(", ")}`);
+  const archs = flags.arch as string[];
+  for (const arch of archs) {
+    if (!TARGETS.some((target) => target.arch === arch)) {
+      throw usageError(
+        `Cannot make a kit for ${quote(arch)}: must be ${
+          TARGETS.map(({ arch }) => arch).join(" or ")
+        }`,
+      );
+    }
+  }
+  if (flags.source && flags.settings !== undefined) {
+    throw usageError("Cannot use --settings with --source: that kit is for any settings");
+  }
+  for (const name of ["settings", "out"] as const) {
+    if (flags[name] === "") throw usageError(`Cannot use --${name}: a path is required`);
+  }
+  const runtime = RUNTIMES.find((name) => name === (flags.runtime ?? "auto"));
+  if (runtime === undefined) {
+    throw usageError(
+      `Cannot use --runtime ${quote(flags.runtime!)}: must be one of ${RUNTIMES.join(", ")}`,
+    );
+  }
+  return {
+    targets: TARGETS.filter(({ arch }) => archs.length === 0 || archs.includes(arch)),
+    settings: flags.settings,
+    denort: flags.denort as string[],
+    runtime,
+    isSource: flags.source,
+    out: flags.out ?? "dist",
+  };
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args));
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    const options = parseKit(args);
+    if (options === "help") {
+      console.log(HELP);
+      return EXIT.ok;
+    }
+    for (const { path, bytes } of await makeKits(options, (line) => console.error(line))) {
+      const sum = sha256(await Deno.readFile(path));
+      console.log(
+        `${path}\n  size     ${bytes} (${(bytes / 1e6).toFixed(1)} MB)\n  sha256   ${sum}`,
+      );
+    }
+    return EXIT.ok;
+  } catch (error) {
+    console.error(formatError(error));
+    return error instanceof UserError ? error.exitCode : EXIT.bug;
+  }
+}
+
+/** An archive. */
+export interface Kit {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/**
+ * Makes what was asked for.
+ *
+ * @param say Takes what is worth a line.
+ * @throws {UserError} If one cannot be made; then there is no part of that one.
+ */
+export async function makeKits(
+  { targets, settings, denort, runtime, isSource, out }: KitOptions,
+  say: (line: string) => void,
+): Promise<Kit[]> {
+  const work = await makeFolder(out);
+  try {
+    const lock = readLock();
+    const kits: Kit[] = [];
+    if (isSource) {
+      const { date } = await stampOf(ROOT, Deno.env.get("SOURCE_DATE_EPOCH"));
+      const timeS = Date.parse(date) / 1000;
+      for (const target of targets) {
+        const deno = await npmDeno(target);
+        kits.push(await makeSourceKit(target, { version: VERSION, lock, deno, timeS, out }));
+      }
+      return kits;
+    }
+    const built = await compile({
+      targets: targets.map(({ name }) => name),
+      denort,
+      runtime,
+      out: work,
+      say,
+      ...(settings !== undefined && { settings }),
+    });
+    const { modules } = await makeBundle();
+    const packages = await packagesIn(modules, lock);
+    // Compiling has read and checked them.
+    const text = settings === undefined ? undefined : await Deno.readTextFile(settings);
+    const parts = { version: VERSION, packages, settings: text, out };
+    for (const executable of built) kits.push(await makeDeviceKit(executable, parts));
+    return kits;
+  } finally {
+    await Deno.remove(work, { recursive: true });
+  }
+}
+
+/** A folder for the work, where the result belongs: there must be room there anyway. */
+async function makeFolder(out: string): Promise<string> {
+  try {
+    await Deno.mkdir(out, { recursive: true });
+    return await Deno.makeTempDir({ dir: out, prefix: ".kit-" });
+  } catch (cause) {
+    throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
+      hint: "name another folder with --out DIR",
+      exitCode: EXIT.cannotCreate,
+      cause,
+    });
+  }
+}
+
+function usageError(message: string): UserError {
+  return new UserError(message, { hint: "see `deno task kit --help`", exitCode: EXIT.usage });
+}
