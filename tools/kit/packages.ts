@@ -5,6 +5,7 @@
  */
 
 import { dirname, join } from "node:path";
+import { runDeno } from "../compile/run_deno.ts";
 
 /** The project's folder. */
 export const ROOT: string = dirname(dirname(import.meta.dirname!));
@@ -138,15 +139,13 @@ function withoutVersion(specifier: string): string {
 
 /** Where Deno unpacks the npm packages of the lock file, by `name@version`; not all of them are there. */
 export async function npmFolders(): Promise<Map<string, string>> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", "--frozen", "main.ts"],
+  const text = await runDeno(["info", "--json", "--frozen", "main.ts"], {
     cwd: ROOT,
-  }).output();
-  const text = new TextDecoder();
-  if (!success) throw new Error(`Cannot list the packages of main.ts: ${text.decode(stderr)}`);
+    env: Deno.env.toObject(),
+  });
   const { npmPackages }: {
     npmPackages: Record<string, { name: string; version: string; localPath: string }>;
-  } = JSON.parse(text.decode(stdout));
+  } = JSON.parse(text);
   return new Map(
     Object.values(npmPackages).map(({ name, version, localPath }) => [
       `${name}@${version}`,

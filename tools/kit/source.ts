@@ -4,8 +4,8 @@
  */
 
 import { join } from "node:path";
-import { EXIT, UserError } from "../../lib/errors.ts";
-import { reasonOf } from "../compile/npm_deno.ts";
+import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { runDeno } from "../compile/run_deno.ts";
 import type { Target } from "../compile/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
 import { below } from "./device.ts";
@@ -141,22 +141,16 @@ async function fetchPackages(ids: readonly string[], lock: Lock): Promise<void> 
       file,
       JSON.stringify({ version: "5", specifiers: Object.fromEntries(specifiers), npm }),
     );
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["cache", "--no-config", `--lock=${file}`, ...ids.map((id) => `npm:${id}`)],
-      cwd: folder,
-      stderr: "piped",
-    }).output();
-    if (!success) {
-      throw new UserError(
-        `Cannot fetch ${ids.join(", ")} of deno.lock: ${
-          reasonOf(new TextDecoder().decode(stderr))
-        }`,
-        {
-          hint: "reach the npm registry once (NPM_CONFIG_REGISTRY and HTTPS_PROXY are heeded)",
-          exitCode: EXIT.unavailable,
-        },
-      );
-    }
+    await runDeno(
+      ["cache", "--no-config", `--lock=${file}`, ...ids.map((id) => `npm:${id}`)],
+      { cwd: folder, env: Deno.env.toObject() },
+    );
+  } catch (cause) {
+    throw new UserError(`Cannot fetch ${ids.join(", ")} of deno.lock: ${messageOf(cause)}`, {
+      hint: "reach the npm registry once (NPM_CONFIG_REGISTRY and HTTPS_PROXY are heeded)",
+      exitCode: EXIT.unavailable,
+      cause,
+    });
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
