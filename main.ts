@@ -1,9 +1,16 @@
 /** Hands arguments and the real world to the program, and its exit code back. */
 
-import { app } from "./lib/app.ts";
-import { realWorld } from "./lib/world.ts";
+import { warmUp } from "./lib/entropy.ts";
 
-if (import.meta.main) {
+if (import.meta.main) await main();
+
+// A function, as what runs at the top level is on the stack of each error, and for the first of them V8 would parse
+// the whole module a second time.
+async function main(): Promise<never> {
+  // Before all else: what it begins runs beside the loading.
+  warmUp(Deno.args);
+  const { app } = await import("./lib/app.ts");
+  const { realWorld } = await import("./lib/world.ts");
   const world = realWorld();
   const code = await app(Deno.args, world);
   await world.flush();

@@ -5,7 +5,6 @@
  * It sends no MQTT, and neither our certificate nor anything signed with our key; it believes nothing it sees.
  */
 
-import { connect as connectTls } from "node:tls";
 import type { Target } from "./causes.ts";
 import { isAddress } from "./knock.ts";
 
@@ -33,11 +32,12 @@ export interface TlsLook {
  *
  * @param caPems Not believed either, but `node:tls` makes no handshake with an empty store.
  */
-export function lookAtTls(
+export async function lookAtTls(
   target: Target,
   caPems: readonly string[],
   timeoutMs: number,
 ): Promise<TlsLook | undefined> {
+  const { connect: connectTls } = await import("node:tls");
   const { promise, resolve } = Promise.withResolvers<TlsLook | undefined>();
   const socket = connectTls({
     host: target.endpoint,
@@ -70,7 +70,7 @@ export function lookAtTls(
     clearTimeout(timer);
     resolve(undefined);
   });
-  return promise;
+  return await promise;
 }
 
 /** What a server says on a plain connection; or that it hung up without a word, or kept it open in silence. */

@@ -11,8 +11,8 @@ import type { Leaving, Queue } from "./queue.ts";
 /** Options of {@linkcode createSpill}. */
 export interface SpillOptions {
   readonly disk: Queue;
-  /** Takes over while the disk fails. */
-  readonly memory: Queue;
+  /** Opens what takes over while the disk fails, when it is first needed. */
+  readonly openMemory: () => Queue;
   /** Told of each failure; may be often. */
   readonly onFailure: (error: UserError) => void;
   /** Told when the disk takes messages again. */
@@ -22,8 +22,27 @@ export interface SpillOptions {
 /** Seqs remembered beyond those that memory holds before the difference is looked for. */
 const PRUNE_OVER = 1000;
 
+/** What a queue holds that was never opened. */
+const NOTHING = {
+  waiting: 0,
+  bytes: 0,
+  oldestMs: undefined,
+  quarantined: 0,
+  dropped: 0,
+  lastSeq: 0,
+};
+
 /** Makes one queue of the two. */
-export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions): Queue {
+export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOptions): Queue {
+  let opened: Queue | undefined;
+  let isInFlight: (seq: number) => boolean = () => false;
+  const memory = () => {
+    if (opened === undefined) {
+      opened = openMemory();
+      opened.protect(isInFlight);
+    }
+    return opened;
+  };
   /** Messages now in memory. */
   const spilled = new Set<number>();
   /** Delivered, but still on the failing disk. */
@@ -51,16 +70,16 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
     if (disk.stats().lastSeq < lastSeq) disk.put([], lastSeq);
     if (spilled.size === 0) return;
     // Not by take: where this fails, what was not taken yet must still be to come.
-    const messages = [...spilled].flatMap((seq) => memory.find(seq) ?? []);
+    const messages = [...spilled].flatMap((seq) => memory().find(seq) ?? []);
     disk.restore(messages);
-    memory.clear();
+    memory().clear();
     spilled.clear();
     for (const seq of taken) moved.add(seq);
     onHealed(messages.length);
   };
   /** Forgets those that memory has dropped. */
   const prune = () => {
-    for (const seq of spilled) if (memory.find(seq) === undefined) spilled.delete(seq);
+    for (const seq of spilled) if (memory().find(seq) === undefined) spilled.delete(seq);
   };
   return {
     put(drafts, afterSeq = 0) {
@@ -71,10 +90,10 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
         return result;
       }, () => {
         const after = Math.max(afterSeq, lastSeq);
-        const result = memory.put(drafts, after);
+        const result = memory().put(drafts, after);
         lastSeq = result.lastSeq;
         for (let seq = after + 1; seq <= lastSeq; seq++) spilled.add(seq);
-        if (spilled.size > 2 * memory.stats().waiting + PRUNE_OVER) prune();
+        if (spilled.size > 2 * memory().stats().waiting + PRUNE_OVER) prune();
         return result;
       });
     },
@@ -86,17 +105,17 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
         const wanted = found.filter(({ seq }) => !owing.has(seq) && !moved.has(seq));
         if (wanted.length > 0) return wanted;
         if (found.length > 0) continue;
-        const rest = spilled.size === 0 ? [] : memory.take(most);
+        const rest = spilled.size === 0 ? [] : memory().take(most);
         for (const { seq } of rest) taken.add(seq);
         return rest;
       }
     },
     find: (seq) =>
-      spilled.has(seq) ? memory.find(seq) : attempt(() => disk.find(seq), () => undefined),
+      spilled.has(seq) ? memory().find(seq) : attempt(() => disk.find(seq), () => undefined),
     accept(messages) {
       const onDisk = messages.filter(({ seq }) => !spilled.has(seq));
       const inMemory = messages.filter(({ seq }) => spilled.delete(seq));
-      memory.accept(inMemory);
+      opened?.accept(inMemory);
       attempt(() => {
         disk.accept([...owed, ...onDisk]);
         owed = [];
@@ -106,20 +125,21 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
       taken.clear();
       moved.clear();
       disk.rewind();
-      memory.rewind();
+      opened?.rewind();
     },
-    protect(isInFlight) {
-      disk.protect(isInFlight);
-      memory.protect(isInFlight);
+    protect(isOne) {
+      isInFlight = isOne;
+      disk.protect(isOne);
+      opened?.protect(isOne);
     },
     quarantine(message, reason) {
-      if (spilled.delete(message.seq)) memory.quarantine(message, reason);
+      if (spilled.delete(message.seq)) memory().quarantine(message, reason);
       else attempt(() => disk.quarantine(message, reason), () => void owed.push(message));
     },
     stats() {
-      const inMemory = memory.stats();
-      const onDisk = attempt(() => disk.stats(), () => inMemory);
-      if (onDisk === inMemory) return inMemory;
+      const onDisk = attempt(() => disk.stats(), () => undefined);
+      if (onDisk === undefined) return memory().stats();
+      const inMemory = opened?.stats() ?? NOTHING;
       return {
         waiting: onDisk.waiting + inMemory.waiting - owed.length,
         bytes: onDisk.bytes + inMemory.bytes,
@@ -129,11 +149,11 @@ export function createSpill({ disk, memory, onFailure, onHealed }: SpillOptions)
         lastSeq: Math.max(onDisk.lastSeq, inMemory.lastSeq),
       };
     },
-    clear: () => memory.clear() + disk.clear(),
+    clear: () => (opened?.clear() ?? 0) + disk.clear(),
     close() {
       // A last attempt: what is only in memory ends with this process.
       attempt(heal, () => undefined);
-      memory.close();
+      opened?.close();
       disk.close();
     },
   };

@@ -37,7 +37,7 @@ function makeBench(): {
   });
   const queue = createSpill({
     disk: failing,
-    memory,
+    openMemory: () => memory,
     onFailure: ({ message }) => failures.push(message),
     onHealed: (messages) => healed.push(messages),
   });

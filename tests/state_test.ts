@@ -150,15 +150,15 @@ Deno.test("queue gives its directory free when it is closed", () => {
 Deno.test({
   name: "opening a queue in memory with durability power says what a power cut would cost",
   ignore: !isWritable("/dev/shm"),
-  fn() {
+  async fn() {
     const state = Deno.makeTempDirSync({ dir: "/dev/shm", prefix: "mqtt443-test-" });
     try {
       assertMatch(
-        String(volatileWarning({ state, durability: "power" })),
+        String(await volatileWarning({ state, durability: "power" })),
         /is in memory \(tmpfs\)/,
       );
-      assertEquals(volatileWarning({ state, durability: "crash" }), undefined);
-      assertEquals(volatileWarning({ state: "/", durability: "power" }), undefined);
+      assertEquals(await volatileWarning({ state, durability: "crash" }), undefined);
+      assertEquals(await volatileWarning({ state: "/", durability: "power" }), undefined);
     } finally {
       Deno.removeSync(state);
     }

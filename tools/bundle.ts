@@ -133,9 +133,9 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
         if (bare.startsWith("/")) return { path: bare };
         if (builtinModules.includes(bare.replace(/^node:/, ""))) {
           const name = bare.replace(/^(node:)?/, "node:");
-          return kind === "require-call"
-            ? { path: name, namespace: "builtin" }
-            : { path: name, external: true };
+          return kind === "dynamic-import"
+            ? { path: name, external: true }
+            : { path: name, namespace: "builtin" };
         }
         const from = specifiers.get(namespace === "jsr" ? importer : realPath(importer));
         const target = from && files.get(imports.get(`${from} ${path}`) ?? "");
@@ -149,7 +149,7 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
         contents: await Deno.readTextFile(path),
         loader: "ts",
       }));
-      // CommonJS asks at the moment of use, so that a built-in module that nobody uses is not loaded.
+      // Asked for at its turn: as imports of the bundle they would all be loaded before its first statement.
       build.onLoad({ filter: /^/, namespace: "builtin" }, ({ path }) => ({
         contents: `module.exports = process.getBuiltinModule("${path}");`,
       }));

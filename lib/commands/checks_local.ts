@@ -156,7 +156,7 @@ function lookAtFiles(facts: Case): Finding {
   );
 }
 
-function lookAtQueue(facts: Case, world: World): Finding {
+async function lookAtQueue(facts: Case, world: World): Promise<Finding> {
   const { settings } = facts.loaded!;
   if (settings.durability === "none") {
     return ok("nothing is kept on disk (durability none)");
@@ -191,7 +191,7 @@ function lookAtQueue(facts: Case, world: World): Finding {
         hint: "see the log for the reason; `mqtt443 queue clear` discards them",
       };
     }
-    const warning = volatileWarning(settings);
+    const warning = await volatileWarning(settings);
     return warning ? { ...findingOf(warning, "warn"), saw } : ok(saw, brief);
   } catch (error) {
     if (!(error instanceof DamagedQueueError)) throw error;

@@ -42,6 +42,8 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
   const memory = { wasSilent: false };
   const clock = () => ({ now: world.now(), builtAt: BUILT_AT });
   let identity = loadIdentity(settings);
+  /** No attempt was made since. */
+  let isFresh = true;
   /** What the last attempt used. */
   let used = identity;
   /** The last with which a session came about. */
@@ -104,7 +106,8 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
     },
     async connect(signal) {
       try {
-        read();
+        if (!isFresh) read();
+        isFresh = false;
       } catch (error) {
         if (repeats.due("identity")) log.error("warning", failureFields(error));
       }

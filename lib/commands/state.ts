@@ -65,19 +65,21 @@ export function openStateQueue(
     return { queue, close: () => queue.close() };
   }
   const directory = holdStateDirectory(settings.state);
-  const warning = volatileWarning(settings);
-  if (warning) log.warn("warning", failureFields(warning));
+  void volatileWarning(settings).then((warning) => {
+    if (warning) log.warn("warning", failureFields(warning));
+  });
   try {
     const disk = openOrMend(directory, options, { log, now: world.now });
     const queue = marked(
       directory,
       createSpill({
         disk,
-        memory: openQueue(":memory:", {
-          ...options,
-          maxMessages: Math.min(options.maxMessages, SPILL_MESSAGES),
-          maxBytes: Math.min(options.maxBytes, SPILL_BYTES),
-        }),
+        openMemory: () =>
+          openQueue(":memory:", {
+            ...options,
+            maxMessages: Math.min(options.maxMessages, SPILL_MESSAGES),
+            maxBytes: Math.min(options.maxBytes, SPILL_BYTES),
+          }),
         ...failureReports(log, world),
       }),
     );

@@ -6,7 +6,7 @@
  * that file system on every Linux and holds no secret.
  */
 
-import { statfsSync, type StatsFs } from "node:fs";
+import type { StatsFs } from "node:fs";
 import type { Reading } from "../message.ts";
 import { askDeno, isRightsError, rightsError } from "./host.ts";
 
@@ -47,7 +47,9 @@ export function diskPath(root = "/"): string {
  *
  * @throws {UserError} When it must not be read.
  */
-export function readDisk(path: string): Reading[] {
+export async function readDisk(path: string): Promise<Reading[]> {
+  // Loaded here because it takes 10 ms, for which the connection need not wait.
+  const { statfsSync } = await import("node:fs");
   try {
     const stats: StatsFs & { frsize?: number } = statfsSync(path);
     // Blocks are counted in fragments where a file system has such (NFS, FUSE); the types do not know them.

@@ -60,7 +60,7 @@ export function systemLimits(host: Host): UserError | undefined {
   );
 }
 
-function part(read: () => Reading[]): Source {
+function part(read: () => Reading[] | Promise<Reading[]>): Source {
   // deno-lint-ignore require-await -- what it throws must become a rejection
   return { name: "system", read: async () => read() };
 }

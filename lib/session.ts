@@ -1,0 +1,255 @@
+/**
+ * One MQTT session: from CONNECT to its end. The only file that imports MQTT.js.
+ *
+ * Rules: one client object an attempt, never its reconnect, its store or its queue (they wait a fixed time and keep
+ * messages in memory); every wait has a deadline; any error ends the session.
+ */
+
+import type { Buffer } from "node:buffer";
+import mqtt from "mqtt/lib/client";
+import type { MqttClient } from "mqtt";
+import { explainHangUp, explainSilence, explainTimeout, place, type Target } from "./causes.ts";
+import type { Connection, ConnectionFacts, ConnectionSettings } from "./connection.ts";
+import { EXIT, UserError } from "./errors.ts";
+import { createLengthWatch } from "./length_watch.ts";
+import { utf8Bytes } from "./message.ts";
+import { NoStore } from "./no_store.ts";
+import {
+  explainConnack,
+  explainDisconnect,
+  PublishRefusedError,
+  reasonName,
+} from "./reason_codes.ts";
+import type { Transport } from "./transport.ts";
+
+/** Longest packet taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
+const MAX_PACKET_BYTES = 256 * 1024;
+/** How long a DISCONNECT may take to leave. */
+const END_MS = 1000;
+/** Bytes of a PUBLISH besides topic and payload, at most: header, lengths, packet id, property length. */
+const PUBLISH_OVERHEAD = 10;
+/** MQTT 5's reason code for it. */
+const PACKET_TOO_LARGE = 0x95;
+/** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
+const NO_RECEIVE_MAXIMUM = 65_535;
+
+/** A PUBACK shows as well as a PINGRESP that the link lives; the keep-alive timer is told so this often at most. */
+const REARM_MS = 1000;
+
+/** Packets of QoS 2 alone. MQTT.js would take PUBCOMP for a PUBACK, and keep what it receives. */
+const QOS_2: readonly string[] = ["pubrec", "pubrel", "pubcomp"];
+
+/** Answers that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
+const MOST_OWED = 10_000;
+
+/** A session whose CONNACK is still to come. */
+export interface Session extends Omit<Connection, "facts"> {
+  /** Settles at CONNACK with what the server said in it. */
+  readonly opened: Promise<Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">>;
+}
+
+/** Sends CONNECT on a connection. */
+export function openSession(
+  settings: ConnectionSettings,
+  transport: Transport,
+  target: Target,
+  now: () => Date,
+): Session {
+  const opened = Promise.withResolvers<
+    Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">
+  >();
+  const closed = Promise.withResolvers<UserError | undefined>();
+  let isOpen = false;
+  let isEnding = false;
+  let isOver = false;
+  /** Answers that MQTT.js has given while nothing left. */
+  let owed = 0;
+  let maximumPacketSize = Infinity;
+  /** When the keep-alive timer was last set. */
+  let armedMs = -Infinity;
+  let reason: UserError | undefined;
+  const client: MqttClient = new mqtt.default(() => transport.stream as never, {
+    protocolId: "MQTT",
+    protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
+    clientId: settings.clientId,
+    keepalive: Math.round(settings.keepAlive / 1000),
+    // The queue redelivers; a session kept by the server would do it a second time.
+    clean: true,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    // Our own deadline covers the attempt from its start.
+    connectTimeout: settings.connectTimeout * 2,
+    // Its cache of numbers costs 15 MiB and 20 ms.
+    writeCache: false,
+    // Its debug lines cost a twentieth of the CPU even when nobody reads them.
+    log: () => {},
+    outgoingStore: new NoStore(),
+    // It would set a timer anew at each PUBACK, which costs a tenth of the CPU; see REARM_MS.
+    reschedulePings: false,
+  });
+
+  /** Ends the session; the first reason given stays. */
+  const finish = (why: UserError | undefined) => {
+    isOver = true;
+    reason ??= why;
+    client.end(true);
+    transport.stream.destroy();
+  };
+  const hungUp = () =>
+    explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
+  const lengthIn = createLengthWatch();
+  transport.stream.prependListener("data", (bytes: Uint8Array) => {
+    if (!isOpen && isHttp(bytes)) return finish(brokenProtocol("it answers in HTTP", target));
+    const length = lengthIn(bytes);
+    // MQTT.js would gather the whole of it in memory.
+    if (length > MAX_PACKET_BYTES) {
+      finish(brokenProtocol(`it sent a packet of ${length} bytes`, target));
+    }
+  });
+  client.on("packetreceive", (packet) => {
+    const version = settings.mqttVersion;
+    // It would act on stores that are closed by now, and throw.
+    if (isOver) return passOver(packet);
+    if (QOS_2.includes(packet.cmd) || (packet.cmd === "publish" && packet.qos === 2)) {
+      finish(brokenProtocol(`it sent ${packet.cmd.toUpperCase()} of QoS 2, unasked`, target));
+      return passOver(packet);
+    }
+    if (packet.cmd === "publish") {
+      owed = transport.stream.writableNeedDrain ? owed + 1 : 0;
+      if (owed > MOST_OWED) {
+        finish(brokenProtocol("it sends messages, and does not read our answers", target));
+        return passOver(packet);
+      }
+    }
+    if (packet.cmd === "puback" && client.outgoing[packet.messageId ?? 0] === undefined) {
+      return finish(brokenProtocol("it acknowledged a message that was not sent", target));
+    }
+    if (!isOpen && packet.cmd === "publish") {
+      return finish(brokenProtocol("it sent a message before CONNACK", target));
+    }
+    if (packet.cmd === "puback" && performance.now() - armedMs > REARM_MS) {
+      armedMs = performance.now();
+      client.reschedulePing(true);
+    } else if (packet.cmd === "connack") {
+      const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
+      if (code !== 0) return finish(explainConnack(code, version, target));
+      if (packet.properties?.receiveMaximum === 0) {
+        // MQTT 5 section 3.2.2.3.3: a protocol error; nothing could ever be sent.
+        return finish(brokenProtocol("Receive Maximum 0 in CONNACK", target));
+      }
+      isOpen = true;
+      maximumPacketSize = packet.properties?.maximumPacketSize ?? Infinity;
+      opened.resolve({
+        receiveMaximum: packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM,
+        serverKeepAliveS: packet.properties?.serverKeepAlive,
+      });
+    } else if (packet.cmd === "disconnect") {
+      finish(explainDisconnect(packet.reasonCode ?? 0, target));
+    }
+  });
+  client.on("error", (error) => {
+    // TLS errors come here a second time, in other words; what the transport met is the deeper one.
+    if (transport.failure() !== undefined || reason !== undefined) return finish(undefined);
+    // What is written once the server has hung up.
+    if (/^write after end/.test(error.message)) return finish(hungUp());
+    finish(
+      /keepalive/i.test(error.message)
+        ? explainSilence("PINGRESP", settings.keepAlive * 1.5, target)
+        : brokenProtocol(error.message, target, error),
+    );
+  });
+  client.on("close", () => {
+    isOver = true;
+    client.end(true);
+    if (!isEnding) {
+      reason ??= hungUp();
+    }
+    // Never heard where the session was already open.
+    opened.reject(reason);
+    closed.resolve(reason);
+  });
+  opened.promise.catch(() => {});
+
+  return {
+    opened: opened.promise,
+    closed: closed.promise,
+    publish({ topic, payload, qos }, done) {
+      // MQTT.js would throw: its store is closed.
+      if (isOver) return;
+      // A string is at most three bytes of UTF-8 per unit: most need no counting here.
+      const most = PUBLISH_OVERHEAD + 3 * (topic.length + payload.length);
+      const isTooLarge = most > maximumPacketSize &&
+        PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > maximumPacketSize;
+      if (isTooLarge) {
+        queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
+        return;
+      }
+      client.publish(topic, payload, { qos }, (error?: unknown) => {
+        if (!client.connected && error) return;
+        const code = (error as { code?: unknown } | undefined)?.code;
+        if (typeof code === "number") done(new PublishRefusedError(code, topic));
+        else if (!error) done();
+      });
+    },
+    async subscribe(filter, onMessage) {
+      client.on("message", (topic, payload: Buffer) => onMessage(topic, payload));
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      client.subscribe(filter, { qos: 1 }, (error, granted) => {
+        const code = granted?.[0]?.qos ?? 0;
+        if (error || code >= 128) reject(subscribeRefused(filter, code, target, error));
+        else resolve();
+      });
+      void closed.promise.then((why) => reject(why));
+      const late = explainTimeout("suback", settings.connectTimeout, target);
+      const timer = setTimeout(() => finish(late), settings.connectTimeout);
+      await promise.finally(() => clearTimeout(timer));
+    },
+    async end() {
+      isEnding = true;
+      const timer = setTimeout(() => finish(undefined), END_MS);
+      client.end(false);
+      await closed.promise;
+      clearTimeout(timer);
+    },
+    abort(why) {
+      isEnding = why === undefined;
+      finish(why);
+    },
+  };
+}
+
+/** Whether that is a web server's answer. */
+function isHttp(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x48 && new TextDecoder().decode(bytes.subarray(0, 5)) === "HTTP/";
+}
+
+/** Makes MQTT.js pass over a packet, which it looks at next: it does nothing with a type it does not know. */
+function passOver(packet: { cmd: string }): void {
+  packet.cmd = "passed over";
+}
+
+function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
+  return new UserError(`${place(target)} does not speak MQTT as it should: ${what}`, {
+    hint: "check --endpoint, --port and --mqtt-version",
+    step: "mqtt",
+    exitCode: EXIT.unavailable,
+    cause,
+  });
+}
+
+function subscribeRefused(
+  filter: string,
+  code: number,
+  target: Target,
+  cause: unknown,
+): UserError {
+  const said = code >= 128 ? `SUBACK ${reasonName(code)}` : (cause as Error).message;
+  return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
+    hint:
+      `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
+    step: "mqtt",
+    exitCode: EXIT.refused,
+    cause,
+  });
+}
