@@ -1,58 +1,72 @@
 /**
- * Measures start-up, memory and throughput, beside other clients that are installed here. It installs nothing, and
- * leaves nothing behind, also when it is stopped.
+ * Measures start-up, memory, CPU and throughput beside other clients that are installed here, and tells which targets are
+ * met. It installs nothing, and leaves nothing behind, also when it is stopped.
  *
- * The figures depend on the machine; what counts is ours against the others' of the same run. Those that must hold on
- * every machine have a criterion beside them, by which a full run ends well or not.
+ * The figures depend on the machine; what counts is ours against the others' of the same run. What is wanted is in
+ * bench/targets.ts; what does not depend on the machine is a test as well.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { VERSION } from "../lib/version.ts";
-import { findClients } from "./bench/clients.ts";
+import { measureBulk, rateId, WINDOWS } from "./bench/bulk.ts";
+import { chartOf } from "./bench/chart.ts";
 import { measureDrain } from "./bench/drain.ts";
-import { startBenchEndpoint } from "./bench/endpoint.ts";
-import { measureQueue } from "./bench/queue.ts";
-import { jsonOf, missedBy, type Row, tableOf } from "./bench/report.ts";
+import { findForms, sizeFigure } from "./bench/forms.ts";
+import { measureLink } from "./bench/link.ts";
+import { findPeers } from "./bench/peers.ts";
+import { denoCache } from "./bench/run.ts";
+import { type Figure, jsonOf, missedBy, tableOf, unjudgedBy } from "./bench/report.ts";
+import { startServers } from "./bench/servers.ts";
+import { measureStalls } from "./bench/stalls.ts";
 import { measureStart } from "./bench/start.ts";
 import { measureSteady } from "./bench/steady.ts";
-import { measureThroughput } from "./bench/throughput.ts";
+import { canCountSyncs, measureSyncs } from "./bench/syncs.ts";
+import { PEERS } from "./bench/targets.ts";
 
 const HELP =
-  `Measures start-up, memory and throughput, beside other clients that are installed here.
+  `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
 
-Usage: deno task bench [--json] [--short] [--program FILE]
+Usage: deno task bench [--json] [--short] [--program FILE] [--chart FILE]
 
   --json          print the JSON line alone
-  --short         less of everything: about a minute; no criterion is judged
-  --program FILE  measure this executable instead of main.ts
+  --short         less of everything: a minute and a half; nothing is judged
+  --program FILE  measure this executable instead of the bundle under plain Deno;
+                  it must be permitted to reach localhost and the temporary folder
+  --chart FILE    draw start-up and memory as SVG
   --help          show this
+
+Clients for Node are found in the folder that BENCH_NODE_MODULES names.
+Exit codes: 0 done, 1 a target was missed or a phase failed, 64 wrong command line
 `;
 
+/** How much of everything; all medians are of at least seven. */
 const FULL = {
-  runs: 9,
+  starts: 11,
+  runs: 7,
   settleMs: 15_000,
-  watchMs: 20_000,
-  messages: 100_000,
-  putsMs: 1500,
-  backlog: 100_000,
-  large: 600,
-  rounds: 5,
+  watchMs: 60_000,
+  messages: 150_000,
+  backlog: 500_000,
+  oneByOne: 2000,
+  overLink: 4000,
+  seconds: 30,
 };
-const SHORT = {
-  runs: 3,
+const SHORT: typeof FULL = {
+  starts: 3,
+  runs: 1,
   settleMs: 4000,
-  watchMs: 5000,
-  messages: 10_000,
-  putsMs: 300,
-  backlog: 20_000,
-  large: 100,
-  rounds: 1,
+  watchMs: 6000,
+  messages: 20_000,
+  backlog: 50_000,
+  oneByOne: 500,
+  overLink: 1000,
+  seconds: 5,
 };
 
 /** What {@linkcode bench} is told. */
 export interface BenchOptions {
   readonly short: boolean;
-  /** Our executable, or undefined: from source. */
+  /** An executable, or undefined: the bundle. */
   readonly program: string | undefined;
   /** Stops it. */
   readonly signal: AbortSignal;
@@ -60,40 +74,58 @@ export interface BenchOptions {
   readonly say: (line: string) => void;
 }
 
-/** Runs every phase; returns the rows, and how many phases failed. */
+/** Runs every phase; returns the figures, and how many phases failed. */
 export async function bench(
   { short, program, signal, say }: BenchOptions,
-): Promise<{ rows: Row[]; failed: number }> {
+): Promise<{ figures: Figure[]; failed: number }> {
   const size = short ? SHORT : FULL;
   await using cleanup = new AsyncDisposableStack();
   const dir = await Deno.makeTempDir({ prefix: "mqtt443-bench-" });
   cleanup.defer(() => Deno.remove(dir, { recursive: true }));
-  const endpoint = cleanup.use(await startBenchEndpoint(dir));
-  say(`endpoint: port ${endpoint.port}`);
-  const { clients, missing } = await findClients(endpoint, dir, program, signal);
-  for (const name of signal.aborted ? [] : missing) say(`skipped: ${name} is not installed`);
+  const cache = await denoCache();
+  const servers = cleanup.use(await startServers(dir, cache, signal));
+  say(`server: ${servers.main.name}, port ${servers.main.port}`);
+  const { forms, missing: missingForms } = await findForms({ dir, cache, servers, program });
+  const [form] = forms;
+  const paths = servers.paths;
+  const { peers, missing } = await findPeers({ dir, server: servers.main, paths, cache, signal });
+  say(`measured: ${form.name}`);
+  for (const name of [...missingForms, ...missing]) say(`skipped: ${name}`);
+  if (!canCountSyncs) say("skipped: fsyncs per message (apt-get install strace)");
 
-  const rows: Row[] = [];
+  const figures: Figure[] = [sizeFigure(forms)];
   let failed = 0;
-  const phase = async (name: string, measure: () => Promise<Row[]>) => {
-    if (signal.aborted) return;
+  const phase = async (name: string, measure: () => Promise<Figure[]>): Promise<Figure[]> => {
+    if (signal.aborted) return [];
     const startMs = performance.now();
     try {
-      rows.push(...await measure());
+      const found = await measure();
+      figures.push(...found);
       say(`${name}: ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
+      return found;
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return [];
       // One phase that fails must not cost the others; what is missing in the table was said here.
       failed++;
       say(`${name} failed: ${error instanceof Error ? error.message : error}`);
+      return [];
     }
   };
-  await phase("start", () => measureStart(clients, size.runs, signal));
-  await phase("steady", () => measureSteady(clients, { ...size, signal }));
-  await phase("queue", () => measureQueue(dir, size.putsMs, signal));
-  await phase("throughput", () => measureThroughput({ ...size, endpoint, dir, program, signal }));
-  await phase("drain", () => measureDrain({ ...size, endpoint, dir, signal }));
-  return { rows, failed };
+  const all = { ...size, servers, dir, forms, form, peers, signal };
+  await phase("start", () => measureStart({ ...all, runs: size.starts }));
+  await Promise.all([
+    phase("steady", () => measureSteady(all)),
+    phase("syncs", () => canCountSyncs ? measureSyncs(all) : Promise.resolve([])),
+  ]);
+  const rates = await phase("bulk", () => measureBulk(all));
+  await phase("link", () => measureLink({ ...all, messages: size.overLink }));
+  await phase("stalls", () => measureStalls({ ...all, messages: size.oneByOne }));
+  const live = new Map(WINDOWS.map((window) => [
+    window,
+    rates.find(({ id }) => id === rateId(window))?.samples[PEERS.c] ?? [],
+  ]));
+  await phase("drain", () => measureDrain({ ...all, live }));
+  return { figures, failed };
 }
 
 if (import.meta.main) Deno.exit(await main());
@@ -101,7 +133,7 @@ if (import.meta.main) Deno.exit(await main());
 async function main(): Promise<number> {
   const unknown: string[] = [];
   const flags = parseArgs(Deno.args, {
-    string: ["program"],
+    string: ["program", "chart"],
     boolean: ["json", "short", "help"],
     unknown: (arg) => {
       unknown.push(arg);
@@ -122,16 +154,25 @@ async function main(): Promise<number> {
   }
   const { short, program } = flags;
   const { signal } = stop;
-  const { rows, failed } = await bench({ short, program, signal, say: console.error });
+  let failed: number;
+  let figures: Figure[];
+  try {
+    ({ figures, failed } = await bench({ short, program, signal, say: console.error }));
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    [figures, failed] = [[], 1];
+  }
   if (signal.aborted) {
     console.error("stopped");
     return 1;
   }
-  const missed = short ? [] : missedBy(rows);
+  const missed = short ? [] : missedBy(figures);
   const { hardwareConcurrency: cpus } = navigator;
-  const about = { mqtt443: VERSION, deno: Deno.version.deno, cpus };
-  if (!flags.json) console.log(`\n${tableOf(rows)}\n`);
-  console.log(jsonOf(rows, { ...about, short, failed, missed: missed.length }));
+  const about = { mqtt443: VERSION, deno: Deno.version.deno, cpus, short };
+  if (!flags.json) console.log(`\n${tableOf(figures, { judge: !short })}\n`);
+  console.log(jsonOf(figures, { ...about, failed, missed: missed.length }));
+  if (flags.chart !== undefined) await Deno.writeTextFile(flags.chart, chartOf(figures));
   for (const line of missed) console.error(`missed: ${line}`);
+  if (!short) { for (const line of unjudgedBy(figures)) console.error(`not judged: ${line}`); }
   return failed + missed.length > 0 ? 1 : 0;
 }

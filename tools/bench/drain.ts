@@ -1,128 +1,108 @@
-/** A backlog drained: from the queue on disk, and the same from memory alone. */
+/** A backlog drained from the queue on disk: how fast, and in how much memory. */
 
 import { type Draft, openQueue } from "../../lib/queue.ts";
-import { V8_FLAGS } from "../v8_flags.ts";
-import { ourFlags } from "./clients.ts";
-import type { BenchEndpoint } from "./endpoint.ts";
-import { endOf, median } from "./process.ts";
-import { DRAFT, roomy } from "./queue.ts";
-import type { Row } from "./report.ts";
+import { eventOf } from "./bulk_run.ts";
+import { type Form, ourFlags } from "./ours.ts";
+import { PAYLOAD } from "./peers.ts";
+import { peakOf, rssKib } from "./process.ts";
+import { type Figure, OURS } from "./report.ts";
+import { run } from "./run.ts";
+import type { Servers } from "./servers.ts";
+import { PEERS, TARGETS } from "./targets.ts";
 
-/** Windows: the default, the largest with which AWS copes, the largest there is. */
-const WINDOWS = [20, 100, 1000];
-/** Up to this one, memory is judged: nobody needs a larger one but to see how fast it can be. */
-const JUDGED_WINDOW = 100;
-/** From disk it is at least so fast, of the same from memory. */
-const LEAST_RATIO = 0.8;
-/** Memory it may have at its peak, in MiB. */
-const MOST_MIB = 100;
-/** Bytes of a large message. */
+/** Bytes of a large message, and how many of them wait. */
 const LARGE_BYTES = 100 * 1024;
+const LARGE = 600;
+/** How often memory is looked at, in ms. */
+const LOOK_MS = 50;
 
 /** What {@linkcode measureDrain} is told. */
 export interface DrainOptions {
-  readonly endpoint: BenchEndpoint;
+  readonly servers: Servers;
   readonly dir: string;
+  readonly form: Form;
+  readonly runs: number;
   /** Messages that wait. */
   readonly backlog: number;
-  /** The same, of the large ones. */
-  readonly large: number;
-  /** Times it is done, of which the medians count. */
-  readonly rounds: number;
+  /** Messages a second of a C client that sends live, by window. */
+  readonly live: ReadonlyMap<number, readonly number[]>;
   readonly signal: AbortSignal;
 }
 
-/** One drain. Memory in MiB at the peak; `file` is what of it was pages of files at the end, mostly Deno's own code. */
+/** One drain; memory in MiB, its growth in MiB for 100,000 messages. */
 interface Drain {
   readonly perS: number;
-  readonly cpuUs: number;
   readonly peak: number;
-  readonly file: number;
+  readonly slope: number;
 }
 
-/** Drains with each window, from disk and from memory in turn. */
-export async function measureDrain(options: DrainOptions): Promise<Row[]> {
-  const { backlog, large, dir } = options;
-  const rows: Row[] = [];
-  fill(`${dir}/backlog.db`, backlog, DRAFT);
-  for (const inflight of WINDOWS) {
-    const what = `drain of ${backlog.toLocaleString("en")}, window ${inflight}`;
-    rows.push(...await compare(what, inflight, options));
+/** Drains so many times, at each window in turn. */
+export async function measureDrain(options: DrainOptions): Promise<Figure[]> {
+  const { backlog, dir, live, runs } = options;
+  fill(`${dir}/backlog.db`, backlog, PAYLOAD);
+  const drains = new Map([...live.keys()].map((window) => [window, [] as Drain[]]));
+  for (let turn = 0; turn < runs; turn++) {
+    for (const [window, list] of drains) list.push(await drain(backlog, window, options));
   }
-  fill(`${dir}/backlog.db`, large, { ...DRAFT, payload: () => "x".repeat(LARGE_BYTES) });
-  const drains = await repeat(options, () => drain(`${dir}/backlog.db`, large, 20, options));
-  const what = `drain of ${large} x ${LARGE_BYTES / 1024} KiB, window 20`;
-  rows.push(
-    { what, unit: "msg/s", values: { mqtt443: middle(drains, "perS") } },
-    memoryRow(`  peak RSS, ${LARGE_BYTES / 1024} KiB, window 20`, middle(drains, "peak"), true),
-  );
-  return rows;
-}
-
-async function compare(what: string, inflight: number, options: DrainOptions): Promise<Row[]> {
-  const { backlog, dir } = options;
-  const pairs = await repeat(options, async () => ({
-    disk: await drain(`${dir}/backlog.db`, backlog, inflight, options),
-    memory: await drain(":memory:", backlog, inflight, options),
-  }));
-  const disk = pairs.map((pair) => pair.disk);
-  const memory = pairs.map((pair) => pair.memory);
-  /** Of those that were measured one after the other. */
-  const ratio = (key: "perS" | "cpuUs") =>
-    median(pairs.map((pair) => pair.disk[key] / pair.memory[key]));
+  fill(`${dir}/backlog.db`, LARGE, "x".repeat(LARGE_BYTES));
+  const large: Drain[] = [];
+  for (let turn = 0; turn < runs; turn++) large.push(await drain(LARGE, 20, options));
   return [
+    ...[...drains].flatMap(([window, list]) => figuresOf(window, list, options)),
     {
-      what: `${what}, durability power`,
-      unit: "msg/s",
-      values: { mqtt443: middle(disk, "perS") },
-      ratio: { of: "none", value: ratio("perS") },
-      wanted: { ratioAtLeast: LEAST_RATIO },
+      id: "large drain",
+      what: `peak of memory, drain of ${LARGE} messages of ${LARGE_BYTES / 1024} KiB, RSS`,
+      unit: "MiB",
+      samples: { [OURS]: large.map(({ peak }) => peak) },
     },
-    {
-      what: `${what}, durability none`,
-      unit: "msg/s",
-      values: { mqtt443: middle(memory, "perS") },
-    },
-    {
-      what: `  CPU per message, window ${inflight}, durability power`,
-      unit: "us",
-      values: { mqtt443: middle(disk, "cpuUs") },
-      ratio: { of: "none", value: ratio("cpuUs") },
-    },
-    memoryRow(
-      `  peak RSS, window ${inflight}, durability power`,
-      middle(disk, "peak"),
-      inflight <= JUDGED_WINDOW,
-    ),
-    memoryRow(`    of that, pages of files, window ${inflight}`, middle(disk, "file"), false),
   ];
 }
 
-function memoryRow(what: string, mqtt443: number, isJudged: boolean): Row {
-  return {
-    what,
-    unit: "MiB",
-    values: { mqtt443 },
-    ...(isJudged && { wanted: { below: MOST_MIB } }),
-  };
-}
-
-function middle(drains: readonly Drain[], key: keyof Drain): number {
-  return median(drains.map((drain) => drain[key]));
-}
-
-async function repeat<T>({ rounds }: DrainOptions, action: () => Promise<T>): Promise<T[]> {
-  const results: T[] = [];
-  while (results.length < rounds) results.push(await action());
-  return results;
+function figuresOf(
+  window: number,
+  drains: readonly Drain[],
+  { backlog, live }: DrainOptions,
+): Figure[] {
+  const what = `drain of ${backlog.toLocaleString("en")}, window ${window}`;
+  const of = (key: keyof Drain) => ({ [OURS]: drains.map((drain) => drain[key]) });
+  const theirs = live.get(window)!;
+  return [
+    {
+      id: `drain, window ${window}`,
+      what,
+      unit: "messages/s",
+      samples: { ...of("perS"), ...(theirs.length > 0 && { [PEERS.c]: theirs }) },
+      targets: TARGETS.drainRate,
+    },
+    {
+      id: `drain peak, window ${window}`,
+      what: `${what}, peak RSS`,
+      unit: "MiB",
+      samples: of("peak"),
+      targets: TARGETS.drainPeak,
+    },
+    {
+      id: `drain growth, window ${window}`,
+      what: `${what}, growth of RSS per 100,000`,
+      unit: "MiB",
+      samples: of("slope"),
+      targets: TARGETS.drainSlope,
+    },
+  ];
 }
 
 /** Makes a queue anew, with a backlog in it. */
-function fill(path: string, messages: number, draft: Draft): void {
-  remove(path);
-  const queue = openQueue(path, roomy("crash"));
+function fill(path: string, messages: number, text: string): void {
+  for (const end of ["", "-wal", "-shm"]) remove(`${path}${end}`);
+  const queue = openQueue(path, {
+    maxMessages: 1e8,
+    maxBytes: 1e11,
+    full: "drop-newest",
+    durability: "crash",
+  });
+  const draft: Draft = { topic: "bench/drain", qos: 1, timeMs: Date.now(), payload: () => text };
   // Bounded in bytes too: a commit lies in memory.
-  const batch = Math.max(1, Math.floor(1e6 / draft.payload(1).length));
+  const batch = Math.max(1, Math.floor(1e6 / text.length));
   for (let put = 0; put < messages; put += batch) {
     queue.put(Array(Math.min(batch, messages - put)).fill(draft));
   }
@@ -137,31 +117,56 @@ function remove(path: string): void {
   }
 }
 
-/** Drains a copy of a queue, or as many messages in memory. */
+/** Drains a copy of the queue: a run whose input has ended before it began. */
 async function drain(
-  queue: string,
   messages: number,
   inflight: number,
-  { endpoint, dir, signal }: DrainOptions,
+  { servers: { main, paths }, dir, form, signal }: DrainOptions,
 ): Promise<Drain> {
-  const path = queue === ":memory:" ? queue : `${dir}/drain.db`;
-  if (path !== queue) await Deno.copyFile(queue, path);
-  const arrival = endpoint.arrival(messages);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      ...["run", "-A", "--frozen", V8_FLAGS, `${import.meta.dirname}/drain_process.ts`],
-      ...[path, `${messages}`, "--inflight", `${inflight}`, ...ourFlags(endpoint, "unused")],
-    ],
-    signal,
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  const said = new Response(child.stdout).text();
-  const isGood = await endOf(child);
-  signal.throwIfAborted();
-  if (!isGood) throw new Error(`${messages} messages of ${path} were not delivered`);
-  const arrived = await arrival;
-  const { peak, file, cpuMs } = JSON.parse(await said);
-  const perS = arrived.messages * 1000 / arrived.ms;
-  return { perS, peak, file, cpuUs: cpuMs * 1000 / messages };
+  const state = `${dir}/state-drain`;
+  await Deno.mkdir(state, { mode: 0o700 });
+  await Deno.copyFile(`${dir}/backlog.db`, `${state}/queue.db`);
+  await Deno.chmod(`${state}/queue.db`, 0o600);
+  const seen: { readonly ms: number; readonly mib: number }[] = [];
+  let peak = 0;
+  let timer: ReturnType<typeof setInterval> | undefined;
+  try {
+    const said = await run(
+      form.command([
+        ...["publish", "--source", "stdin", "--inflight", `${inflight}`],
+        ...["--queue-max-messages", "10000000", "--queue-max-bytes", "8GiB"],
+        ...ourFlags(main, paths, { state, id: "bench-drain" }),
+      ]),
+      {
+        signal,
+        onText(said, { pid }) {
+          if (timer !== undefined || !said.includes('"event":"draining"')) return;
+          timer = setInterval(async () => {
+            const highest = await peakOf(pid).catch(() => NaN);
+            // Else it has just ended.
+            if (Number.isNaN(highest)) return;
+            peak = highest;
+            seen.push({ ms: performance.now(), mib: rssKib(pid) / 1024 });
+          }, LOOK_MS);
+        },
+      },
+    );
+    const { messages: drained, ms } = eventOf(said, "drained");
+    if (drained !== messages) throw new Error(`${drained} of ${messages} messages were drained`);
+    const perS = messages * 1000 / Number(ms);
+    return { perS, peak, slope: slopeOf(seen) * 100_000 * 1000 / perS };
+  } finally {
+    clearInterval(timer);
+    await Deno.remove(state, { recursive: true });
+  }
+}
+
+/** Growth per ms over the last three quarters: the first one is for the heap to reach its size. */
+function slopeOf(seen: readonly { readonly ms: number; readonly mib: number }[]): number {
+  const late = seen.slice(Math.floor(seen.length / 4));
+  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+  const ms = mean(late.map(({ ms }) => ms));
+  const mib = mean(late.map(({ mib }) => mib));
+  const above = late.reduce((sum, look) => sum + (look.ms - ms) * (look.mib - mib), 0);
+  return above / late.reduce((sum, look) => sum + (look.ms - ms) ** 2, 0);
 }

@@ -1,42 +1,70 @@
-"""A peer of the bench: paho, QoS 1 over mutual TLS with ALPN on MQTT 5.
+"""A peer of the bench: paho, QoS 1 over mutual TLS on MQTT 5.
 
-peer_paho.py once|steady PORT CA CERT KEY ALPN PAYLOAD
+peer_paho.py once|steady|bulk PORT CA CERT KEY ALPN PAYLOAD [COUNT WINDOW]
+
+ALPN may be "none". In bulk each callback publishes the next message; what it took from the first PUBLISH to the last
+PUBACK is printed as JSON.
 """
 
+import os
 import ssl
 import sys
 import time
 
 import paho.mqtt.client as mqtt
 
-mode, port, ca, cert, key, alpn, payload = sys.argv[1:]
+mode, port, ca, cert, key, alpn, payload = sys.argv[1:8]
+count, window = map(int, sys.argv[8:10] or ["1", "20"])
+sent = acked = 0
 
 
-def acked(*_):
+def publish():
+    global sent
+    sent += 1
+    client.publish("bench/peer", payload, qos=1)
+
+
+def on_publish(*_):
+    global acked
+    if mode == "steady":
+        return
+    if sent < count:
+        publish()
+    acked += 1
+    if acked < count:
+        return
     if mode == "once":
         print("acked", flush=True)
-        client.disconnect()
+    else:
+        ms = (time.monotonic() - start) * 1000
+        print('{"ms":%.3f,"cpuMs":%.3f}' % (ms, (time.process_time() - start_cpu) * 1000))
+    client.disconnect()
 
 
-def connected(*_):
-    if mode == "once":
-        client.publish("bench/peer", payload, qos=1)
+def on_connect(*_):
+    global start, start_cpu
+    start, start_cpu = time.monotonic(), time.process_time()
+    if mode != "steady":
+        while sent < min(count, window):
+            publish()
 
 
 # paho 2 wants to be told which form of callback is meant.
 version = [mqtt.CallbackAPIVersion.VERSION2] if hasattr(mqtt, "CallbackAPIVersion") else []
-client = mqtt.Client(*version, client_id="bench-paho", protocol=mqtt.MQTTv5)
+client = mqtt.Client(*version, client_id="bench-paho-%d" % os.getpid(), protocol=mqtt.MQTTv5)
+client.max_inflight_messages_set(window)
 context = ssl.create_default_context(cafile=ca)
 context.load_cert_chain(cert, key)
-context.set_alpn_protocols([alpn])
+if alpn != "none":
+    context.set_alpn_protocols([alpn])
 client.tls_set_context(context)
-client.on_connect = connected
-client.on_publish = acked
+client.on_connect = on_connect
+client.on_publish = on_publish
 client.connect("localhost", int(port))
-if mode == "once":
-    client.loop_forever()
-else:
+if mode == "steady":
     client.loop_start()
     while True:
-        client.publish("bench/peer", payload, qos=1)
+        publish()
         time.sleep(1)
+else:
+    client.loop_forever()

@@ -49,6 +49,42 @@ export async function cpuMsOf(pid: number | "self"): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * 1000 / TICKS_PER_S;
 }
 
+/** Milliseconds of CPU that the threads a process has now have used: finer than {@linkcode cpuMsOf}. */
+export function threadsCpuMs(pid: number): number {
+  let ns = 0;
+  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
+    ns += Number(Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`).split(" ")[0]);
+  }
+  return ns / 1e6;
+}
+
+/** How often the threads of a process have gone to sleep by themselves: so often they were woken. */
+export function wakeupsOf(pid: number): number {
+  let count = 0;
+  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
+    const text = Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`);
+    count += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(text)?.[1] ?? NaN);
+  }
+  return count;
+}
+
+/** What children of this process had used by their end. A difference around one child is what that one used. */
+export function usedByChildren(): { readonly cpuMs: number; readonly writtenBytes: number } {
+  const stat = Deno.readTextFileSync("/proc/self/stat");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return {
+    cpuMs: (Number(fields[13]) + Number(fields[14])) * 1000 / TICKS_PER_S,
+    // Its own too, with that of a child added when it is waited for.
+    writtenBytes: writtenBytesOf("self"),
+  };
+}
+
+/** Bytes that a process has caused to be written to disk. */
+export function writtenBytesOf(pid: number | "self"): number {
+  const text = Deno.readTextFileSync(`/proc/${pid}/io`);
+  return Number(/^write_bytes: (\d+)/m.exec(text)?.[1] ?? NaN);
+}
+
 /** Waits for a child to end; kills it when that takes too long, or when `forMs` have passed. */
 export async function endOf(child: Deno.ChildProcess, forMs = KILL_AFTER_MS): Promise<boolean> {
   const timer = setTimeout(() => kill(child, "SIGKILL"), forMs);

@@ -1,93 +1,162 @@
 /** The figures: as a table for people, as one JSON line for programs. Pure. */
 
-/** One figure of each client that has it. */
-export interface Row {
+import { median } from "./process.ts";
+
+/** Ours, among those who are measured. */
+export const OURS = "mqtt443";
+
+/** What was measured of ours and of others. */
+export interface Figure {
+  /** Its name for programs. */
+  readonly id: string;
   readonly what: string;
   readonly unit: string;
-  /** By client; `mqtt443` is ours. */
-  readonly values: Readonly<Record<string, number>>;
-  /** Ours, as a multiple of something that is named. */
-  readonly ratio?: { readonly of: string; readonly value: number };
-  /** What must hold on every machine. */
-  readonly wanted?: Wanted;
+  /** One value a run, by who it is of. */
+  readonly samples: Readonly<Record<string, readonly number[]>>;
+  readonly targets?: readonly Target[] | undefined;
 }
 
-/** A criterion: on the ratio, or on our figure. */
-export type Wanted = { readonly ratioAtLeast: number } | { readonly below: number };
-
-/** Ours divided by a peer's, if both are there. */
-export function ratioTo(
-  peer: string,
-  values: Readonly<Record<string, number>>,
-): Pick<Row, "ratio"> {
-  const { mqtt443 } = values;
-  const other = values[peer];
-  return mqtt443 === undefined || other === undefined
-    ? {}
-    : { ratio: { of: peer, value: mqtt443 / other } };
+/** What has to hold for our median, alone or beside somebody else's. */
+export interface Target {
+  readonly is: "at most" | "at least";
+  readonly value: number;
+  /** Whom ours is compared with; without it our figure itself counts. */
+  readonly of?: string;
+  /** How it is compared. @default "ratio" */
+  readonly as?: "ratio" | "difference";
 }
 
-/** The table. */
-export function tableOf(rows: readonly Row[]): string {
-  const clients = [...new Set(rows.flatMap(({ values }) => Object.keys(values)))];
+/** A target and what came of it; `measured` is absent where there was nothing to compare with. */
+export interface Verdict {
+  readonly target: Target;
+  readonly measured?: number;
+  readonly met?: boolean;
+}
+
+/** What came of each target of a figure. */
+export function verdictsOf({ samples, targets = [] }: Figure): Verdict[] {
+  const ours = median(samples[OURS] ?? []);
+  return targets.map((target) => {
+    const measured = compared(ours, target, samples);
+    if (Number.isNaN(measured)) return { target };
+    const met = target.is === "at most" ? measured <= target.value : measured >= target.value;
+    return { target, measured, met };
+  });
+}
+
+function compared(ours: number, { of, as }: Target, samples: Figure["samples"]): number {
+  if (of === undefined) return ours;
+  const theirs = median(samples[of] ?? []);
+  return as === "difference" ? ours - theirs : ours / theirs;
+}
+
+/** The targets that were missed, each as a line. */
+export function missedBy(figures: readonly Figure[]): string[] {
+  return figures.flatMap((figure) =>
+    verdictsOf(figure).filter(({ met }) => met === false).map(({ target, measured = NaN }) =>
+      `${figure.what}: ${shown(measured)}${unitOf(figure, target)}, wanted ${wordsOf(target)}`
+    )
+  );
+}
+
+/** The targets that could not be judged, each as a line. */
+export function unjudgedBy(figures: readonly Figure[]): string[] {
+  return figures.flatMap((figure) =>
+    verdictsOf(figure).filter(({ met }) => met === undefined)
+      .map(({ target }) => `${figure.what}: wanted ${wordsOf(target)}, which was not measured`)
+  );
+}
+
+/** The table: each figure with ours and the others' below it, and what is wanted of it. */
+export function tableOf(figures: readonly Figure[], { judge }: { judge: boolean }): string {
   const cells = [
-    ["what", "unit", ...clients, "ratio", "wanted"],
-    ...rows.map((row) => [
-      row.what,
-      row.unit,
-      ...clients.map((client) =>
-        row.values[client] === undefined ? "" : figure(row.values[client])
-      ),
-      row.ratio === undefined ? "" : `${row.ratio.value.toFixed(2)} of ${row.ratio.of}`,
-      row.wanted === undefined ? "" : `${wordsOf(row.wanted)}: ${isMet(row) ? "yes" : "NO"}`,
-    ]),
-  ];
-  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
-  const isNumber = (column: number) => column > 1 && column < 2 + clients.length;
+    ["figure", "median", "ours/theirs", "target", judge ? "" : undefined],
+    ...figures.flatMap((figure) => rowsOf(figure, judge)),
+  ].map((row) => row.filter((cell) => cell !== undefined));
+  const widths = cells[0]!.map((_, column) =>
+    Math.max(...cells.map((row) => row.length === 1 ? 0 : row[column]!.length))
+  );
   return cells.map((row) =>
     row.map((cell, column) =>
-      isNumber(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)
+      column === 1 || column === 2 ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)
     ).join("  ").trimEnd()
   ).join("\n");
 }
 
-/** The criteria that do not hold, each as a line. */
-export function missedBy(rows: readonly Row[]): string[] {
-  return rows.filter((row) => row.wanted !== undefined && !isMet(row)).map((row) => {
-    const is = "below" in row.wanted!
-      ? `${figure(row.values.mqtt443 ?? NaN)} ${row.unit}`
-      : ratioOf(row);
-    return `${row.what.trim()}: wanted ${wordsOf(row.wanted!)}, is ${is}`;
-  });
+function rowsOf(figure: Figure, judge: boolean): (string | undefined)[][] {
+  const { what, unit, samples } = figure;
+  const verdicts = verdictsOf(figure);
+  const named = (who: string) => verdicts.filter(({ target }) => (target.of ?? OURS) === who);
+  const others = Object.keys(samples).filter((who) => who !== OURS);
+  const absent = verdicts.map(({ target }) => target.of ?? OURS)
+    .filter((who) => who !== OURS && !others.includes(who));
+  return [
+    [`${what}, ${unit}`],
+    ...[OURS, ...others, ...new Set(absent)].flatMap((who) => {
+      const theirs = median(samples[who] ?? []);
+      const ratio = who === OURS ? "" : shown(median(samples[OURS] ?? []) / theirs);
+      const first = [`  ${who}`, shown(theirs), ratio];
+      const wanted = named(who);
+      if (wanted.length === 0) return [[...first, "", judge ? "" : undefined]];
+      return wanted.map((verdict, index) => [
+        ...(index === 0 ? first : ["", "", ""]),
+        wordsOf(verdict.target),
+        judge ? verdictWord(verdict) : undefined,
+      ]);
+    }),
+  ];
 }
 
-function isMet({ wanted, ratio, values: { mqtt443 = NaN } }: Row): boolean {
-  if (wanted === undefined) return true;
-  return "below" in wanted ? mqtt443 < wanted.below : (ratio?.value ?? NaN) >= wanted.ratioAtLeast;
+function verdictWord({ met, target, measured = NaN }: Verdict): string {
+  if (met === undefined) return "not measured";
+  const is = target.as === "difference" ? `: ${shown(measured)} more` : "";
+  return met ? `met${is}` : `MISSED${is}`;
 }
 
-function wordsOf(wanted: Wanted): string {
-  return "below" in wanted ? `below ${wanted.below}` : `ratio at least ${wanted.ratioAtLeast}`;
+function wordsOf({ is, value, of, as }: Target): string {
+  if (of === undefined) return `${is} ${shown(value)}`;
+  return as === "difference" ? `${is} ${value} more than ${of}` : `${is} ${value} of ${of}`;
 }
 
-function ratioOf({ ratio }: Row): string {
-  return (ratio?.value ?? NaN).toFixed(2);
+function unitOf({ unit }: Figure, { of, as }: Target): string {
+  return of === undefined ? ` ${unit}` : as === "difference" ? ` ${unit} more` : "";
 }
 
 /** The JSON line. */
-export function jsonOf(rows: readonly Row[], about: Readonly<Record<string, unknown>>): string {
-  const rounded = rows.map((row) => ({
-    ...row,
-    values: Object.fromEntries(
-      Object.entries(row.values).map(([client, value]) => [client, Number(value.toPrecision(4))]),
-    ),
-    ...(row.ratio && { ratio: { ...row.ratio, value: Number(row.ratio.value.toPrecision(3)) } }),
-  }));
-  return JSON.stringify({ ...about, rows: rounded });
+export function jsonOf(
+  figures: readonly Figure[],
+  about: Readonly<Record<string, unknown>>,
+): string {
+  return JSON.stringify({
+    ...about,
+    figures: figures.map((figure) => ({
+      id: figure.id,
+      what: figure.what,
+      unit: figure.unit,
+      values: Object.fromEntries(
+        Object.entries(figure.samples).map(([who, values]) => [who, {
+          median: digits(median(values)),
+          least: digits(Math.min(...values)),
+          most: digits(Math.max(...values)),
+          runs: values.length,
+        }]),
+      ),
+      targets: verdictsOf(figure).map(({ target, measured, met }) => ({
+        ...target,
+        ...(measured !== undefined && { measured: digits(measured), met }),
+      })),
+    })),
+  });
+}
+
+function digits(value: number): number {
+  return Number(value.toPrecision(4));
 }
 
 /** Three digits that matter, thousands apart. */
-function figure(value: number): string {
-  if (value >= 100) return Math.round(value).toLocaleString("en");
-  return value.toFixed(value >= 10 ? 1 : 2);
+export function shown(value: number): string {
+  if (Number.isNaN(value)) return "-";
+  const size = Math.abs(value);
+  if (size >= 100) return Math.round(value).toLocaleString("en");
+  return value.toFixed(size >= 10 ? 1 : Number.isInteger(value) ? 0 : 2);
 }

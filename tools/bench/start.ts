@@ -1,61 +1,122 @@
 /** From the start of the process to the first PUBACK. */
 
-import type { Client } from "./clients.ts";
-import { endOf, follow, median } from "./process.ts";
-import { ratioTo, type Row } from "./report.ts";
+import type { Form } from "./ours.ts";
+import { ourFlags } from "./ours.ts";
+import { PAYLOAD, type Peer } from "./peers.ts";
+import type { Figure } from "./report.ts";
+import { OURS } from "./report.ts";
+import { type CommandLine, run } from "./run.ts";
+import type { Servers } from "./servers.ts";
+import { PEERS, TARGETS } from "./targets.ts";
 
-/** Milliseconds a client may take. */
-const MOST_MS = 10_000;
+/** What {@linkcode measureStart} is told. */
+export interface StartOptions {
+  readonly servers: Servers;
+  readonly dir: string;
+  /** What stands for ours, first; then its other forms. */
+  readonly forms: readonly Form[];
+  readonly peers: readonly Peer[];
+  readonly runs: number;
+  readonly signal: AbortSignal;
+}
 
-/** Starts each client so many times, in turn, and takes the median. */
-export async function measureStart(
-  clients: readonly Client[],
-  runs: number,
-  signal: AbortSignal,
-): Promise<Row[]> {
-  const acked = new Map<string, number[]>();
-  const ended = new Map<string, number[]>();
-  for (let run = 0; run < runs; run++) {
-    for (const client of clients) {
-      // Twice, of which the second counts: clients on Deno share a cache of compiled code, and one that runs with other
-      // flags of V8 finds nothing in it that it could use.
-      await startOnce(client, signal);
-      const { ackedMs, endedMs } = await startOnce(client, signal);
-      acked.set(client.name, [...acked.get(client.name) ?? [], ackedMs ?? endedMs]);
-      ended.set(client.name, [...ended.get(client.name) ?? [], endedMs]);
+/** Something that sends one message. */
+interface Starter {
+  readonly name: string;
+  readonly once: CommandLine;
+  readonly acked?: RegExp | undefined;
+}
+
+/** Starts everybody so many times, in turn. */
+export async function measureStart(options: StartOptions): Promise<Figure[]> {
+  const { forms, peers } = options;
+  const starters = [
+    ...forms.map((form) => starterOf(form, options)),
+    ...peers.flatMap(({ name, once, acked }) => once ? [{ name, once, acked }] : []),
+  ];
+  const times = await measureAgain(starters, options);
+  const [ours] = forms as readonly [Form];
+  return [
+    {
+      id: "start",
+      what: "process start to first PUBACK",
+      unit: "ms",
+      samples: {
+        [OURS]: times[ours.name]!,
+        ...Object.fromEntries(
+          peers.flatMap(({ name }) => times[name] === undefined ? [] : [[name, times[name]]]),
+        ),
+      },
+      targets: TARGETS.start,
+    },
+    ...forms.filter(({ name }) => name !== PEERS.bundle).map(({ name, bytes }) => ({
+      id: `start, ${name}`,
+      what: `process start to first PUBACK, ${name}`,
+      unit: "ms",
+      samples: { [OURS]: times[name]!, [PEERS.bundle]: times[PEERS.bundle]! },
+      targets: bytes === undefined ? undefined : TARGETS.packed,
+    })),
+    {
+      id: "first start",
+      what: "process start to first PUBACK, with nothing unpacked or compiled yet",
+      unit: "ms",
+      samples: await measureFirst(options),
+    },
+  ];
+}
+
+async function measureAgain(
+  starters: readonly Starter[],
+  { runs, signal }: StartOptions,
+): Promise<Record<string, number[]>> {
+  // The first time compiles, unpacks and fills caches.
+  for (const starter of starters) await startOnce(starter, signal);
+  const times: Record<string, number[]> = {};
+  for (let turn = 0; turn < runs; turn++) {
+    for (const starter of starters) {
+      (times[starter.name] ??= []).push(await startOnce(starter, signal));
     }
   }
-  return [row("start to first PUBACK", acked), row("the whole run of one message", ended)];
+  return times;
 }
 
-async function startOnce(
-  { name, once, acked }: Client,
-  signal: AbortSignal,
-): Promise<{ ackedMs: number | undefined; endedMs: number }> {
+/** Each form with nothing unpacked and nothing compiled; what it reads from disk is in the system's memory all the same. */
+async function measureFirst(options: StartOptions): Promise<Record<string, number[]>> {
+  const { forms, runs, dir, signal } = options;
+  const times: Record<string, number[]> = {};
+  for (let turn = 0; turn < runs; turn++) {
+    for (const form of forms) {
+      const fresh = `${dir}/fresh`;
+      await Deno.mkdir(fresh, { mode: 0o700 });
+      const name = form === forms[0] ? OURS : form.name;
+      (times[name] ??= []).push(await startOnce(starterOf(form, options, fresh), signal));
+      await Deno.remove(fresh, { recursive: true });
+    }
+  }
+  return times;
+}
+
+function starterOf(
+  form: Form,
+  { servers: { main, paths }, dir }: StartOptions,
+  fresh?: string,
+): Starter {
+  const args = [
+    ...["publish", "--topic", "bench/one", "--message", PAYLOAD],
+    ...ourFlags(main, paths, { state: `${dir}/state-once`, id: "bench-once" }),
+  ];
+  return { name: form.name, once: form.command(args, fresh), acked: /"event":"published"/ };
+}
+
+/** Returns the ms to the PUBACK. */
+async function startOnce({ once, acked }: Starter, signal: AbortSignal): Promise<number> {
   const startMs = performance.now();
-  const child = new Deno.Command(once.program, {
-    args: [...once.args],
-    signal,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
   let ackedMs: number | undefined;
-  let said = "";
-  const look = (text: string) => {
-    said += text;
-    if (acked?.test(said)) ackedMs ??= performance.now() - startMs;
-  };
-  const read = Promise.all([follow(child.stdout, look), follow(child.stderr, look)]);
-  const isGood = await endOf(child, MOST_MS);
-  const endedMs = performance.now() - startMs;
-  await read;
-  signal.throwIfAborted();
-  if (!isGood) throw new Error(`${name} did not publish: ${said}`);
-  return { ackedMs, endedMs };
-}
-
-function row(what: string, times: ReadonlyMap<string, readonly number[]>): Row {
-  const values = Object.fromEntries([...times].map(([name, ms]) => [name, median(ms)]));
-  return { what, unit: "ms", values, ...ratioTo("npm:mqtt", values) };
+  await run(once, {
+    signal,
+    onText: (said) => {
+      if (acked?.test(said)) ackedMs ??= performance.now() - startMs;
+    },
+  });
+  return ackedMs ?? performance.now() - startMs;
 }

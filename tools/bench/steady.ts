@@ -1,56 +1,176 @@
-/** Memory and CPU of a client that publishes once a second, all clients side by side. */
+/**
+ * A message a second: memory, CPU, wake-ups and syncs, everybody side by side.
+ *
+ * Several processes of each run at once, so that one round gives as many values as seven would. Pages of files are then
+ * shared with somebody in any case: private memory is what one process more would need.
+ */
 
-import type { Client } from "./clients.ts";
-import { PAYLOAD } from "./clients.ts";
-import { cpuMsOf, delay, endOf, kill, memoryOf } from "./process.ts";
-import { ratioTo, type Row } from "./report.ts";
+import { type Form, ourFlags } from "./ours.ts";
+import { PAYLOAD, type Peer } from "./peers.ts";
+import {
+  delay,
+  endOf,
+  kill,
+  memoryOf,
+  threadsCpuMs,
+  wakeupsOf,
+  writtenBytesOf,
+} from "./process.ts";
+import { type Figure, OURS } from "./report.ts";
+import { type CommandLine, commandOf } from "./run.ts";
+import type { Servers } from "./servers.ts";
+import { TARGETS } from "./targets.ts";
 
-/** How long to let them settle, then watch them; and what stops it. */
-export interface SteadyTimes {
+/** What {@linkcode measureSteady} is told. */
+export interface SteadyOptions {
+  readonly servers: Servers;
+  readonly dir: string;
+  /** What stands for ours, first; then its other forms. */
+  readonly forms: readonly Form[];
+  readonly peers: readonly Peer[];
+  /** Processes of each. */
+  readonly runs: number;
+  /** How long to let them settle, then watch them. */
   readonly settleMs: number;
   readonly watchMs: number;
   readonly signal: AbortSignal;
 }
 
-/** Runs all clients at once and measures each. */
-export async function measureSteady(
-  clients: readonly Client[],
-  { settleMs, watchMs, signal }: SteadyTimes,
-): Promise<Row[]> {
-  const running = clients.map(({ name, steady, byLine }) => {
-    const child = new Deno.Command(steady.program, {
-      args: [...steady.args],
-      stdin: byLine ? "piped" : "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    return { name, child, stop: byLine ? sendLines(child) : () => Promise.resolve() };
-  });
+/** One of them. */
+interface Running {
+  readonly name: string;
+  readonly child: Deno.ChildProcess;
+  readonly stop: () => Promise<void>;
+}
+
+/** Runs everybody at once and measures each. */
+export async function measureSteady(options: SteadyOptions): Promise<Figure[]> {
+  const { forms, peers, runs, settleMs, watchMs, signal } = options;
+  const running: Running[] = [];
   try {
+    for (let number = 0; number < runs; number++) {
+      for (const form of forms) {
+        const name = form === forms[0] ? OURS : form.name;
+        running.push(start(name, oursAt(form, "1s", number, options)));
+      }
+      running.push(start(IDLE, oursAt(forms[0]!, "24h", number, options)));
+      for (const { name, steady, byLine } of peers) {
+        if (steady) running.push(start(name, steady, byLine));
+      }
+    }
     await delay(settleMs, signal);
-    const before = await Promise.all(running.map(({ child }) => cpuMsOf(child.pid)));
+    const before = running.map(lookAt);
     await delay(watchMs, signal);
-    const after = await Promise.all(running.map(({ child }) => cpuMsOf(child.pid)));
+    const after = running.map(lookAt);
     const memory = await Promise.all(running.map(({ child }) => memoryOf(child.pid)));
-    const row = (what: string, unit: string, value: (index: number) => number): Row => {
-      const values = Object.fromEntries(running.map(({ name }, index) => [name, value(index)]));
-      return { what, unit, values, ...ratioTo("npm:mqtt", values) };
+    const of = (value: (index: number) => number) => {
+      const samples: Record<string, number[]> = {};
+      running.forEach(({ name }, index) => (samples[name] ??= []).push(value(index)));
+      return samples;
     };
+    const without = (name: string, samples: Record<string, number[]>) =>
+      Object.fromEntries(Object.entries(samples).filter(([other]) => other !== name));
+    const gain = (key: keyof Look) => of((index) => after[index]![key] - before[index]![key]);
+    const perMessage = (values: readonly number[]) => values.map((sum) => sum * 1000 / watchMs);
+    const perMinute = (values: readonly number[]) => values.map((n) => n * 60_000 / watchMs);
+    const seconds = Math.round((settleMs + watchMs) / 1000);
     return [
-      row("memory at 1 Hz, RSS", "MiB", (index) => memory[index]!.rss),
-      row("memory at 1 Hz, private", "MiB", (index) => memory[index]!.private),
-      row(
-        "CPU at 1 Hz, per message",
-        "ms",
-        (index) => (after[index]! - before[index]!) * 1000 / watchMs,
-      ),
+      {
+        id: "rss",
+        what: `memory at 1 Hz after ${seconds} s, RSS`,
+        unit: "MiB",
+        samples: without(IDLE, of((index) => memory[index]!.rss)),
+        targets: TARGETS.rss,
+      },
+      {
+        id: "private",
+        what: `memory at 1 Hz after ${seconds} s, private`,
+        unit: "MiB",
+        samples: without(IDLE, of((index) => memory[index]!.private)),
+        targets: TARGETS.private,
+      },
+      {
+        id: "cpu at 1 Hz",
+        what: "CPU per message at 1 Hz",
+        unit: "ms",
+        samples: mapped(without(IDLE, gain("cpuMs")), perMessage),
+        targets: TARGETS.cpuAt1Hz,
+      },
+      {
+        id: "written at 1 Hz",
+        what: "written to disk per message at 1 Hz",
+        unit: "bytes",
+        samples: { [OURS]: perMessage(gain("writtenBytes")[OURS]!) },
+      },
+      {
+        id: "wake-ups at 1 Hz",
+        what: "wake-ups in a minute at 1 Hz",
+        unit: "wake-ups",
+        samples: mapped(without(IDLE, gain("wakeups")), perMinute),
+      },
+      {
+        id: "wake-ups",
+        what: "wake-ups in an idle minute, with no keep-alive or sampling due",
+        unit: "wake-ups",
+        samples: { [OURS]: perMinute(gain("wakeups")[IDLE]!) },
+        targets: TARGETS.wakeups,
+      },
     ];
   } finally {
     for (const { child, stop } of running) {
       await stop();
       kill(child);
-      await endOf(child, 6000);
     }
+    for (const { child } of running) await endOf(child, 6000);
+  }
+}
+
+/** The name of ours when it has nothing to do. */
+const IDLE = "idle";
+
+function mapped(
+  samples: Record<string, number[]>,
+  change: (values: readonly number[]) => number[],
+): Record<string, number[]> {
+  return Object.fromEntries(Object.entries(samples).map(([name, list]) => [name, change(list)]));
+}
+
+/** Ours with the system source, the disk queue, and every commit synced; the longest keep-alive where that is to rest. */
+function oursAt(
+  form: Form,
+  interval: string,
+  number: number,
+  { servers: { main, paths }, dir }: SteadyOptions,
+): CommandLine {
+  const id = `bench-${interval}-${form.name.replaceAll(" ", "-")}-${number}`;
+  return form.command([
+    ...["publish", "--interval", interval, "--topic", "bench/steady"],
+    ...(interval === "1s" ? [] : ["--keep-alive", "1200s"]),
+    ...ourFlags(main, paths, { state: `${dir}/state-${id}`, id }),
+  ]);
+}
+
+function start(name: string, command: CommandLine, byLine?: true): Running {
+  const child = commandOf(command, {
+    stdin: byLine ? "piped" : "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  return { name, child, stop: byLine ? sendLines(child) : () => Promise.resolve() };
+}
+
+/** What one of them has used so far. */
+type Look = Readonly<Record<"cpuMs" | "wakeups" | "writtenBytes", number>>;
+
+function lookAt({ name, child: { pid } }: Running): Look {
+  try {
+    return {
+      cpuMs: threadsCpuMs(pid),
+      wakeups: wakeupsOf(pid),
+      writtenBytes: writtenBytesOf(pid),
+    };
+  } catch (cause) {
+    throw new Error(`${name} did not go on to the end`, { cause });
   }
 }
 

@@ -1,0 +1,213 @@
+/**
+ * The clients of others that are compared with ours, as far as they are installed here: nothing is installed for them.
+ * Each does the same over mutual TLS on MQTT 5 at QoS 1.
+ *
+ * Packages for Node are looked for in the folder that BENCH_NODE_MODULES names.
+ */
+
+import * as esbuild from "esbuild";
+import { denoDir } from "./ours.ts";
+import { type CommandLine, commandOf, isFile, programPath } from "./run.ts";
+import type { Paths, Server } from "./servers.ts";
+import { PEERS } from "./targets.ts";
+
+/** A client of somebody else; what it cannot do is absent. */
+export interface Peer {
+  readonly name: string;
+  /** Sends one message and ends. */
+  readonly once?: CommandLine;
+  /** What it says, when it has seen the PUBACK; without it, its end is the sign. */
+  readonly acked?: RegExp;
+  /** Sends a message a second, until it is ended. */
+  readonly steady?: CommandLine;
+  /** A line a second on its stdin makes it send. */
+  readonly byLine?: true;
+  /** Sends so many messages within a window; then prints `ms` and `cpuMs` as JSON. */
+  readonly bulk?: (count: number, window: number) => CommandLine;
+  /** Percent of our messages: fewer, where it is slow, or needs no time to get warm. */
+  readonly share?: number;
+}
+
+/** What is found on this machine. */
+export interface Found {
+  readonly peers: readonly Peer[];
+  /** Names of those that are not here, and what they need. */
+  readonly missing: readonly string[];
+}
+
+/** What {@linkcode findPeers} is told. */
+export interface FindOptions {
+  readonly dir: string;
+  readonly server: Server;
+  readonly paths: Paths;
+  /** Deno's cache, with the packages of this project. */
+  readonly cache: string;
+  readonly signal: AbortSignal;
+}
+
+/** A payload of about the size of ours. */
+export const PAYLOAD = JSON.stringify({
+  device: "gw-7",
+  seq: 1042,
+  time: "2026-11-23T03:24:45.123Z",
+  metrics: { temperature_celsius: 21.5, cpu_load_1m: 0.12, pump: "on" },
+});
+
+/** Deno without a project around it. */
+const BARE = ["--no-config", "--no-lock", "--no-remote", "--no-npm"];
+
+const HERE = import.meta.dirname!;
+
+/** Looks which are here. */
+export async function findPeers(options: FindOptions): Promise<Found> {
+  const found = await Promise.all([
+    findMosquittoPub(options),
+    findPaho(options),
+    findNpm(options),
+    findEmpty(options),
+    findMqttx(options),
+    findC(options),
+    ...["mqtt", "aws-crt"].map((name) => findNode(name, options)),
+  ]);
+  options.signal.throwIfAborted();
+  return {
+    peers: found.filter((peer) => typeof peer !== "string"),
+    missing: found.filter((peer) => typeof peer === "string"),
+  };
+}
+
+/** A peer, or what is missing. */
+type Finding = Peer | string;
+
+function findMosquittoPub({ server: { port, alpn }, paths }: FindOptions): Finding {
+  const program = programPath("mosquitto_pub");
+  if (program === undefined) return `${PEERS.mosquittoPub} (apt-get install mosquitto-clients)`;
+  const args = [
+    ...["-h", "localhost", "-p", `${port}`, "-V", "5", "-q", "1", "-t", "bench/peer"],
+    ...["--cafile", paths.ca, "--cert", paths.cert, "--key", paths.key],
+    ...(alpn === "none" ? [] : ["--tls-alpn", alpn]),
+  ];
+  return {
+    name: PEERS.mosquittoPub,
+    once: { program, args: [...args, "-m", PAYLOAD] },
+    steady: { program, args: [...args, "-l"] },
+    byLine: true,
+  };
+}
+
+async function findPaho({ server, paths, signal }: FindOptions): Promise<Finding> {
+  const program = "/usr/bin/python3";
+  if (!await works({ program, args: ["-c", "import paho.mqtt.client"] }, signal)) {
+    return `${PEERS.paho} (apt-get install python3-paho-mqtt)`;
+  }
+  const script = { program, args: [`${HERE}/peer_paho.py`] };
+  return { ...scripted(PEERS.paho, script, server, paths), share: 8 };
+}
+
+function findNpm({ dir, server, paths, cache }: FindOptions): Finding {
+  const script = {
+    program: Deno.execPath(),
+    args: ["run", "-A", "--frozen", `${HERE}/peer_mqtt.ts`],
+    env: { DENO_DIR: denoDir(`${dir}/deno-npm`, cache) },
+  };
+  return { ...scripted(PEERS.npm, script, server, paths), share: 35 };
+}
+
+async function findEmpty({ dir }: FindOptions): Promise<Finding> {
+  await Deno.writeTextFile(`${dir}/empty.js`, "");
+  const env = { DENO_DIR: `${dir}/deno-empty` };
+  const once = { program: Deno.execPath(), args: ["run", ...BARE, `${dir}/empty.js`], env };
+  return { name: PEERS.empty, once };
+}
+
+function findMqttx({ server: { port, alpn }, paths }: FindOptions): Finding {
+  const program = programPath("mqttx");
+  if (program === undefined) {
+    return `${PEERS.mqttx} (its command line is no package of npm or Debian)`;
+  }
+  // It offers no ALPN.
+  if (alpn !== "none") return `${PEERS.mqttx} (needs mosquitto as the server)`;
+  const tls = ["-l", "mqtts", "--ca", paths.ca, "--cert", paths.cert, "--key", paths.key];
+  const message = ["-V", "5", "-q", "1", "-t", "bench/peer", "-m", PAYLOAD];
+  const args = ["pub", "-h", "localhost", "-p", `${port}`, ...tls, ...message];
+  return { name: PEERS.mqttx, once: { program, args } };
+}
+
+async function findC({ dir, server, paths, signal }: FindOptions): Promise<Finding> {
+  const program = `${dir}/peer_mosquitto`;
+  const source = `${HERE}/peer_mosquitto.c`;
+  if (
+    !await works({ program: "gcc", args: ["-O2", "-o", program, source, "-lmosquitto"] }, signal)
+  ) {
+    return `${PEERS.c} (apt-get install gcc libmosquitto-dev)`;
+  }
+  const args = [`${server.port}`, paths.ca, paths.cert, paths.key, server.alpn, PAYLOAD];
+  return {
+    name: PEERS.c,
+    bulk: (count, window) => ({ program, args: [...args, `${count}`, `${window}`] }),
+    share: 60,
+  };
+}
+
+/** MQTT.js or aws-crt on Node: the program lies beside a link to the packages, as Node looks for them there. */
+async function findNode(
+  name: string,
+  { dir, server, paths, signal }: FindOptions,
+): Promise<Finding> {
+  const [peer, file, share] = name === "mqtt"
+    ? [PEERS.node, "peer_mqtt.ts", 35]
+    : [PEERS.aws, "peer_aws_crt.mjs", 50];
+  const modules = Deno.env.get("BENCH_NODE_MODULES");
+  const program = programPath("node");
+  if (
+    program === undefined || modules === undefined || !isFile(`${modules}/${name}/package.json`)
+  ) {
+    return `${peer} (npm install --prefix DIR ${name}, BENCH_NODE_MODULES=DIR/node_modules)`;
+  }
+  const folder = `${dir}/node-${name}`;
+  await Deno.mkdir(folder);
+  await Deno.symlink(modules, `${folder}/node_modules`);
+  const script = `${folder}/peer.mjs`;
+  await Deno.writeTextFile(script, await asJavaScript(`${HERE}/${file}`));
+  if (!await works({ program, args: ["--check", script] }, signal)) return `${peer} (a newer Node)`;
+  return { ...scripted(peer, { program, args: ["--no-warnings", script] }, server, paths), share };
+}
+
+/** A program without its types, which Node does not take. */
+async function asJavaScript(path: string): Promise<string> {
+  const text = await Deno.readTextFile(path);
+  if (!path.endsWith(".ts")) return text;
+  const { code } = await esbuild.transform(text, { loader: "ts" });
+  await esbuild.stop();
+  return code;
+}
+
+/** A program of this folder: they all take the same arguments. */
+function scripted(
+  name: string,
+  { program, args, env = {} }: CommandLine,
+  { port, alpn }: Server,
+  { ca, cert, key }: Paths,
+): Peer {
+  const command = (mode: string, ...more: string[]): CommandLine => ({
+    program,
+    args: [...args, mode, `${port}`, ca, cert, key, alpn, PAYLOAD, ...more],
+    env,
+  });
+  return {
+    name,
+    once: command("once"),
+    acked: /acked/,
+    steady: command("steady"),
+    bulk: (count, window) => command("bulk", `${count}`, `${window}`),
+  };
+}
+
+async function works(command: CommandLine, signal: AbortSignal): Promise<boolean> {
+  try {
+    const silent = { stdin: "null", stdout: "null", stderr: "null" } as const;
+    return (await commandOf(command, { signal, ...silent }).output()).success;
+  } catch {
+    return false;
+  }
+}
