@@ -63,7 +63,7 @@ export interface Built {
  */
 export async function compile(options: CompileOptions = {}): Promise<Built[]> {
   const { runtime = "auto", out = "dist", say = () => {}, env = Deno.env } = options;
-  const named = await Promise.all((options.denort ?? []).map(readDenort));
+  const named = await Promise.all((options.denort ?? []).map((path) => readDenort(path)));
   const fitting = TARGETS.filter((target) => named.some((denort) => targetOf(denort) === target));
   const targets = options.targets?.length
     ? targetsOf(options.targets)

@@ -11,21 +11,24 @@ import { assertElf, DENO_VERSION, machineOf, type Target, TARGETS } from "./targ
 /** How long the server with denort may take to answer at all, in ms. */
 const KNOCK_MS = 5000;
 
-/** denort of a file that was named. */
-export interface NamedDenort {
+/** denort, and the file it was found in. */
+export interface DenortFile {
   readonly path: string;
   readonly bytes: Uint8Array;
 }
 
-/** Where denort is: bytes that were found, or `download`: Deno has to fetch it. */
-export type Denort = { readonly bytes: Uint8Array; readonly path: string } | "download";
+/** denort, or `download`: Deno has to fetch it. */
+export type Denort = DenortFile | "download";
 
 /**
  * Reads denort from a file, or from the zip it comes in.
  *
  * @throws {UserError} If there is none in it.
  */
-export async function readDenort(path: string): Promise<NamedDenort> {
+export async function readDenort(
+  path: string,
+  hint = `fetch denort-<target>.zip of Deno ${DENO_VERSION} again, and name it as it came`,
+): Promise<DenortFile> {
   const what = `denort ${quote(path)}`;
   try {
     const bytes = await Deno.readFile(path);
@@ -35,8 +38,7 @@ export async function readDenort(path: string): Promise<NamedDenort> {
   } catch (cause) {
     const why = cause instanceof Deno.errors.NotFound ? "file not found" : messageOf(cause);
     throw new UserError(`Cannot use ${what}: ${why}`, {
-      hint:
-        `fetch denort-<target>.zip of Deno ${DENO_VERSION} again: it is among the files of that release`,
+      hint,
       exitCode: EXIT.config,
       cause,
     });
@@ -44,7 +46,7 @@ export async function readDenort(path: string): Promise<NamedDenort> {
 }
 
 /** The target that a denort is for; undefined where it is for none that is built. */
-export function targetOf({ bytes }: NamedDenort): Target | undefined {
+export function targetOf({ bytes }: DenortFile): Target | undefined {
   const machine = machineOf(bytes);
   return TARGETS.find(({ elfMachine }) => elfMachine === machine);
 }
@@ -52,7 +54,7 @@ export function targetOf({ bytes }: NamedDenort): Target | undefined {
 /** Where to look. */
 export interface DenortSearch {
   /** Files that were named by `--denort`. */
-  readonly named: readonly NamedDenort[];
+  readonly named: readonly DenortFile[];
   /** `DENORT_BIN`. */
   readonly variable: string | undefined;
   readonly denoDir: string;
@@ -75,7 +77,7 @@ export async function findDenort(target: Target, search: DenortSearch): Promise<
   const file = `release/v${DENO_VERSION}/denort-${target.name}.zip`;
   const cached = `${denoDir}/dl/${file}`;
   if (await Deno.stat(cached).then(() => true, () => false)) {
-    const denort = await readDenort(cached);
+    const denort = await readDenort(cached, "remove it: Deno then fetches it again");
     assertElf(denort.bytes, target, `denort ${quote(cached)}`);
     return denort;
   }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # mqtt443 @VERSION@ for Linux on @MACHINE@, in one file: behind these lines are Deno @DENO@ and the program, compressed.
 # The first start unpacks them into a directory of its own; later starts go straight there. That directory is in
-# $MQTT443_RUNTIME_DIR, else /var/lib/mqtt443/runtime, else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443.
+# $MQTT443_RUNTIME_DIR, else @SYSTEM_DIR@, else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443.
 
 id='@ID@'
 machine='@MACHINE@'
@@ -21,12 +21,13 @@ main() {
         'for example: MQTT443_RUNTIME_DIR=/opt/mqtt443/runtime' ;;
     esac
   else
-    bases=3 base1=/var/lib/mqtt443/runtime
+    bases=3 base1='@SYSTEM_DIR@'
     case ${XDG_CACHE_HOME-} in /*) base2=$XDG_CACHE_HOME/mqtt443 ;; esac
     case ${HOME-} in /?*) base3=$HOME/.cache/mqtt443 ;; esac
   fi
   find_runtime || make_runtime
-  [ -d "$PWD/." ] || die 'Cannot start: the directory it is started in was removed' 'change to another one: `cd`'
+  [ -n "$PWD" ] && pwd -P >/dev/null 2>&1 ||
+    die 'Cannot start: the directory it is started in was removed' 'change to another one with cd'
   # What could widen what Deno may do, or change what it does; the program's own grants are flags below.
   unset @UNSET@
   export MQTT443_RUNTIME=npm DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
@@ -47,7 +48,7 @@ find_runtime() {
     dir=$base/$id
     look
     case $? in
-      0) return 0 ;;
+      0) remove_leftovers && return ;;
       1) damaged=$dir ;;
       *) refuse "$why" ;;
     esac
@@ -86,8 +87,11 @@ is_ours() {
     d????????[tT]*) [ "$1" = "$base" ] ;;
     *) false ;;
   esac || {
-    why="others can write to $1: \`chmod go-w $1\` ends that"
-    [ -n "$2" ] || why="$1 cannot be looked at"
+    case $2 in
+      '') why="$1 cannot be looked at" ;;
+      l*) why="$1 is a symbolic link" ;;
+      *) why="others can write to $1: \`chmod go-w $1\` ends that" ;;
+    esac
     return 1
   }
   [ "$3" = 0 ] || [ -O "$1" ] || {
@@ -148,6 +152,10 @@ find_self() {
   self=$(readlink -f "$self" 2>/dev/null) || self=$0
   has=$({ wc -c <"$self"; } 2>/dev/null)
   [ "$((${has:-0} + 0))" = "$all_bytes" ] || broken "it has ${has:-no} bytes of $all_bytes"
+  for tool in tail head gzip sha256sum; do
+    command -v "$tool" >/dev/null || die "Cannot unpack $self: the program $tool is missing" \
+      'install coreutils and gzip, or BusyBox'
+  done
 }
 
 broken() {
@@ -160,7 +168,7 @@ unpack() {
     why="it cannot be made: ${why##*: }"
     return 1
   }
-  is_ours "$base" $(LC_ALL=C ls -lnd "$base" 2>/dev/null | { read -r mode _ owner _ && echo "$mode $owner"; }) || return 1
+  is_ours "$base" $(LC_ALL=C ls -lnd "$base/." 2>/dev/null | { read -r mode _ owner _ && echo "$mode $owner"; }) || return 1
   remove_leftovers
   if [ "$damaged" = "$dir" ]; then
     # Another start may have mended it meanwhile.
@@ -209,8 +217,9 @@ remove_leftovers() {
   for old in "$base"/.new-*; do
     pid=${old##*/.new-}
     pid=${pid%%-*}
-    [ -O "$old" ] && [ ! -d "/proc/$pid" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf "$old"
+    [ -O "$old" ] && [ ! -d "/proc/$pid" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf "$old" 2>/dev/null
   done
+  return 0
 }
 
 # What an earlier version of this same file unpacked.
@@ -246,5 +255,5 @@ stop() {
 }
 
 main
-exec "$dir/deno" run @FLAGS@ --deny-write=/var/lib/mqtt443/runtime "$dir/mqtt443.js" "$@"
+exec "$dir/deno" run @FLAGS@ '--deny-write=@SYSTEM_DIR@' "$dir/mqtt443.js" "$@"
 exit 127

@@ -8,10 +8,8 @@
 
 import { createHash } from "node:crypto";
 import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { runDeno } from "./run_deno.ts";
 import { DENO_VERSION, type Target } from "./targets.ts";
-
-/** A download that takes longer is given up, in ms. */
-const PATIENCE_MS = 15 * 60_000;
 
 /** Options of {@linkcode npmDeno}. */
 export interface NpmDenoOptions {
@@ -64,23 +62,21 @@ function unusable(target: Target, message: string, path: string): UserError {
 async function fetched(
   target: Target,
   execPath: string,
-  { env, patienceMs = PATIENCE_MS }: NpmDenoOptions,
+  { env, patienceMs }: NpmDenoOptions,
 ): Promise<string> {
   const specifier = `npm:${target.package}@${DENO_VERSION}`;
   const folder = await Deno.makeTempDir({ prefix: "mqtt443-npm-" });
   try {
     const lock = `${folder}/deno.lock`;
     await Deno.writeTextFile(lock, lockOf(target));
-    const run = async (...args: string[]) => {
-      const { success, stdout, stderr } = await new Deno.Command(execPath, {
-        args: [...args, "--no-config", "--frozen", "--lock", lock, specifier],
+    const common = ["--no-config", "--frozen", "--lock", lock, specifier];
+    const run = (...args: string[]) =>
+      runDeno([...args, ...common], {
+        execPath,
         cwd: folder,
-        env: { ...env, NO_COLOR: "1", DENO_NO_UPDATE_CHECK: "1" },
-        signal: AbortSignal.timeout(patienceMs),
-      }).output();
-      if (success) return new TextDecoder().decode(stdout);
-      throw new Error(reasonOf(new TextDecoder().decode(stderr)));
-    };
+        env: { ...Deno.env.toObject(), ...env },
+        patienceMs,
+      });
     await run("cache");
     const { npmPackages } = JSON.parse(await run("info", "--json"));
     return `${npmPackages[`${target.package}@${DENO_VERSION}`].localPath}/deno`;
@@ -108,14 +104,4 @@ function lockOf({ package: name, integrity }: Target): string {
     specifiers: { [`npm:${name}@${DENO_VERSION}`]: DENO_VERSION },
     npm: { [`${name}@${DENO_VERSION}`]: { integrity } },
   });
-}
-
-/** The sentence in what Deno says when it fails. */
-export function reasonOf(stderr: string): string {
-  const lines = stderr.split("\n").map((line) => line.trim()).filter((line) =>
-    line !== "" && !/^(Download|Compile|Stack backtrace|Caused by|\d+: <)/.test(line)
-  );
-  const at = lines.findIndex((line) => line.startsWith("error:"));
-  return lines.slice(Math.max(at, 0), at + 3).join(" ").replace(/^error: /, "") ||
-    "it ended without a reason";
 }

@@ -20,6 +20,8 @@ export interface PackedOptions {
   /** Executable of Deno. */
   readonly deno: Uint8Array;
   readonly grants: Grants;
+  /** Where the runtime is unpacked if it can be. @default "/var/lib/mqtt443/runtime" */
+  readonly systemDir?: string;
 }
 
 /**
@@ -72,6 +74,7 @@ export async function packed(options: PackedOptions): Promise<Uint8Array> {
       DENO_SUM: sums.deno,
       ALL_BYTES: length + packedJs.length + packedDeno.length,
       UNSET: UNSET.join(" "),
+      SYSTEM_DIR: options.systemDir ?? "/var/lib/mqtt443/runtime",
       FLAGS: [...RUN_FLAGS, ...grantFlags(options.grants)].map(quoted).join(" "),
     })
   );

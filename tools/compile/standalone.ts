@@ -5,11 +5,8 @@ import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
 import { grantFlags } from "../../lib/grants.ts";
 import { V8_FLAGS } from "../v8_flags.ts";
 import type { Denort } from "./denort.ts";
-import { reasonOf } from "./npm_deno.ts";
+import { runDeno } from "./run_deno.ts";
 import type { Target } from "./targets.ts";
-
-/** A download and its packing that take longer are given up, in ms. */
-const PATIENCE_MS = 15 * 60_000;
 
 /** What goes into it. */
 export interface StandaloneOptions {
@@ -56,14 +53,10 @@ export async function makeStandalone(options: StandaloneOptions): Promise<Uint8A
     const time = new Date(date);
     await Deno.utime(entry, time, time);
     if (denort !== "download") await Deno.writeFile(`${folder}/denort`, denort.bytes);
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: compileArguments(options, out, entry),
+    await runDeno(compileArguments(options, out, entry), {
       cwd: folder,
-      clearEnv: true,
       env: environment(denort === "download" ? undefined : `${folder}/denort`),
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    }).output();
-    if (!success) throw new Error(reasonOf(new TextDecoder().decode(stderr)));
+    });
     return await Deno.readFile(out);
   } catch (cause) {
     throw new UserError(`Cannot compile for ${target.name}: ${messageOf(cause)}`, {
@@ -76,12 +69,8 @@ export async function makeStandalone(options: StandaloneOptions): Promise<Uint8A
   }
 }
 
+/** Set but empty, `DENORT_BIN` would be taken for a file. */
 function environment(denort: string | undefined): Record<string, string> {
   const { DENORT_BIN: _, ...others } = Deno.env.toObject();
-  return {
-    ...others,
-    NO_COLOR: "1",
-    DENO_NO_UPDATE_CHECK: "1",
-    ...(denort !== undefined && { DENORT_BIN: denort }),
-  };
+  return denort === undefined ? others : { ...others, DENORT_BIN: denort };
 }
