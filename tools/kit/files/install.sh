@@ -164,8 +164,10 @@ own() {
   [ -e "$root$1" ] && [ ! -L "$root$1" ] && [ -n "$uid" ] || return 0
   want=$uid
   [ "$2" != root ] || want=0
-  [ -n "$(find "$root$1" -prune \( ! -user "$want" -o ! -perm "$3" \) -print)" ] || return 0
-  if chown "$want:$(gid_of)" "$root$1" 2>/dev/null && chmod "$3" "$root$1" 2>/dev/null; then
+  gid=$(gid_of)
+  [ -n "$(find "$root$1" -prune \( ! -user "$want" -o ! -group "$gid" -o ! -perm "$3" \) -print)" ] ||
+    return 0
+  if chown "$want:$gid" "$root$1" 2>/dev/null && chmod "$3" "$root$1" 2>/dev/null; then
     say "set owner and mode of $root$1 ($2, $3)"
   else
     say "left the owner of $root$1 as it is: it takes root to make it $2's"

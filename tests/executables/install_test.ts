@@ -1,0 +1,382 @@
+/**
+ * install.sh of the device kit, run for real: below a folder, and as root on this machine in a world of files of its own.
+ * The executable is a stand-in: install.sh never runs it.
+ */
+
+import { assert, assertEquals, assertFalse, assertStringIncludes } from "@std/assert";
+import { join } from "node:path";
+import { assertTold, inFolder } from "../command_line.ts";
+import { canMount, canUnshare, mountMemory } from "../mounting.ts";
+import { hasProgram, isRoot } from "../queueing.ts";
+import { install, makeKit, runCommand, SHELLS, tree } from "./kitting.ts";
+
+const BIN = "usr/local/bin/mqtt443";
+const CONFIG = "etc/mqtt443";
+const UNIT = "etc/systemd/system/mqtt443.service";
+
+/** An image with the three files that name its users. */
+function makeImage(folder: string): string {
+  const root = join(folder, "an image");
+  Deno.mkdirSync(join(root, "etc"), { recursive: true });
+  Deno.writeTextFileSync(
+    join(root, "etc/passwd"),
+    "root:x:0:0:root:/root:/bin/sh\nd:x:999:998::/:/\n",
+  );
+  Deno.writeTextFileSync(join(root, "etc/group"), "root:x:0:\nd:x:998:\n");
+  Deno.writeTextFileSync(join(root, "etc/shadow"), "root:*:1::::::\n");
+  Deno.chmodSync(join(root, "etc/shadow"), 0o640);
+  return root;
+}
+
+for (const shell of SHELLS) {
+  Deno.test(`install.sh puts everything where it belongs, and nothing a second time (${shell.join(" ")})`, () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      const first = await install(kit, ["--root", root], { shell });
+      assertEquals([first.code, first.stderr], [0, ""]);
+      const files = tree(root);
+      assertEquals(files[BIN], `755 ${Deno.readTextFileSync(join(kit, "mqtt443"))}`);
+      assertEquals(files[UNIT], `644 ${Deno.readTextFileSync(join(kit, "mqtt443.service"))}`);
+      assertEquals(files["etc/systemd/system/mqtt443-wait.target"]!.slice(0, 4), "644 ");
+      assertEquals(files[`${CONFIG}/certs`], "750");
+      assertEquals(files["var/lib/mqtt443"], "700");
+      assertStringIncludes(files[`${CONFIG}/mqtt443.json.sample`]!, '"endpoint"');
+      assertFalse(`${CONFIG}/mqtt443.json` in files);
+      assertStringIncludes(files["etc/passwd"]!, "\nmqtt443:x:997:997:mqtt443:/var/lib/mqtt443:");
+      assertStringIncludes(files["etc/group"]!, "\nmqtt443:x:997:\n");
+      assertStringIncludes(files["etc/shadow"]!, "640 ");
+      assertStringIncludes(files["etc/shadow"]!, "\nmqtt443:!:");
+      assertStringIncludes(first.stdout, `installed ${root}/${BIN}\n`);
+
+      const second = await install(kit, [`--root=../${root.split("/").at(-1)}`], {
+        shell,
+        cwd: kit,
+      });
+      assertEquals([second.code, second.stderr], [0, ""]);
+      assertStringIncludes(second.stdout, "nothing had to be changed");
+      assertEquals(tree(root), files);
+    }));
+
+  Deno.test(`install.sh --dry-run changes nothing and says the rest (${shell.join(" ")})`, () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      const before = tree(root);
+      const { code, stdout } = await install(kit, ["--dry-run", "--root", root], { shell });
+      assertEquals(code, 0);
+      assertEquals(tree(root), before);
+      assertStringIncludes(stdout, `would install ${root}/${BIN}`);
+      assertStringIncludes(stdout, "would make user mqtt443");
+      assertEquals(stdout.trim().split("\n").at(-1), "nothing was changed");
+    }));
+
+  Deno.test(`install.sh --uninstall leaves settings, certificates and queue, --purge nothing (${shell.join(" ")})`, () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      const before = tree(root);
+      await install(kit, ["--root", root], { shell });
+      const queue = join(root, "var/lib/mqtt443/queue.db");
+      Deno.writeTextFileSync(queue, "what waits");
+      Deno.writeTextFileSync(join(root, CONFIG, "mqtt443.json"), "{}");
+      const removed = await install(kit, ["--uninstall", "--root", root], { shell });
+      assertEquals([removed.code, removed.stderr], [0, ""]);
+      const left = Object.keys(tree(root)).filter((path) => path.includes("mqtt443")).sort();
+      assertEquals(left, [
+        ...["etc/mqtt443", "etc/mqtt443/certs", "etc/mqtt443/mqtt443.json"],
+        ...["var/lib/mqtt443", "var/lib/mqtt443/queue.db"],
+      ]);
+      const purged = await install(kit, ["--uninstall", "--purge", "--root", root], { shell });
+      assertEquals([purged.code, purged.stderr], [0, ""]);
+      const files = tree(root);
+      assertEquals(Object.keys(files).filter((path) => path.includes("mqtt443")), []);
+      for (const path of Object.keys(before)) assertEquals(files[path], before[path]);
+    }));
+}
+
+Deno.test("install.sh upgrades, and keeps settings, certificates, queue, and a unit changed by hand", () =>
+  inFolder(async (folder) => {
+    const root = makeImage(folder);
+    await install(await makeKit(folder), ["--root", root]);
+    const own: Record<string, string> = {
+      [`${CONFIG}/mqtt443.json`]: '{"endpoint":"gw.example"}',
+      [`${CONFIG}/certs/gw-private.pem.key`]: "a key",
+      "var/lib/mqtt443/queue.db": "what waits",
+      [UNIT]: "changed by hand",
+    };
+    for (const [path, text] of Object.entries(own)) Deno.writeTextFileSync(join(root, path), text);
+    const newer = await makeKit(folder, { version: "0.2.0", words: "newer" });
+    const { code, stdout } = await install(newer, ["--root", root]);
+    assertEquals(code, 0);
+    assertStringIncludes(stdout, "upgraded mqtt443 from 0.1.0 (");
+    const text = (path: string) => Deno.readTextFileSync(join(root, path));
+    assertEquals(text(BIN), Deno.readTextFileSync(join(newer, "mqtt443")));
+    assertEquals(text(UNIT), Deno.readTextFileSync(join(newer, "mqtt443.service")));
+    assertEquals(text(`${UNIT}.old`), "changed by hand");
+    for (const path of Object.keys(own).filter((path) => path !== UNIT)) {
+      assertEquals(text(path), own[path]);
+    }
+  }));
+
+Deno.test("install.sh brings the settings of a kit for one site, and never over others", () =>
+  inFolder(async (folder) => {
+    const root = makeImage(folder);
+    const path = join(root, CONFIG, "mqtt443.json");
+    await install(await makeKit(folder, { settings: '{"endpoint":"a"}' }), ["--root", root]);
+    assertEquals(Deno.readTextFileSync(path), '{"endpoint":"a"}');
+    const newer = await makeKit(folder, { version: "0.2.0", settings: '{"endpoint":"b"}' });
+    await install(newer, ["--root", root]);
+    assertEquals(Deno.readTextFileSync(path), '{"endpoint":"a"}');
+  }));
+
+Deno.test({
+  name: "install.sh gives a key to the service's user alone (needs root)",
+  ignore: !isRoot,
+  fn: () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      await install(kit, ["--root", root]);
+      const key = join(root, CONFIG, "certs/gw-private.pem.key");
+      Deno.writeTextFileSync(key, "a key", { mode: 0o644 });
+      const { stdout } = await install(kit, ["--root", root]);
+      assertStringIncludes(stdout, `set owner and mode of ${key} (mqtt443, 600)`);
+      const { mode, uid } = Deno.statSync(key);
+      assertEquals([(mode ?? 0) & 0o777, uid], [0o600, 997]);
+      const certs = Deno.statSync(join(root, CONFIG, "certs"));
+      assertEquals([certs.uid, certs.gid], [0, 997]);
+      assertEquals(Deno.statSync(join(root, "var/lib/mqtt443")).uid, 997);
+    }),
+});
+
+for (
+  const [what, harm, words] of [
+    ["changed", (kit: string) => Deno.writeTextFileSync(join(kit, "mqtt443"), "?"), "mqtt443"],
+    ["missing", (kit: string) => Deno.removeSync(join(kit, "README.txt")), "README.txt"],
+    ["without sums", (kit: string) => Deno.removeSync(join(kit, "SHA256SUMS")), "SHA256SUMS"],
+  ] as const
+) {
+  for (const shell of SHELLS) {
+    Deno.test(`install.sh refuses a kit in which something is ${what} (${shell.join(" ")})`, () =>
+      inFolder(async (folder) => {
+        const kit = await makeKit(folder);
+        const root = makeImage(folder);
+        const before = tree(root);
+        harm(kit);
+        const outcome = await install(kit, ["--root", root], { shell });
+        assertTold(outcome);
+        assertEquals(outcome.code, 65);
+        assertStringIncludes(outcome.stderr.split("\n")[0]!, words);
+        assertEquals(tree(root), before);
+      }));
+  }
+}
+
+for (
+  const [args, words] of [
+    [["--frobnicate"], '"--frobnicate"'],
+    [["here"], '"here"'],
+    [["--root"], "--root"],
+    [["--root", ""], "--root"],
+    [["--root", "/nowhere/at all"], '"/nowhere/at all"'],
+    [["--purge"], "--purge"],
+  ] as const
+) {
+  Deno.test(`install.sh ${args.join(" ")} is a wrong command line`, () =>
+    inFolder(async (folder) => {
+      const outcome = await install(await makeKit(folder), args);
+      assertTold(outcome);
+      assertEquals(outcome.code, 64);
+      assertStringIncludes(outcome.stderr, words);
+    }));
+}
+
+Deno.test("install.sh --help says what there is, and where it puts things", () =>
+  inFolder(async (folder) => {
+    const { code, stdout } = await install(await makeKit(folder), ["--help"]);
+    assertEquals(code, 0);
+    for (const word of ["--root", "--dry-run", "--uninstall", "--purge", `/${BIN}`, "x86_64"]) {
+      assertStringIncludes(stdout, word);
+    }
+  }));
+
+Deno.test("install.sh refuses a machine of another architecture, but not an image for it", () =>
+  inFolder(async (folder) => {
+    const kit = await makeKit(folder, { arch: Deno.build.arch === "x86_64" ? "arm64" : "x86_64" });
+    const outcome = await install(kit, ["--dry-run"]);
+    assertTold(outcome);
+    assertEquals(outcome.code, 65);
+    assertStringIncludes(outcome.stderr, "this machine is ");
+    assertEquals((await install(kit, ["--root", makeImage(folder)])).code, 0);
+  }));
+
+/** A folder with a `name` that does what the script says before, or instead of, what it stands for. */
+function makeStub(folder: string, name: string, script: string): string {
+  const path = join(folder, "stubs");
+  Deno.mkdirSync(path, { recursive: true });
+  Deno.writeTextFileSync(join(path, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  return `${path}:${Deno.env.get("PATH")}`;
+}
+
+for (const name of ["cp", "mv", "chmod", "mkdir"]) {
+  Deno.test(`install.sh killed at any ${name} can be run again, and then everything is as if it had not been`, () =>
+    inFolder(async (folder) => {
+      const older = await makeKit(folder);
+      const newer = await makeKit(folder, { version: "0.2.0", words: "newer" });
+      const whole = join(folder, "whole");
+      Deno.mkdirSync(whole);
+      await install(newer, ["--root", whole]);
+      // The stub counts its calls in a file; the last one that is allowed kills the installer.
+      const PATH = makeStub(
+        folder,
+        name,
+        `n=$(($(cat "$COUNT") + 1)); echo $n >"$COUNT"
+[ $n -ne $LAST ] || kill -KILL "$INSTALLER"
+exec /bin/${name} "$@"`,
+      );
+      let kills = 0;
+      for (let last = 1; last < 60; last++) {
+        const root = join(folder, `root-${last}`);
+        Deno.mkdirSync(root);
+        if (name !== "mkdir") await install(older, ["--root", root]);
+        const COUNT = join(folder, "count");
+        Deno.writeTextFileSync(COUNT, "0");
+        await runCommand(
+          [
+            "sh",
+            "-c",
+            'INSTALLER=$$ exec sh "$@"',
+            "sh",
+            join(newer, "install.sh"),
+            "--root",
+            root,
+          ],
+          { env: { PATH, COUNT, LAST: `${last}` } },
+        );
+        if (Number(Deno.readTextFileSync(COUNT)) < last) break;
+        kills++;
+        const text = Object.values(tree(root)).find((text) => text.startsWith("755 #!"));
+        assert(text === undefined || /echo (stand-in|newer)\n/.test(text), text);
+        assertEquals((await install(newer, ["--root", root])).code, 0);
+        const { [`${UNIT}.old`]: _, ...files } = tree(root);
+        assertEquals(files, tree(whole), `killed at ${name} ${last}`);
+      }
+      assert(kills > 1, `killed ${kills} times`);
+    }));
+}
+
+Deno.test({
+  name: "install.sh on a full disk says so and leaves what was there (needs root)",
+  ignore: !canMount,
+  fn: () =>
+    inFolder(async (folder) => {
+      const older = await makeKit(folder);
+      const newer = await makeKit(folder, { version: "0.2.0", bytes: 600_000 });
+      const root = join(folder, "root");
+      using _ = mountMemory(root, "300k");
+      assertEquals((await install(older, ["--root", root])).code, 0);
+      const before = tree(root);
+      const outcome = await install(newer, ["--root", root]);
+      assertEquals(outcome.code, 73);
+      assertStringIncludes(outcome.stderr, "No space left on device; nothing was installed");
+      assertStringIncludes(outcome.stderr, "hint: make room there");
+      assertEquals(tree(root), before);
+    }),
+});
+
+Deno.test({
+  name: "install.sh on a read-only file system says so and how to go on (needs root)",
+  ignore: !canMount,
+  fn: () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = join(folder, "root");
+      using _ = mountMemory(root, "300k");
+      await runCommand(["mount", "-o", "remount,ro", root]);
+      const outcome = await install(kit, ["--root", root]);
+      assertTold(outcome);
+      assertEquals(outcome.code, 73);
+      assertStringIncludes(outcome.stderr, "Read-only file system; nothing was installed");
+    }),
+});
+
+Deno.test({
+  name: "install.sh without the rights says so and leaves nothing (needs root and setpriv)",
+  ignore: !isRoot || !hasProgram("setpriv"),
+  fn: () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      Deno.chmodSync(folder, 0o755);
+      const root = makeImage(folder);
+      const before = tree(root);
+      const shell = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh"];
+      const denied = await install(kit, ["--root", root], { shell });
+      assertTold(denied);
+      assertEquals(denied.code, 73);
+      assertStringIncludes(denied.stderr, "Permission denied; nothing was installed");
+      assertEquals(tree(root), before);
+      const notRoot = await install(kit, [], { shell });
+      assertTold(notRoot);
+      assertEquals(notRoot.code, 77);
+      assertStringIncludes(notRoot.stderr, "sudo sh install.sh");
+    }),
+});
+
+/** A world of files of its own for a real install, with a systemd that only writes down what it is told. */
+const WORLD = `
+set -e
+for place in /usr/local /var/lib /run; do mount -t tmpfs tmpfs $place; done
+mkdir -p /run/systemd/system "$FOLDER/etc"
+cp -a /etc/. "$FOLDER/etc"
+mount --bind "$FOLDER/etc" /etc
+export PATH="$FOLDER/stubs:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+cd "$FOLDER"
+`;
+
+Deno.test({
+  name:
+    "install.sh on the machine itself makes the user, and restarts a service that runs (needs root)",
+  ignore: !canUnshare || !canMount || Deno.build.arch !== "x86_64",
+  fn: () =>
+    inFolder(async (folder) => {
+      const older = await makeKit(folder);
+      const newer = await makeKit(folder, { version: "0.2.0", words: "newer" });
+      makeStub(
+        folder,
+        "systemctl",
+        `echo "$@" >>"$FOLDER/told"; [ "$1" != is-active ] || [ -e "$FOLDER/active" ]`,
+      );
+      const { code, stdout, stderr } = await runCommand(
+        [
+          "unshare",
+          "--mount",
+          "sh",
+          "-c",
+          `${WORLD}
+sh ${older}/install.sh >first
+id -u mqtt443 >uid
+stat -c '%U:%G %a' /etc/mqtt443/certs /var/lib/mqtt443 >owners
+touch active
+sh ${newer}/install.sh >second
+mqtt443 >words
+sh /usr/local/share/doc/mqtt443/install.sh --uninstall --purge >third
+! id -u mqtt443 2>/dev/null
+ls /usr/local/bin /var/lib /etc/systemd/system | grep mqtt443 || :`,
+        ],
+        { env: { FOLDER: folder } },
+      );
+      assertEquals([code, stdout, stderr], [0, "", ""]);
+      const text = (name: string) => Deno.readTextFileSync(join(folder, name));
+      assertStringIncludes(text("first"), "systemctl enable --now mqtt443");
+      assert(Number(text("uid")) > 0 && Number(text("uid")) < 1000, text("uid"));
+      assertEquals(text("owners"), "root:mqtt443 750\nmqtt443:mqtt443 700\n");
+      assertStringIncludes(text("second"), "restarted the service");
+      assertEquals(text("words"), "newer\n");
+      assertEquals(text("told").trim().split("\n"), [
+        ...["daemon-reload", "is-active --quiet mqtt443.service"],
+        ...["daemon-reload", "is-active --quiet mqtt443.service", "restart mqtt443.service"],
+        ...["disable --now mqtt443.service", "daemon-reload"],
+      ]);
+    }),
+});
