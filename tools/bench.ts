@@ -85,7 +85,13 @@ export async function bench(
   const cache = await denoCache();
   const servers = cleanup.use(await startServers(dir, cache, signal));
   say(`server: ${servers.main.name}, port ${servers.main.port}`);
-  const { forms, missing: missingForms } = await findForms({ dir, cache, servers, program });
+  const { forms, missing: missingForms } = await findForms({
+    dir,
+    cache,
+    servers,
+    program,
+    signal,
+  });
   const [form] = forms;
   const paths = servers.paths;
   const { peers, missing } = await findPeers({ dir, server: servers.main, paths, cache, signal });

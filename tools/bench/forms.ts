@@ -25,6 +25,7 @@ export interface FormsOptions {
   readonly servers: Servers;
   /** An executable that is to stand for ours, or undefined: the bundle. */
   readonly program: string | undefined;
+  readonly signal: AbortSignal;
 }
 
 /** The forms; what stands for ours is the first. */
@@ -36,7 +37,7 @@ export interface Forms {
 
 /** Makes them. */
 export async function findForms(
-  { dir, cache, servers, program }: FormsOptions,
+  { dir, cache, servers, program, signal }: FormsOptions,
 ): Promise<Forms> {
   const { code } = await makeBundle();
   const path = `${dir}/mqtt443.js`;
@@ -52,6 +53,7 @@ export async function findForms(
     date: BUILT_AT.toISOString(),
   };
   const add = async (name: string, make: () => Promise<Uint8Array>) => {
+    signal.throwIfAborted();
     try {
       const file = `${dir}/${name.replaceAll(" ", "-")}`;
       await Deno.writeFile(file, await make(), { mode: 0o755 });

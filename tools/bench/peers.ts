@@ -56,6 +56,9 @@ export const PAYLOAD = JSON.stringify({
 /** Deno without a project around it. */
 const BARE = ["--no-config", "--no-lock", "--no-remote", "--no-npm"];
 
+/** How long it may take to find out whether a peer is here. */
+const MOST_MS = 30_000;
+
 const HERE = import.meta.dirname!;
 
 /** Looks which are here. */
@@ -95,9 +98,9 @@ function findMosquittoPub({ server: { port, alpn }, paths }: FindOptions): Findi
   };
 }
 
-async function findPaho({ server, paths, signal }: FindOptions): Promise<Finding> {
+async function findPaho({ server, paths }: FindOptions): Promise<Finding> {
   const program = "/usr/bin/python3";
-  if (!await works({ program, args: ["-c", "import paho.mqtt.client"] }, signal)) {
+  if (!await works({ program, args: ["-c", "import paho.mqtt.client"] })) {
     return `${PEERS.paho} (apt-get install python3-paho-mqtt)`;
   }
   const script = { program, args: [`${HERE}/peer_paho.py`] };
@@ -133,11 +136,11 @@ function findMqttx({ server: { port, alpn }, paths }: FindOptions): Finding {
   return { name: PEERS.mqttx, once: { program, args } };
 }
 
-async function findC({ dir, server, paths, signal }: FindOptions): Promise<Finding> {
+async function findC({ dir, server, paths }: FindOptions): Promise<Finding> {
   const program = `${dir}/peer_mosquitto`;
   const source = `${HERE}/peer_mosquitto.c`;
   if (
-    !await works({ program: "gcc", args: ["-O2", "-o", program, source, "-lmosquitto"] }, signal)
+    !await works({ program: "gcc", args: ["-O2", "-o", program, source, "-lmosquitto"] })
   ) {
     return `${PEERS.c} (apt-get install gcc libmosquitto-dev)`;
   }
@@ -152,7 +155,7 @@ async function findC({ dir, server, paths, signal }: FindOptions): Promise<Findi
 /** MQTT.js or aws-crt on Node: the program lies beside a link to the packages, as Node looks for them there. */
 async function findNode(
   name: string,
-  { dir, server, paths, signal }: FindOptions,
+  { dir, server, paths }: FindOptions,
 ): Promise<Finding> {
   const [peer, file, share] = name === "mqtt"
     ? [PEERS.node, "peer_mqtt.ts", 35]
@@ -169,7 +172,7 @@ async function findNode(
   await Deno.symlink(modules, `${folder}/node_modules`);
   const script = `${folder}/peer.mjs`;
   await Deno.writeTextFile(script, await asJavaScript(`${HERE}/${file}`));
-  if (!await works({ program, args: ["--check", script] }, signal)) return `${peer} (a newer Node)`;
+  if (!await works({ program, args: ["--check", script] })) return `${peer} (a newer Node)`;
   return { ...scripted(peer, { program, args: ["--no-warnings", script] }, server, paths), share };
 }
 
@@ -203,9 +206,11 @@ function scripted(
   };
 }
 
-async function works(command: CommandLine, signal: AbortSignal): Promise<boolean> {
+/** Whether it ends well. It is not stopped in the middle, where a compiler would leave files. */
+async function works(command: CommandLine): Promise<boolean> {
   try {
     const silent = { stdin: "null", stdout: "null", stderr: "null" } as const;
+    const signal = AbortSignal.timeout(MOST_MS);
     return (await commandOf(command, { signal, ...silent }).output()).success;
   } catch {
     return false;

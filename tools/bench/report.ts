@@ -158,5 +158,5 @@ export function shown(value: number): string {
   if (Number.isNaN(value)) return "-";
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toLocaleString("en");
-  return value.toFixed(size >= 10 ? 1 : Number.isInteger(value) ? 0 : 2);
+  return value.toFixed(Number.isInteger(value) ? 0 : size >= 10 ? 1 : 2);
 }
