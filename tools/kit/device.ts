@@ -51,14 +51,18 @@ export async function makeDeviceKit(
   const runtime = { version: DENO_VERSION, v8: Deno.version.v8, npm };
   const script = Deno.readTextFileSync(join(FILES, "install.sh"))
     .replace("@VERSION@", version).replace("@ARCH@", arch);
+  // Small files are read once, so that their sums are theirs.
   const entries: Entry[] = [
     { path: "mqtt443", file: executable.path, isExecutable: true },
     { path: "install.sh", content: script, isExecutable: true },
-    { path: "mqtt443.service", file: join(FILES, "mqtt443.service") },
-    { path: "mqtt443-wait.target", file: join(FILES, "mqtt443-wait.target") },
+    { path: "mqtt443.service", content: Deno.readFileSync(join(FILES, "mqtt443.service")) },
+    { path: "mqtt443-wait.target", content: Deno.readFileSync(join(FILES, "mqtt443-wait.target")) },
     { path: "mqtt443.json.sample", content: sampleText() },
     ...(settings === undefined ? [] : [{ path: "mqtt443.json", content: settings }]),
-    { path: "certs.example/README.md", file: join(ROOT, "certs.example/README.md") },
+    {
+      path: "certs.example/README.md",
+      content: Deno.readFileSync(join(ROOT, "certs.example/README.md")),
+    },
     { path: "README.txt", content: readmeText(facts) },
     { path: "mqtt443.1", content: manText(version, build.date.slice(0, 10)) },
     { path: "VERSION", content: `${version} (${build.commit}, ${build.date})\n` },
