@@ -36,8 +36,8 @@ export interface MachineOptions {
 /** Where the machine's units go, in `files`. */
 export const UNITS = "/etc/systemd/machine";
 
-/** How long the machine may take to come up, and a command in it to end. */
-const DEADLINE_MS = 60_000;
+/** Seconds that the machine may take to come up, and a command in it to end. */
+const DEADLINE_S = 40;
 
 /**
  * $1: a directory to mount at, $2: the files, and then PLACE FILE again and again. /proc/sys is not to be written: it
@@ -82,115 +82,96 @@ exec env -i container=test "NOTIFY_SOCKET=$NOTIFY_SOCKET" SYSTEMD_UNIT_PATH=${UN
 `;
 
 /** Targets that units name, and that a machine without services needs as names alone. */
-const TARGETS = ["machine", "sysinit", "basic", "shutdown", "multi-user", "network-online"];
+const TARGETS = [
+  "machine",
+  "sysinit",
+  "basic",
+  "shutdown",
+  "multi-user",
+  "network-online",
+  "time-sync",
+];
+
+/**
+ * Runs BOOT in namespaces and a cgroup of its own, until its input ends or the machine does; then takes both away. So
+ * nothing is left when the test is killed.
+ */
+const KEEP = `exec 3<&0
+mkdir "$CGROUP" || exit
+sh -c 'echo $$ > "$CGROUP/cgroup.procs" && exec unshare --fork --kill-child \\
+  --pid --mount --cgroup --uts --ipc sh -c "$BOOT" boot "$@"' sh "$@" 3<&- &
+machine=$!
+( cat <&3 > /dev/null; kill -KILL $machine ) 2> /dev/null &
+wait $machine
+for attempt in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  find "$CGROUP" -depth -type d -exec rmdir {} + 2> /dev/null && break
+  sleep 0.1
+done
+kill $!
+`;
 
 /** Boots a machine. */
 export async function boot({ folder, files, mounts = {} }: MachineOptions): Promise<Machine> {
-  await using cleanup = new AsyncDisposableStack();
   await Deno.mkdir(`${files}${UNITS}`, { recursive: true });
-  for (const name of [...TARGETS, "time-sync"]) {
+  for (const name of TARGETS) {
     const path = `${files}${UNITS}/${name}.target`;
     await Deno.writeTextFile(path, `[Unit]\nDefaultDependencies=no\nDescription=${name}\n`);
   }
   const at = `${folder}/machine`;
   await Deno.mkdir(at);
-  const cgroup = `${cgroups()}/mqtt443-test-${crypto.randomUUID()}`;
-  await Deno.mkdir(cgroup);
-  cleanup.defer(() => removeCgroup(cgroup));
-
   const name = `mqtt443-test-${crypto.randomUUID()}`;
+  const cgroup = `${cgroups()}/${name}`;
   const manager = Deno.listenDatagram({ transport: "unixpacket", path: `\0${name}` });
-  const unshare =
-    'unshare --fork --kill-child --pid --mount --cgroup --uts --ipc sh -c "$BOOT" boot';
-  const process = new Deno.Command("sh", {
-    args: [
-      ...["-c", `echo $$ > "$CGROUP/cgroup.procs" && exec ${unshare} "$@"`, "sh"],
-      ...[at, files, ...Object.entries(mounts).flat()],
-    ],
+  const keeper = new Deno.Command("sh", {
+    args: ["-c", KEEP, "sh", at, files, ...Object.entries(mounts).flat()],
     env: { BOOT, CGROUP: cgroup, NOTIFY_SOCKET: `@${name}` },
-    stdin: "null",
+    stdin: "piped",
     stdout: "null",
     stderr: "piped",
   }).spawn();
-  const words = new Response(process.stderr).text();
-  cleanup.defer(async () => {
-    // It may be gone already.
-    try {
-      process.kill("SIGKILL");
-    } catch { /* it is */ }
-    await process.status;
-    await words;
-  });
+  const words = new Response(keeper.stderr).text();
+  const end = async () => {
+    await keeper.stdin.close().catch(() => {});
+    await keeper.status;
+    return await words;
+  };
   const isUp = (async () => {
     for await (const [bytes] of manager) {
-      if (new TextDecoder().decode(bytes).includes("READY=1")) return;
+      if (new TextDecoder().decode(bytes).includes("READY=1")) return true;
     }
+    return false;
   })();
-  const isOver = Promise.race([isUp, process.status]);
-  await within(isOver, "the machine to come up").finally(() => manager.close());
-  if (await isOver !== undefined) throw new Error(`The machine ended: ${await words}`);
-  const children = `/proc/${process.pid}/task/${process.pid}/children`;
-  const init = Deno.readTextFileSync(children).trim();
-  const disposal = cleanup.move();
+  const timer = setTimeout(() => manager.close(), DEADLINE_S * 1000);
+  const isOver = await Promise.race([isUp, keeper.status.then(() => false)]);
+  clearTimeout(timer);
+  try {
+    manager.close();
+  } catch { /* it came too late */ }
+  await isUp;
+  if (!isOver) throw new Error(`The machine did not come up: ${await end()}`);
+  const [init] = Deno.readTextFileSync(`${cgroup}/init.scope/cgroup.procs`).split("\n");
   return {
     root: `/proc/${init}/root`,
     async run(...command) {
-      const child = new Deno.Command("nsenter", {
-        args: ["--target", init, "--all", ...command],
+      // The timeout is in there: ended from outside, a command would leave its children behind.
+      const limit = ["timeout", "--kill-after=1", String(DEADLINE_S)];
+      const { code, stdout, stderr } = await new Deno.Command("nsenter", {
+        args: ["--target", init!, "--all", ...limit, ...command],
         stdin: "null",
-        stdout: "piped",
-        stderr: "piped",
-      }).spawn();
-      const output = child.output();
-      try {
-        const { code, stdout, stderr } = await within(output, command.join(" "));
-        const text = new TextDecoder();
-        if (code === 0) return text.decode(stdout);
-        throw new Error(
-          `${command.join(" ")}: ${code}: ${text.decode(stdout)}${text.decode(stderr)}`,
-        );
-      } catch (error) {
-        try {
-          child.kill("SIGKILL");
-        } catch { /* it has ended */ }
-        await output;
-        throw error;
-      }
+      }).output();
+      const text = new TextDecoder();
+      if (code === 0) return text.decode(stdout);
+      const said = `${text.decode(stdout)}${text.decode(stderr)}`;
+      throw new Error(`${command.join(" ")}: ${code}: ${said}`);
     },
-    [Symbol.asyncDispose]: () => disposal.disposeAsync(),
+    [Symbol.asyncDispose]: async () => void await end(),
   };
-}
-
-async function within<T>(promise: Promise<T>, what: string): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`In vain: ${what}`)), DEADLINE_MS);
-  try {
-    return await Promise.race([promise, late.promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Where the second version of cgroups is mounted. */
 function cgroups(): string | undefined {
   return Deno.readTextFileSync("/proc/self/mounts").split("\n").map((line) => line.split(" "))
     .find(([, , type, options]) => type === "cgroup2" && options?.startsWith("rw"))?.[1];
-}
-
-/** Removes it and those in it; the kernel may take a moment to let go of the last process. */
-async function removeCgroup(path: string): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt++) {
-    if (Deno.readTextFileSync(`${path}/cgroup.events`).includes("populated 0")) break;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  const remove = (folder: string) => {
-    for (const { name, isDirectory } of Deno.readDirSync(folder)) {
-      if (isDirectory) remove(`${folder}/${name}`);
-    }
-    // Not Deno.removeSync(…, { recursive }): the files in it cannot be removed, and need not be.
-    Deno.removeSync(folder);
-  };
-  remove(path);
 }
 
 function isThere(path: string): boolean {
