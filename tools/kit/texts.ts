@@ -60,9 +60,9 @@ Without systemd: have your init run \`mqtt443 publish\` as user mqtt443, in /var
 
 UPGRADE
 
-Unpack the new kit and run its install.sh. Settings, certificates and the queue stay as they are; the
-service is restarted, and what waited in the queue is delivered. A unit that was changed by hand is
-kept as mqtt443.service.old. If it is interrupted, run it again.
+Unpack the new kit and run its install.sh. Settings, certificates and the queue stay as they are;
+the service is restarted, and what waited in the queue is delivered. A unit that was changed by hand
+is kept as mqtt443.service.old. If it is interrupted, run it again.
 
 
 UNINSTALL
