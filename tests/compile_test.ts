@@ -1,486 +1,232 @@
-/** What a self-extracting executable does at a start, with a stand-in for Deno. */
+/** `deno task compile`: its command line, its errors, and what it finds of denort; what takes longer is in executables/. */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import {
-  type Bench,
-  namesIn,
-  onBench,
-  run,
-  SHELLS,
-  spawn,
-  standIn,
-  startOf,
-  writePacked,
-} from "./packing.ts";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { crc32, deflateRawSync } from "node:zlib";
+import { UserError } from "../lib/errors.ts";
+import { generalGrants } from "../lib/grants.ts";
+import { findDenort, readDenort, targetOf } from "../tools/compile/denort.ts";
+import { scopeOf } from "../tools/compile/scope.ts";
+import { stampOf } from "../tools/compile/stamp.ts";
+import { TARGETS, targetsOf } from "../tools/compile/targets.ts";
+import { inFolder } from "./command_line.ts";
+import { namesIn, run } from "./packing.ts";
 
-/** Variables with which it unpacks where the test looks. */
-const envOf = ({ runtimes }: Pick<Bench, "runtimes">) => ({ MQTT443_RUNTIME_DIR: runtimes });
+const COMPILE = new URL("../tools/compile.ts", import.meta.url).pathname;
+const [X64, ARM64] = TARGETS as [typeof TARGETS[number], typeof TARGETS[number]];
 
-/** Arguments that a careless script would take apart. */
-const HARD = ["a b", "", "-n", "--", 'it\'s "$HOME" `id`', "two\nlines", "*", "\\", "ü"];
-
-for (const shell of SHELLS) {
-  const name = shell.join(" ");
-  Deno.test(`packed file under ${name} hands over arguments, input, exit code and its process`, async () => {
-    await onBench(async ({ file, runtimes }) => {
-      for (const start of ["first", "later"]) {
-        const child = spawn([...shell, file], {
-          args: ["7", ...HARD],
-          env: { MQTT443_RUNTIME_DIR: runtimes },
-        });
-        const writer = child.stdin.getWriter();
-        await writer.write(new TextEncoder().encode("some\ninput"));
-        await writer.close();
-        const { code, stdout, stderr } = await child.output();
-        const text = new TextDecoder();
-        const outcome = { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
-        const told = startOf(outcome);
-        assertEquals(code, 7, start);
-        assertEquals(outcome.stderr, "", start);
-        assertEquals(told.args, ["7", ...HARD], start);
-        assertEquals(told.input, "some\ninput", start);
-        assertEquals(told.pid, child.pid, start);
-      }
-    });
-  });
-
-  Deno.test(`packed file under ${name} starts with tools of BusyBox alone, and later with ls alone`, async () => {
-    await onBench(async (bench) => {
-      const tools = `${bench.folder}/tools`;
-      await Deno.mkdir(tools);
-      const needed = ["ls", "mkdir", "mv", "rm", "chmod", "tail", "head", "gzip", "sha256sum"];
-      const box = SHELLS.some(([shell]) => shell === "busybox");
-      for (const tool of [...needed, "wc", "env", "cat", "sync", "uname"]) {
-        await Deno.symlink(await whereIs(box ? "busybox" : tool), `${tools}/${tool}`);
-      }
-      const path = await whereIs(shell[0]!);
-      const command = [path, ...shell.slice(1), bench.file];
-      const first = await run(command, { env: { ...envOf(bench), PATH: tools } });
-      assertEquals(startOf(first).args, []);
-      for (const tool of needed.slice(1)) await Deno.remove(`${tools}/${tool}`);
-      const later = await run(command, { env: { ...envOf(bench), PATH: tools } });
-      assertEquals(startOf(later).args, []);
-    });
+/** Runs the command. */
+function compileCommand(cwd: string, ...args: string[]) {
+  const kept = ["HOME", "DENO_DIR"].flatMap((name) =>
+    Deno.env.has(name) ? [[name, Deno.env.get(name)!]] : []
+  );
+  return run([Deno.execPath(), "run", "-A", "--frozen", COMPILE], {
+    args,
+    cwd,
+    env: { ...Object.fromEntries(kept), MQTT443_ENDPOINT: "gw.example" },
   });
 }
 
-Deno.test("packed file gives Deno the baked grants, quoted, and nothing from around it", async () => {
-  await onBench(async (bench) => {
-    const hostile = {
-      DENO_PERMISSION_BROKER_PATH: "/tmp/broker",
-      DENO_V8_FLAGS: "--jitless",
-      DENO_CERT: "/tmp/ca.pem",
-      NODE_OPTIONS: "--require /tmp/x.js",
-      DENO_DIR: "/tmp/elsewhere",
-    };
-    const kept = { NO_COLOR: "1", MQTT443_ENDPOINT: "x.example", SSLKEYLOGFILE: "/tmp/keys" };
-    const { flags, env } = startOf(
-      await run([bench.file], { env: { ...envOf(bench), ...hostile, ...kept } }),
-    );
-    assertEquals(flags[0], "run");
-    assert(flags.includes("--allow-net=gw.example:443"));
-    assert(flags.includes("--allow-read=./it's here"));
-    for (const flag of ["--no-prompt", "--ignore-env", "--no-config", "--no-remote", "--no-npm"]) {
-      assert(flags.includes(flag), flag);
-    }
-    assertEquals(flags.filter((flag) => /^-A$|--allow-all|^--allow-\w+$/.test(flag)), []);
-    const { DENO_DIR, ...rest } = env;
-    assertEquals(Object.keys(hostile).filter((name) => name in rest), []);
-    assert(DENO_DIR!.startsWith(`${bench.runtimes}/mqtt443-1.2.3-`));
-    assertEquals(rest.MQTT443_RUNTIME, "npm");
-    for (const [name, value] of Object.entries(kept)) assertEquals(rest[name], value);
-  });
-});
+/** The beginning of an ELF file for a machine. */
+function elf(machine: number, size = 5000): Uint8Array {
+  const bytes = new Uint8Array(size);
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  bytes.set([machine & 0xff, machine >> 8], 18);
+  return bytes;
+}
 
-Deno.test("packed file is found through PATH, links, odd names and `sh FILE`", async () => {
-  const name = 'it\'s "mqtt443" ünd $HOME\nmore';
-  await onBench(async ({ folder, file }) => {
-    const env = { MQTT443_RUNTIME_DIR: `${folder}/rün 'time" $x` };
-    const fresh = () => Deno.remove(env.MQTT443_RUNTIME_DIR, { recursive: true });
-    await Deno.symlink(file, `${folder}/link`);
-    await Deno.symlink(file, `${folder}/-dash`);
-    const PATH = `${folder}:${Deno.env.get("PATH")}`;
-    const ways: [string[], Record<string, string>][] = [
-      [[file], env],
-      [[`${folder}/link`], env],
-      [["sh", "-c", "exec link"], { ...env, PATH }],
-      [["sh", "link"], env],
-      [["sh", "./-dash"], env],
-      [["sh", file], env],
-    ];
-    for (const [command, variables] of ways) {
-      const told = startOf(await run(command, { env: variables, cwd: folder }));
-      assertEquals(told.cwd, folder, command.join(" "));
-      await fresh();
-    }
-  }, { name });
-});
+/** A zip with one file. */
+function zipOf(name: string, content: Uint8Array): Uint8Array {
+  const packed = deflateRawSync(content);
+  const nameBytes = new TextEncoder().encode(name);
+  const local = new DataView(new ArrayBuffer(30));
+  const central = new DataView(new ArrayBuffer(46));
+  const end = new DataView(new ArrayBuffer(22));
+  local.setUint32(0, 0x04034b50, true);
+  local.setUint16(26, nameBytes.length, true);
+  central.setUint32(0, 0x02014b50, true);
+  central.setUint16(10, 8, true);
+  central.setUint32(16, crc32(content), true);
+  central.setUint32(20, packed.length, true);
+  central.setUint32(24, content.length, true);
+  central.setUint16(28, nameBytes.length, true);
+  end.setUint32(0, 0x06054b50, true);
+  end.setUint16(10, 1, true);
+  end.setUint32(16, 30 + nameBytes.length + packed.length, true);
+  const bytes = (view: DataView) => new Uint8Array(view.buffer);
+  const parts = [bytes(local), nameBytes, packed, bytes(central), nameBytes, bytes(end)];
+  return new Uint8Array(parts.flatMap((part) => [...part]));
+}
 
-Deno.test("packed file unpacks privately whatever the umask, and hands the umask on", async () => {
-  for (const umask of ["000", "077", "022"]) {
-    await onBench(async (bench) => {
-      const command = ["sh", "-c", `umask ${umask}; exec "$0"`, bench.file];
-      const told = startOf(await run(command, { env: envOf(bench) }));
-      assertEquals(told.umask.slice(-3), umask);
-      const [runtime] = namesIn(bench.runtimes);
-      for (const path of [bench.runtimes, `${bench.runtimes}/${runtime}`]) {
-        assertEquals((await Deno.stat(path)).mode! & 0o777, 0o700, path);
-      }
-      const deno = await Deno.stat(`${bench.runtimes}/${runtime}/deno`);
-      assertEquals(deno.mode! & 0o777, 0o700);
-    });
-  }
-});
-
-Deno.test("packed files that start at once all work, and leave one runtime", async () => {
-  await onBench(async (bench) => {
-    const starts = Array.from(
-      { length: 6 },
-      (_, at) => run([bench.file], { args: [`n${at}`], env: envOf(bench) }),
-    );
-    const told = (await Promise.all(starts)).map(startOf);
-    assertEquals(told.map(({ args }) => args[0]), ["n0", "n1", "n2", "n3", "n4", "n5"]);
-    const names = namesIn(bench.runtimes);
-    assertEquals(names.length, 1);
-    assertEquals(namesIn(`${bench.runtimes}/${names[0]}`), [
-      "checked",
-      "deno",
-      "from",
-      "mqtt443.js",
-    ]);
-  });
-});
-
-Deno.test("packed file killed while it unpacks leaves nothing that the next start does not remove", async () => {
-  await withGates(async (bench, open) => {
-    const gate = await open();
-    const killed = spawn([bench.file], { env: gate.env });
-    const held = await gate.reached();
-    const [half] = namesIn(bench.runtimes);
-    assertStringIncludes(half!, `.new-${killed.pid}-`);
-    killed.kill("SIGKILL");
-    await killed.status;
-    held.close();
-    await ended(killed);
-    assertEquals(namesIn(bench.runtimes), [half!]);
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    assertEquals(namesIn(bench.runtimes).length, 1);
-    assert(!namesIn(bench.runtimes).includes(half!));
-    // Where the runtime was there already, the start after it looks too.
-    await Deno.mkdir(`${bench.runtimes}/${half}`);
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    assert(!namesIn(bench.runtimes).includes(half!));
-  });
-});
-
-Deno.test("packed file removes nothing that a live start unpacks", async () => {
-  await withGates(async (bench, open) => {
-    const gate = await open();
-    const slow = run([bench.file], { env: gate.env });
-    const held = await gate.reached();
-    const half = namesIn(bench.runtimes);
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    assertEquals(namesIn(bench.runtimes).length, 2);
-    assert(namesIn(bench.runtimes).includes(half[0]!));
-    held.close();
-    startOf(await slow);
-    assertEquals(namesIn(bench.runtimes).length, 1);
-  });
-});
-
-Deno.test("packed file stopped by a signal while it unpacks leaves nothing", async () => {
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
-    await withGates(async (bench, open) => {
-      const gate = await open();
-      const child = spawn([bench.file], { env: gate.env });
-      const held = await gate.reached();
-      child.kill(signal);
-      held.close();
-      assertEquals((await ended(child)).signal, signal);
-      assertEquals(namesIn(bench.runtimes), []);
-    });
-  }
-});
-
-Deno.test("packed file mends a damaged runtime, and says so in one line", async () => {
-  await onBench(async (bench) => {
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
-    const flip = async (path: string) => {
-      const bytes = await Deno.readFile(path);
-      bytes[9]! ^= 1;
-      await Deno.writeFile(path, bytes);
-    };
-    const damages: Record<string, () => Promise<void>> = {
-      "a cut file": () => Deno.truncate(`${runtime}/deno`, 10),
-      "a missing file": () => Deno.remove(`${runtime}/mqtt443.js`),
-      "a file that may not be started": () => Deno.chmod(`${runtime}/deno`, 0o600),
-      "a changed byte, seen at the first start after a boot": async () => {
-        await flip(`${runtime}/mqtt443.js`);
-        await Deno.writeTextFile(`${runtime}/checked`, "another-boot\n");
-      },
-      "a changed byte where nothing was checked yet": async () => {
-        await flip(`${runtime}/mqtt443.js`);
-        await Deno.remove(`${runtime}/checked`);
-      },
-    };
-    for (const [damage, doIt] of Object.entries(damages)) {
-      await doIt();
-      const mended = await run([bench.file], { env: envOf(bench) });
-      startOf(mended);
-      assertEquals(mended.stderr, `mqtt443: ${runtime} is damaged: it is unpacked again\n`, damage);
-      const again = await run([bench.file], { env: envOf(bench) });
-      startOf(again);
-      assertEquals(again.stderr, "", damage);
-      assertEquals(namesIn(bench.runtimes).length, 1, damage);
-    }
-  });
-});
-
-Deno.test("packed file checks the digests once per boot", async () => {
-  await onBench(async (bench) => {
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    const checked = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}/checked`;
-    const boot = await Deno.readTextFile("/proc/sys/kernel/random/boot_id");
-    assertEquals(await Deno.readTextFile(checked), boot);
-    await Deno.writeTextFile(checked, "another-boot\n");
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    assertEquals(await Deno.readTextFile(checked), boot);
-  });
-});
-
-Deno.test("packed file refuses a place where others could put another program", async () => {
-  await onBench(async (bench) => {
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
-    for (const path of [bench.runtimes, runtime, `${runtime}/deno`, `${runtime}/mqtt443.js`]) {
-      const { mode } = await Deno.stat(path);
-      for (const open of [0o020, 0o002]) {
-        await Deno.chmod(path, mode! & 0o777 | open);
-        const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
-        assertEquals([code, stdout], [73, ""], path);
-        assertStringIncludes(stderr, `others can write to ${path}: \`chmod go-w ${path}\``);
-        assertMatch(stderr, /^error: .*\n {2}.*\nhint: .*MQTT443_RUNTIME_DIR=.*\n$/);
-      }
-      await Deno.chmod(path, mode! & 0o777);
-    }
-    await Deno.rename(runtime, `${bench.folder}/elsewhere`);
-    await Deno.symlink(`${bench.folder}/elsewhere`, runtime);
-    const linked = await run([bench.file], { env: envOf(bench) });
-    assertEquals(linked.code, 73);
-    assertStringIncludes(linked.stderr, `${runtime} is a symbolic link`);
-  });
-});
-
-Deno.test({
-  name: "packed file refuses a runtime of another user (needs root)",
-  ignore: Deno.uid() !== 0,
-  fn: () =>
-    onBench(async (bench) => {
-      startOf(await run([bench.file], { env: envOf(bench) }));
-      const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
-      for (const path of [`${runtime}/deno`, runtime, bench.runtimes]) {
-        await Deno.chown(path, 12_345, 12_345);
-        const { code, stderr } = await run([bench.file], { env: envOf(bench) });
-        assertEquals(code, 73, path);
-        assertStringIncludes(stderr, `${path} belongs to another user, number 12345`);
-        await Deno.chown(path, 0, 0);
-      }
-    }),
-});
-
-Deno.test("packed file takes the first place that will do, and names all when none does", async () => {
-  await onBench(async ({ folder, file }) => {
-    const places = {
-      system: `${folder}/system`,
-      cache: `${folder}/cache/mqtt443`,
-      home: `${folder}/home/.cache/mqtt443`,
-    };
-    const env = { XDG_CACHE_HOME: `${folder}/cache`, HOME: `${folder}/home` };
-    await writePacked(file, { systemDir: places.system });
-    const where = async (variables: Record<string, string>) =>
-      startOf(await run([file], { env: variables })).env.DENO_DIR!.replace(/\/mqtt443-1.*/, "");
-    assertEquals(await where(env), places.system);
-    // A file where a directory is wanted stops root too.
-    await Deno.remove(places.system, { recursive: true });
-    await Deno.writeTextFile(places.system, "");
-    assertEquals(await where(env), places.cache);
-    assertEquals(await where({ HOME: env.HOME }), places.home);
-    assertEquals(await where({ ...env, XDG_CACHE_HOME: "relative" }), places.home);
-    const none = await run([file], { env: { HOME: "relative" } });
-    assertEquals(none.code, 73);
-    assertEquals(none.stderr.split("\n")[0], "error: Cannot unpack the runtime anywhere");
-    assertStringIncludes(none.stderr, `  ${places.system}: it cannot be made: File exists\n`);
-    await Deno.remove(`${folder}/cache`, { recursive: true });
-    await Deno.writeTextFile(`${folder}/cache`, "");
-    const both = await run([file], { env: { XDG_CACHE_HOME: `${folder}/cache` } });
-    assertEquals(both.stderr.split("\n").filter((line) => line.startsWith("  ")).length, 2);
-    const relative = await run([file], { env: { MQTT443_RUNTIME_DIR: "here" } });
-    assertEquals(relative.code, 73);
-    assertStringIncludes(relative.stderr, 'must be an absolute path: current value is "here"');
-  });
-});
-
-Deno.test("packed file passes over a place that others can write to when none was named", async () => {
-  await onBench(async ({ folder, file }) => {
-    const systemDir = `${folder}/system`;
-    await Deno.mkdir(systemDir);
-    await Deno.chmod(systemDir, 0o777);
-    await writePacked(file, { systemDir });
-    const told = startOf(await run([file], { env: { HOME: folder } }));
-    assert(told.env.DENO_DIR!.startsWith(`${folder}/.cache/mqtt443/`));
-    assertEquals(namesIn(systemDir), []);
-  });
-});
-
-Deno.test("packed file removes what its former version unpacked, and nothing else", async () => {
-  await onBench(async (bench) => {
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    const other = `${bench.folder}/other`;
-    await writePacked(other, { code: "of another file" });
-    startOf(await run([other], { env: envOf(bench) }));
-    const before = namesIn(bench.runtimes);
-    assertEquals(before.length, 2);
-    await writePacked(bench.file, { code: "the next version" });
-    const upgraded = startOf(await run([bench.file], { env: envOf(bench) }));
-    const after = namesIn(bench.runtimes);
-    assertEquals(after.length, 2);
-    assertEquals(after.filter((name) => before.includes(name)).length, 1);
-    assert(after.some((name) => upgraded.env.DENO_DIR!.includes(name)));
-    const { env } = startOf(await run([other], { env: envOf(bench) }));
-    assert(before.some((name) => env.DENO_DIR!.includes(name)));
-  });
-});
-
-Deno.test("packed file that was cut or changed on its way says so, and leaves nothing", async () => {
-  await onBench(async (bench) => {
-    const whole = await Deno.readFile(bench.file);
-    const changed = (at: number) => {
-      const bytes = whole.slice();
-      bytes[at]! ^= 0x10;
-      return bytes;
-    };
-    const broken: [Uint8Array, string][] = [
-      [whole.subarray(0, -100), `it has ${whole.length - 100} bytes of ${whole.length}`],
-      [changed(whole.length - 60), "its content "],
-      [changed(whole.length - 6), "its content "],
-    ];
-    for (const [bytes, why] of broken) {
-      await Deno.writeFile(bench.file, bytes);
-      const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
-      assertEquals([code, stdout], [73, ""], why);
-      assertStringIncludes(
-        stderr,
-        `error: Cannot unpack ${bench.file}: this executable is damaged`,
-      );
-      assertStringIncludes(stderr, why);
-      assertEquals(namesIn(bench.runtimes), []);
-    }
-  });
-});
-
-Deno.test("packed file says why Deno does not start", async () => {
-  const cases: [trial: string, expected: RegExp][] = [
-    [
-      "echo './deno: error while loading shared libraries: libgcc_s.so.1: cannot open' >&2; exit 127",
-      /a library is missing: .*libgcc_s\.so\.1/,
-    ],
-    [
-      `echo "./deno: /lib/libc.so.6: version \\\`GLIBC_2.27' not found" >&2; exit 1`,
-      /the C library of this system is too old: .*GLIBC_2\.27/,
-    ],
-    ["echo Killed >&2; exit 137", /Deno ended with code 137: Killed/],
+Deno.test("compile command refuses what it does not know, and says what is near", async () => {
+  const cases: [args: string[], code: number, said: RegExp][] = [
+    [["--tarket", "x"], 64, /Unknown flag "--tarket" \(did you mean "target"\?\)/],
+    [["--target", "aarch64-unknown-linux-gn"], 64, /did you mean "aarch64-unknown-linux-gnu"/],
+    [["--target", "armv7-unknown-linux-gnueabihf"], 64, /Deno exists neither for 32-bit ARM nor/],
+    [["--target", "x86_64-unknown-linux-musl"], 64, /Deno exists neither for .* nor for musl/],
+    [["--runtime", "nmp"], 64, /Unknown runtime "nmp" \(did you mean "npm"\?\)/],
+    [["--out"], 64, /Cannot use --out: a value is required/],
+    [["--out", "a", "--out", "b"], 64, /--out: it is given more than once/],
+    [["dist"], 64, /Unexpected "dist"/],
+    [["--settings", "no.json"], 78, /Cannot read settings file "no\.json": file not found/],
+    [["--denort", "no.zip"], 78, /Cannot use denort "no\.zip": file not found/],
   ];
-  for (const [trial, expected] of cases) {
-    await onBench(async (bench) => {
-      const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
-      assertEquals([code, stdout], [73, ""]);
-      assertMatch(stderr, expected);
-      assertMatch(stderr, /^error: Cannot start here: .*\nhint: .*glibc 2\.27.*\n$/);
-      assertEquals(namesIn(bench.runtimes), []);
-    }, { deno: standIn(trial) });
-  }
-});
-
-Deno.test("packed file tells a system without glibc, and a machine of another kind", async () => {
-  // A loader that is not there is what musl's systems lack.
-  const deno = standIn().replace("#!/bin/sh", "#!/lib/no-such-loader.so.2");
-  for (const shell of SHELLS) {
-    await onBench(async (bench) => {
-      const musl = await run([...shell, bench.file], { env: envOf(bench) });
-      assertEquals(musl.code, 73);
-      assertStringIncludes(musl.stderr, "this system has no 64-bit glibc");
-      assertEquals(namesIn(bench.runtimes), []);
-      // The shell of BusyBox has a uname of its own.
-      if (shell[0] === "busybox") return;
-      const tools = `${bench.folder}/tools`;
-      await Deno.mkdir(tools);
-      await Deno.writeTextFile(`${tools}/uname`, "#!/bin/sh\necho riscv64\n", { mode: 0o755 });
-      const PATH = `${tools}:${Deno.env.get("PATH")}`;
-      const other = await run([...shell, bench.file], { env: { ...envOf(bench), PATH } });
-      assertEquals(other.code, 73);
-      assertStringIncludes(
-        other.stderr,
-        `this executable is for ${Deno.build.arch}, and this machine is riscv64`,
-      );
-      assertEquals(namesIn(bench.runtimes), []);
-    }, { deno });
-  }
-});
-
-Deno.test("packed file that lacks a tool names it", async () => {
-  await onBench(async (bench) => {
-    const tools = `${bench.folder}/tools`;
-    await Deno.mkdir(tools);
-    for (const tool of ["ls", "mkdir", "mv", "rm", "chmod", "tail", "head", "gzip", "wc"]) {
-      await Deno.symlink(await whereIs(tool), `${tools}/${tool}`);
+  await inFolder(async (folder) => {
+    for (const [args, code, said] of cases) {
+      const outcome = await compileCommand(folder, ...args);
+      assertMatch(outcome.stderr, said);
+      assertMatch(outcome.stderr, /^error: .*\nhint: .*\n$/);
+      assertEquals([outcome.code, outcome.stdout], [code, ""], args.join(" "));
+      assertEquals(namesIn(folder), []);
     }
-    const command = [await whereIs("sh"), bench.file];
-    const { code, stderr } = await run(command, { env: { ...envOf(bench), PATH: tools } });
-    assertEquals(code, 73);
-    assertStringIncludes(stderr, "the program sha256sum is missing");
+    const help = await compileCommand(folder, "--help");
+    assertEquals([help.code, help.stderr], [0, ""]);
+    assertMatch(help.stdout, /--denort FILE/);
   });
 });
 
-/** Where the trial of Deno waits until the test lets it go on. */
-interface Gate {
-  /** Variables with which a start meets it. */
-  readonly env: Readonly<Record<string, string>>;
-  /** Settles when the start is there: its files unpacked, and not yet in their place. Closing lets it go on. */
-  reached(): Promise<Deno.FsFile>;
-}
+Deno.test("compile command refuses settings that do not validate, whatever the environment has", async () => {
+  await inFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/a.json`, '{"port": 0, "endpiont": "x"}');
+    const { code, stdout, stderr } = await compileCommand(folder, "--settings", "a.json");
+    assertEquals([code, stdout], [78, ""]);
+    for (
+      const said of [
+        "port: must be a whole number from 1 to 65535",
+        '"endpoint"',
+        "endpoint: required",
+      ]
+    ) {
+      assertStringIncludes(stderr, said);
+    }
+    assertEquals(namesIn(folder), ["a.json"]);
+  });
+});
 
-/** An executable, and gates for as many of its starts as are wanted; others pass. */
-async function withGates(
-  action: (bench: Bench, open: () => Promise<Gate>) => Promise<void>,
-): Promise<void> {
-  const deno = standIn('[ -z "$GATE" ] || read -r line <"$GATE"; exit 0');
-  await onBench((bench) => {
-    let gates = 0;
-    const open = async () => {
-      const GATE = `${bench.folder}/gate${gates++}`;
-      const { success } = await new Deno.Command("mkfifo", { args: [GATE] }).output();
-      assert(success);
-      return {
-        env: { ...envOf(bench), GATE },
-        reached: () => Deno.open(GATE, { write: true }),
+Deno.test("targets are taken by name, in one order, each once", () => {
+  assertEquals(targetsOf([ARM64.name, X64.name, ARM64.name]), [X64, ARM64]);
+});
+
+Deno.test("general scope is that of the pure function", () => {
+  assertEquals(scopeOf(undefined), { scope: "general", grants: generalGrants() });
+});
+
+Deno.test("site scope comes from the settings file alone", async () => {
+  await inFolder(async (folder) => {
+    const file = `${folder}/site.json`;
+    await Deno.writeTextFile(file, '{"endpoint": "gw.example", "port": 8883, "state": "/data/q"}');
+    const { scope, grants } = scopeOf(file);
+    assertEquals(scope, "site");
+    assertEquals(grants.net, ["gw.example:8883"]);
+    assertEquals(grants.write, ["/data/q"]);
+    // Neither where this machine has certificates, nor the name of the file here.
+    for (const path of ["./certs", "/etc/mqtt443/certs", "./mqtt443.json"]) {
+      assertEquals(grants.read.includes(path), true, path);
+    }
+    assertEquals(grants.read.includes(file), false);
+  });
+});
+
+Deno.test("site scope names one certificate directory where the file does", async () => {
+  await inFolder(async (folder) => {
+    const file = `${folder}/site.json`;
+    await Deno.writeTextFile(file, '{"endpoint": "gw.example", "certs": "/data/certs"}');
+    const { grants } = scopeOf(file);
+    assertEquals(grants.read.filter((path) => path.includes("certs")), ["/data/certs"]);
+  });
+});
+
+Deno.test("stamp has the commit and its time, `+` where the tree has changes, and SOURCE_DATE_EPOCH first", async () => {
+  await inFolder(async (folder) => {
+    const git = async (...args: string[]) => {
+      const env = {
+        GIT_COMMITTER_DATE: "2026-01-02T03:04:05Z",
+        GIT_CONFIG_GLOBAL: "/dev/null",
+        HOME: folder,
       };
+      const who = ["-c", "user.name=x", "-c", "user.email=x@example.com"];
+      const command = new Deno.Command("git", { args: ["-C", folder, ...who, ...args], env });
+      assertEquals((await command.output()).success, true, args.join(" "));
     };
-    return action(bench, open);
-  }, { deno });
-}
+    const now = () => new Date("2030-01-01T00:00:00.123Z");
+    assertEquals(await stampOf(folder, undefined, now), {
+      commit: "unknown",
+      date: "2030-01-01T00:00:00Z",
+    });
+    await git("init", "-q");
+    await Deno.writeTextFile(`${folder}/a`, "a");
+    await git("add", "a");
+    await git("commit", "-q", "-m", "a");
+    const clean = await stampOf(folder, undefined);
+    assertMatch(clean.commit, /^[0-9a-f]{10}$/);
+    assertEquals(clean.date, "2026-01-02T03:04:05Z");
+    assertEquals(await stampOf(folder, undefined), clean);
+    await Deno.writeTextFile(`${folder}/a`, "b");
+    assertEquals((await stampOf(folder, undefined)).commit, `${clean.commit}+`);
+    assertEquals((await stampOf(folder, "86400")).date, "1970-01-02T00:00:00Z");
+    const error = await assertRejects(() => stampOf(folder, "today"), UserError);
+    assertEquals(error.exitCode, 64);
+  });
+});
 
-/** How a process ended. */
-async function ended(child: Deno.ChildProcess): Promise<Deno.CommandOutput> {
-  const output = await child.output();
-  await child.stdin.close().catch(() => {});
-  return output;
-}
+Deno.test("denort is read as it is, and from its zip", async () => {
+  await inFolder(async (folder) => {
+    await Deno.writeFile(`${folder}/denort`, elf(183));
+    await Deno.writeFile(`${folder}/denort.zip`, zipOf("denort", elf(183)));
+    for (const name of ["denort", "denort.zip"]) {
+      const denort = await readDenort(`${folder}/${name}`);
+      assertEquals(denort.bytes, elf(183));
+      assertEquals(targetOf(denort), ARM64);
+    }
+  });
+});
 
-async function whereIs(tool: string): Promise<string> {
-  for (const folder of (Deno.env.get("PATH") ?? "").split(":")) {
-    const path = `${folder}/${tool}`;
-    if (await Deno.stat(path).then(({ isFile }) => isFile, () => false)) return path;
-  }
-  throw new Error(`There is no ${tool} here`);
-}
+Deno.test("denort that is cut, damaged or something else is refused, and named", async () => {
+  const whole = zipOf("denort", elf(62));
+  const changed = whole.slice();
+  changed[60]! ^= 1;
+  const cases: Record<string, [bytes: Uint8Array, why: RegExp]> = {
+    "cut.zip": [whole.subarray(0, -30), /the zip is cut or damaged/],
+    "changed.zip": [changed, /the zip is cut or damaged/],
+    "other.zip": [zipOf("deno", elf(62)), /the zip has no file "denort"/],
+    "zip.zip": [zipOf("denort", new TextEncoder().encode("#!/bin/sh")), /no 64-bit ELF/],
+    "script": [new TextEncoder().encode("#!/bin/sh\n"), /it is neither an ELF file nor a zip/],
+    "empty": [new Uint8Array(), /it is neither an ELF file nor a zip/],
+    "arm64": [elf(183), /for x86_64-unknown-linux-gnu: it is for aarch64/],
+    "riscv64": [elf(243), /it is for ELF machine 243/],
+  };
+  await inFolder(async (folder) => {
+    for (const [name, [bytes, why]] of Object.entries(cases)) {
+      const path = `${folder}/${name}`;
+      await Deno.writeFile(path, bytes);
+      const find = async () => {
+        const named = [await readDenort(path)];
+        await findDenort(X64, { named, variable: undefined, denoDir: folder });
+      };
+      const error = await assertRejects(find, UserError);
+      assertMatch(error.message, why);
+      assertStringIncludes(error.message, path);
+      assertEquals(error.exitCode, 78);
+    }
+  });
+});
+
+Deno.test("denort is looked for in the files named, DENORT_BIN, and Deno's cache", async () => {
+  await inFolder(async (folder) => {
+    const cached = `${folder}/dl/release/v2.9.5`;
+    await Deno.mkdir(cached, { recursive: true });
+    await Deno.writeFile(`${cached}/denort-${ARM64.name}.zip`, zipOf("denort", elf(183, 300)));
+    await Deno.writeFile(`${folder}/variable`, elf(183, 200));
+    const named = [{ path: "x", bytes: elf(62) }, { path: "arm", bytes: elf(183, 100) }];
+    const sizeOf = async (search: Partial<Parameters<typeof findDenort>[1]>) => {
+      const where = { named: [], variable: undefined, denoDir: folder, ...search };
+      const denort = await findDenort(ARM64, where);
+      return denort === "download" ? denort : denort.bytes.length;
+    };
+    assertEquals(await sizeOf({ named, variable: `${folder}/variable` }), 100);
+    assertEquals(await sizeOf({ variable: `${folder}/variable` }), 200);
+    assertEquals(await sizeOf({}), 300);
+    await Deno.truncate(`${cached}/denort-${ARM64.name}.zip`, 100);
+    const error = await assertRejects(() => sizeOf({}), UserError);
+    assertStringIncludes(error.hint, "remove it: Deno then fetches it again");
+  });
+});

@@ -3,6 +3,7 @@
  * seen so without 95 MB.
  */
 
+import { hasProgram } from "./queueing.ts";
 import { packed } from "../tools/compile/packed.ts";
 
 /** Where an executable is tried, and what it left. */
@@ -34,17 +35,6 @@ export const SHELLS: readonly (readonly string[])[] = [
   ["bash", "--posix"],
   ["busybox", "sh"],
 ].filter(([name]) => hasProgram(name!));
-
-/** Whether a program can be started here. */
-export function hasProgram(name: string): boolean {
-  return (Deno.env.get("PATH") ?? "").split(":").some((folder) => {
-    try {
-      return Deno.statSync(`${folder}/${name}`).isFile;
-    } catch {
-      return false;
-    }
-  });
-}
 
 /**
  * The stand-in. Asked for its version it does what `trial` says; the code it ends with is its first argument, if a number.

@@ -3,7 +3,7 @@
  *
  * The bundle of main.ts goes into denort by `deno compile`; where no denort can be had, the same bundle is packed with
  * the official Deno from npm (tools/compile/). Everything is made before anything is put into the folder, so that a
- * failure leaves it as it was.
+ * failure leaves it as it was. Beside them goes the bundle that `deno task publish` runs while it is fresh.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
@@ -75,6 +75,8 @@ export async function compile(options: CompileOptions = {}): Promise<Built[]> {
     ...scopeOf(options.settings),
   };
   const { code } = await makeBundle(build);
+  // What `deno task publish` runs: it carries no grants.
+  const bundle = await makeBundle();
   const make = async (target: Target) => {
     const parts = { target, code, grants: build.grants };
     if (runtime !== "npm") {
@@ -104,7 +106,11 @@ export async function compile(options: CompileOptions = {}): Promise<Built[]> {
     const sum = sha256(bytes);
     return { content: bytes, path, target: name, arch, runtime, sha256: sum };
   }));
-  await putAll(out, made);
+  const script = { path: `${out}/mqtt443.js`, content: new TextEncoder().encode(bundle.code) };
+  await putAll(out, [...made.map((file) => ({ ...file, mode: 0o755 })), {
+    ...script,
+    mode: 0o644,
+  }]);
   return made.map(({ content, ...built }) => ({ ...built, bytes: content.length, build }));
 }
 
@@ -119,15 +125,19 @@ async function denoDir(): Promise<string> {
 /** Writes all files beside their places, then puts each where it belongs. */
 async function putAll(
   out: string,
-  files: readonly { readonly path: string; readonly content: Uint8Array }[],
+  files: readonly {
+    readonly path: string;
+    readonly content: Uint8Array;
+    readonly mode: number;
+  }[],
 ): Promise<void> {
   let folder: string | undefined;
   try {
     await Deno.mkdir(out, { recursive: true });
     folder = await Deno.makeTempDir({ dir: out, prefix: ".new-" });
-    for (const [index, { content }] of files.entries()) {
-      await Deno.writeFile(`${folder}/${index}`, content, { mode: 0o755 });
-      await Deno.chmod(`${folder}/${index}`, 0o755);
+    for (const [index, { content, mode }] of files.entries()) {
+      await Deno.writeFile(`${folder}/${index}`, content);
+      await Deno.chmod(`${folder}/${index}`, mode);
     }
     for (const [index, { path }] of files.entries()) await Deno.rename(`${folder}/${index}`, path);
   } catch (cause) {

@@ -5,6 +5,7 @@
 
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
+import { BUNDLE_FLAGS } from "../bundle/fresh.ts";
 import { V8_FLAGS } from "../v8_flags.ts";
 import { sha256 } from "./npm_deno.ts";
 import { grantFlags } from "../../lib/grants.ts";
@@ -28,7 +29,8 @@ export interface PackedOptions {
  * What Deno runs a bundle with besides the grants: nothing is looked for around it, and nothing fetched.
  */
 export const RUN_FLAGS: readonly string[] = [
-  ...["--no-config", "--no-lock", "--no-remote", "--no-npm", "--cached-only", "--deny-import"],
+  ...BUNDLE_FLAGS,
+  ...["--cached-only", "--deny-import"],
   V8_FLAGS,
 ];
 

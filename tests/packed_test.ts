@@ -1,0 +1,486 @@
+/** What a self-extracting executable does at a start, with a stand-in for Deno. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  type Bench,
+  namesIn,
+  onBench,
+  run,
+  SHELLS,
+  spawn,
+  standIn,
+  startOf,
+  writePacked,
+} from "./packing.ts";
+
+/** Variables with which it unpacks where the test looks. */
+const envOf = ({ runtimes }: Pick<Bench, "runtimes">) => ({ MQTT443_RUNTIME_DIR: runtimes });
+
+/** Arguments that a careless script would take apart. */
+const HARD = ["a b", "", "-n", "--", 'it\'s "$HOME" `id`', "two\nlines", "*", "\\", "ü"];
+
+for (const shell of SHELLS) {
+  const name = shell.join(" ");
+  Deno.test(`packed file under ${name} hands over arguments, input, exit code and its process`, async () => {
+    await onBench(async ({ file, runtimes }) => {
+      for (const start of ["first", "later"]) {
+        const child = spawn([...shell, file], {
+          args: ["7", ...HARD],
+          env: { MQTT443_RUNTIME_DIR: runtimes },
+        });
+        const writer = child.stdin.getWriter();
+        await writer.write(new TextEncoder().encode("some\ninput"));
+        await writer.close();
+        const { code, stdout, stderr } = await child.output();
+        const text = new TextDecoder();
+        const outcome = { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+        const told = startOf(outcome);
+        assertEquals(code, 7, start);
+        assertEquals(outcome.stderr, "", start);
+        assertEquals(told.args, ["7", ...HARD], start);
+        assertEquals(told.input, "some\ninput", start);
+        assertEquals(told.pid, child.pid, start);
+      }
+    });
+  });
+
+  Deno.test(`packed file under ${name} starts with tools of BusyBox alone, and later with ls alone`, async () => {
+    await onBench(async (bench) => {
+      const tools = `${bench.folder}/tools`;
+      await Deno.mkdir(tools);
+      const needed = ["ls", "mkdir", "mv", "rm", "chmod", "tail", "head", "gzip", "sha256sum"];
+      const box = SHELLS.some(([shell]) => shell === "busybox");
+      for (const tool of [...needed, "wc", "env", "cat", "sync", "uname"]) {
+        await Deno.symlink(await whereIs(box ? "busybox" : tool), `${tools}/${tool}`);
+      }
+      const path = await whereIs(shell[0]!);
+      const command = [path, ...shell.slice(1), bench.file];
+      const first = await run(command, { env: { ...envOf(bench), PATH: tools } });
+      assertEquals(startOf(first).args, []);
+      for (const tool of needed.slice(1)) await Deno.remove(`${tools}/${tool}`);
+      const later = await run(command, { env: { ...envOf(bench), PATH: tools } });
+      assertEquals(startOf(later).args, []);
+    });
+  });
+}
+
+Deno.test("packed file gives Deno the baked grants, quoted, and nothing from around it", async () => {
+  await onBench(async (bench) => {
+    const hostile = {
+      DENO_PERMISSION_BROKER_PATH: "/tmp/broker",
+      DENO_V8_FLAGS: "--jitless",
+      DENO_CERT: "/tmp/ca.pem",
+      NODE_OPTIONS: "--require /tmp/x.js",
+      DENO_DIR: "/tmp/elsewhere",
+    };
+    const kept = { NO_COLOR: "1", MQTT443_ENDPOINT: "x.example", SSLKEYLOGFILE: "/tmp/keys" };
+    const { flags, env } = startOf(
+      await run([bench.file], { env: { ...envOf(bench), ...hostile, ...kept } }),
+    );
+    assertEquals(flags[0], "run");
+    assert(flags.includes("--allow-net=gw.example:443"));
+    assert(flags.includes("--allow-read=./it's here"));
+    for (const flag of ["--no-prompt", "--ignore-env", "--no-config", "--no-remote", "--no-npm"]) {
+      assert(flags.includes(flag), flag);
+    }
+    assertEquals(flags.filter((flag) => /^-A$|--allow-all|^--allow-\w+$/.test(flag)), []);
+    const { DENO_DIR, ...rest } = env;
+    assertEquals(Object.keys(hostile).filter((name) => name in rest), []);
+    assert(DENO_DIR!.startsWith(`${bench.runtimes}/mqtt443-1.2.3-`));
+    assertEquals(rest.MQTT443_RUNTIME, "npm");
+    for (const [name, value] of Object.entries(kept)) assertEquals(rest[name], value);
+  });
+});
+
+Deno.test("packed file is found through PATH, links, odd names and `sh FILE`", async () => {
+  const name = 'it\'s "mqtt443" ünd $HOME\nmore';
+  await onBench(async ({ folder, file }) => {
+    const env = { MQTT443_RUNTIME_DIR: `${folder}/rün 'time" $x` };
+    const fresh = () => Deno.remove(env.MQTT443_RUNTIME_DIR, { recursive: true });
+    await Deno.symlink(file, `${folder}/link`);
+    await Deno.symlink(file, `${folder}/-dash`);
+    const PATH = `${folder}:${Deno.env.get("PATH")}`;
+    const ways: [string[], Record<string, string>][] = [
+      [[file], env],
+      [[`${folder}/link`], env],
+      [["sh", "-c", "exec link"], { ...env, PATH }],
+      [["sh", "link"], env],
+      [["sh", "./-dash"], env],
+      [["sh", file], env],
+    ];
+    for (const [command, variables] of ways) {
+      const told = startOf(await run(command, { env: variables, cwd: folder }));
+      assertEquals(told.cwd, folder, command.join(" "));
+      await fresh();
+    }
+  }, { name });
+});
+
+Deno.test("packed file unpacks privately whatever the umask, and hands the umask on", async () => {
+  for (const umask of ["000", "077", "022"]) {
+    await onBench(async (bench) => {
+      const command = ["sh", "-c", `umask ${umask}; exec "$0"`, bench.file];
+      const told = startOf(await run(command, { env: envOf(bench) }));
+      assertEquals(told.umask.slice(-3), umask);
+      const [runtime] = namesIn(bench.runtimes);
+      for (const path of [bench.runtimes, `${bench.runtimes}/${runtime}`]) {
+        assertEquals((await Deno.stat(path)).mode! & 0o777, 0o700, path);
+      }
+      const deno = await Deno.stat(`${bench.runtimes}/${runtime}/deno`);
+      assertEquals(deno.mode! & 0o777, 0o700);
+    });
+  }
+});
+
+Deno.test("packed files that start at once all work, and leave one runtime", async () => {
+  await onBench(async (bench) => {
+    const starts = Array.from(
+      { length: 6 },
+      (_, at) => run([bench.file], { args: [`n${at}`], env: envOf(bench) }),
+    );
+    const told = (await Promise.all(starts)).map(startOf);
+    assertEquals(told.map(({ args }) => args[0]), ["n0", "n1", "n2", "n3", "n4", "n5"]);
+    const names = namesIn(bench.runtimes);
+    assertEquals(names.length, 1);
+    assertEquals(namesIn(`${bench.runtimes}/${names[0]}`), [
+      "checked",
+      "deno",
+      "from",
+      "mqtt443.js",
+    ]);
+  });
+});
+
+Deno.test("packed file killed while it unpacks leaves nothing that the next start does not remove", async () => {
+  await withGates(async (bench, open) => {
+    const gate = await open();
+    const killed = spawn([bench.file], { env: gate.env });
+    const held = await gate.reached();
+    const [half] = namesIn(bench.runtimes);
+    assertStringIncludes(half!, `.new-${killed.pid}-`);
+    killed.kill("SIGKILL");
+    await killed.status;
+    held.close();
+    await ended(killed);
+    assertEquals(namesIn(bench.runtimes), [half!]);
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    assertEquals(namesIn(bench.runtimes).length, 1);
+    assert(!namesIn(bench.runtimes).includes(half!));
+    // Where the runtime was there already, the start after it looks too.
+    await Deno.mkdir(`${bench.runtimes}/${half}`);
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    assert(!namesIn(bench.runtimes).includes(half!));
+  });
+});
+
+Deno.test("packed file removes nothing that a live start unpacks", async () => {
+  await withGates(async (bench, open) => {
+    const gate = await open();
+    const slow = run([bench.file], { env: gate.env });
+    const held = await gate.reached();
+    const half = namesIn(bench.runtimes);
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    assertEquals(namesIn(bench.runtimes).length, 2);
+    assert(namesIn(bench.runtimes).includes(half[0]!));
+    held.close();
+    startOf(await slow);
+    assertEquals(namesIn(bench.runtimes).length, 1);
+  });
+});
+
+Deno.test("packed file stopped by a signal while it unpacks leaves nothing", async () => {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+    await withGates(async (bench, open) => {
+      const gate = await open();
+      const child = spawn([bench.file], { env: gate.env });
+      const held = await gate.reached();
+      child.kill(signal);
+      held.close();
+      assertEquals((await ended(child)).signal, signal);
+      assertEquals(namesIn(bench.runtimes), []);
+    });
+  }
+});
+
+Deno.test("packed file mends a damaged runtime, and says so in one line", async () => {
+  await onBench(async (bench) => {
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
+    const flip = async (path: string) => {
+      const bytes = await Deno.readFile(path);
+      bytes[9]! ^= 1;
+      await Deno.writeFile(path, bytes);
+    };
+    const damages: Record<string, () => Promise<void>> = {
+      "a cut file": () => Deno.truncate(`${runtime}/deno`, 10),
+      "a missing file": () => Deno.remove(`${runtime}/mqtt443.js`),
+      "a file that may not be started": () => Deno.chmod(`${runtime}/deno`, 0o600),
+      "a changed byte, seen at the first start after a boot": async () => {
+        await flip(`${runtime}/mqtt443.js`);
+        await Deno.writeTextFile(`${runtime}/checked`, "another-boot\n");
+      },
+      "a changed byte where nothing was checked yet": async () => {
+        await flip(`${runtime}/mqtt443.js`);
+        await Deno.remove(`${runtime}/checked`);
+      },
+    };
+    for (const [damage, doIt] of Object.entries(damages)) {
+      await doIt();
+      const mended = await run([bench.file], { env: envOf(bench) });
+      startOf(mended);
+      assertEquals(mended.stderr, `mqtt443: ${runtime} is damaged: it is unpacked again\n`, damage);
+      const again = await run([bench.file], { env: envOf(bench) });
+      startOf(again);
+      assertEquals(again.stderr, "", damage);
+      assertEquals(namesIn(bench.runtimes).length, 1, damage);
+    }
+  });
+});
+
+Deno.test("packed file checks the digests once per boot", async () => {
+  await onBench(async (bench) => {
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    const checked = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}/checked`;
+    const boot = await Deno.readTextFile("/proc/sys/kernel/random/boot_id");
+    assertEquals(await Deno.readTextFile(checked), boot);
+    await Deno.writeTextFile(checked, "another-boot\n");
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    assertEquals(await Deno.readTextFile(checked), boot);
+  });
+});
+
+Deno.test("packed file refuses a place where others could put another program", async () => {
+  await onBench(async (bench) => {
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
+    for (const path of [bench.runtimes, runtime, `${runtime}/deno`, `${runtime}/mqtt443.js`]) {
+      const { mode } = await Deno.stat(path);
+      for (const open of [0o020, 0o002]) {
+        await Deno.chmod(path, mode! & 0o777 | open);
+        const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
+        assertEquals([code, stdout], [73, ""], path);
+        assertStringIncludes(stderr, `others can write to ${path}: \`chmod go-w ${path}\``);
+        assertMatch(stderr, /^error: .*\n {2}.*\nhint: .*MQTT443_RUNTIME_DIR=.*\n$/);
+      }
+      await Deno.chmod(path, mode! & 0o777);
+    }
+    await Deno.rename(runtime, `${bench.folder}/elsewhere`);
+    await Deno.symlink(`${bench.folder}/elsewhere`, runtime);
+    const linked = await run([bench.file], { env: envOf(bench) });
+    assertEquals(linked.code, 73);
+    assertStringIncludes(linked.stderr, `${runtime} is a symbolic link`);
+  });
+});
+
+Deno.test({
+  name: "packed file refuses a runtime of another user (needs root)",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    onBench(async (bench) => {
+      startOf(await run([bench.file], { env: envOf(bench) }));
+      const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
+      for (const path of [`${runtime}/deno`, runtime, bench.runtimes]) {
+        await Deno.chown(path, 12_345, 12_345);
+        const { code, stderr } = await run([bench.file], { env: envOf(bench) });
+        assertEquals(code, 73, path);
+        assertStringIncludes(stderr, `${path} belongs to another user, number 12345`);
+        await Deno.chown(path, 0, 0);
+      }
+    }),
+});
+
+Deno.test("packed file takes the first place that will do, and names all when none does", async () => {
+  await onBench(async ({ folder, file }) => {
+    const places = {
+      system: `${folder}/system`,
+      cache: `${folder}/cache/mqtt443`,
+      home: `${folder}/home/.cache/mqtt443`,
+    };
+    const env = { XDG_CACHE_HOME: `${folder}/cache`, HOME: `${folder}/home` };
+    await writePacked(file, { systemDir: places.system });
+    const where = async (variables: Record<string, string>) =>
+      startOf(await run([file], { env: variables })).env.DENO_DIR!.replace(/\/mqtt443-1.*/, "");
+    assertEquals(await where(env), places.system);
+    // A file where a directory is wanted stops root too.
+    await Deno.remove(places.system, { recursive: true });
+    await Deno.writeTextFile(places.system, "");
+    assertEquals(await where(env), places.cache);
+    assertEquals(await where({ HOME: env.HOME }), places.home);
+    assertEquals(await where({ ...env, XDG_CACHE_HOME: "relative" }), places.home);
+    const none = await run([file], { env: { HOME: "relative" } });
+    assertEquals(none.code, 73);
+    assertEquals(none.stderr.split("\n")[0], "error: Cannot unpack the runtime anywhere");
+    assertStringIncludes(none.stderr, `  ${places.system}: it cannot be made: File exists\n`);
+    await Deno.remove(`${folder}/cache`, { recursive: true });
+    await Deno.writeTextFile(`${folder}/cache`, "");
+    const both = await run([file], { env: { XDG_CACHE_HOME: `${folder}/cache` } });
+    assertEquals(both.stderr.split("\n").filter((line) => line.startsWith("  ")).length, 2);
+    const relative = await run([file], { env: { MQTT443_RUNTIME_DIR: "here" } });
+    assertEquals(relative.code, 73);
+    assertStringIncludes(relative.stderr, 'must be an absolute path: current value is "here"');
+  });
+});
+
+Deno.test("packed file passes over a place that others can write to when none was named", async () => {
+  await onBench(async ({ folder, file }) => {
+    const systemDir = `${folder}/system`;
+    await Deno.mkdir(systemDir);
+    await Deno.chmod(systemDir, 0o777);
+    await writePacked(file, { systemDir });
+    const told = startOf(await run([file], { env: { HOME: folder } }));
+    assert(told.env.DENO_DIR!.startsWith(`${folder}/.cache/mqtt443/`));
+    assertEquals(namesIn(systemDir), []);
+  });
+});
+
+Deno.test("packed file removes what its former version unpacked, and nothing else", async () => {
+  await onBench(async (bench) => {
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    const other = `${bench.folder}/other`;
+    await writePacked(other, { code: "of another file" });
+    startOf(await run([other], { env: envOf(bench) }));
+    const before = namesIn(bench.runtimes);
+    assertEquals(before.length, 2);
+    await writePacked(bench.file, { code: "the next version" });
+    const upgraded = startOf(await run([bench.file], { env: envOf(bench) }));
+    const after = namesIn(bench.runtimes);
+    assertEquals(after.length, 2);
+    assertEquals(after.filter((name) => before.includes(name)).length, 1);
+    assert(after.some((name) => upgraded.env.DENO_DIR!.includes(name)));
+    const { env } = startOf(await run([other], { env: envOf(bench) }));
+    assert(before.some((name) => env.DENO_DIR!.includes(name)));
+  });
+});
+
+Deno.test("packed file that was cut or changed on its way says so, and leaves nothing", async () => {
+  await onBench(async (bench) => {
+    const whole = await Deno.readFile(bench.file);
+    const changed = (at: number) => {
+      const bytes = whole.slice();
+      bytes[at]! ^= 0x10;
+      return bytes;
+    };
+    const broken: [Uint8Array, string][] = [
+      [whole.subarray(0, -100), `it has ${whole.length - 100} bytes of ${whole.length}`],
+      [changed(whole.length - 60), "its content "],
+      [changed(whole.length - 6), "its content "],
+    ];
+    for (const [bytes, why] of broken) {
+      await Deno.writeFile(bench.file, bytes);
+      const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
+      assertEquals([code, stdout], [73, ""], why);
+      assertStringIncludes(
+        stderr,
+        `error: Cannot unpack ${bench.file}: this executable is damaged`,
+      );
+      assertStringIncludes(stderr, why);
+      assertEquals(namesIn(bench.runtimes), []);
+    }
+  });
+});
+
+Deno.test("packed file says why Deno does not start", async () => {
+  const cases: [trial: string, expected: RegExp][] = [
+    [
+      "echo './deno: error while loading shared libraries: libgcc_s.so.1: cannot open' >&2; exit 127",
+      /a library is missing: .*libgcc_s\.so\.1/,
+    ],
+    [
+      `echo "./deno: /lib/libc.so.6: version \\\`GLIBC_2.27' not found" >&2; exit 1`,
+      /the C library of this system is too old: .*GLIBC_2\.27/,
+    ],
+    ["echo Killed >&2; exit 137", /Deno ended with code 137: Killed/],
+  ];
+  for (const [trial, expected] of cases) {
+    await onBench(async (bench) => {
+      const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
+      assertEquals([code, stdout], [73, ""]);
+      assertMatch(stderr, expected);
+      assertMatch(stderr, /^error: Cannot start here: .*\nhint: .*glibc 2\.27.*\n$/);
+      assertEquals(namesIn(bench.runtimes), []);
+    }, { deno: standIn(trial) });
+  }
+});
+
+Deno.test("packed file tells a system without glibc, and a machine of another kind", async () => {
+  // A loader that is not there is what musl's systems lack.
+  const deno = standIn().replace("#!/bin/sh", "#!/lib/no-such-loader.so.2");
+  for (const shell of SHELLS) {
+    await onBench(async (bench) => {
+      const musl = await run([...shell, bench.file], { env: envOf(bench) });
+      assertEquals(musl.code, 73);
+      assertStringIncludes(musl.stderr, "this system has no 64-bit glibc");
+      assertEquals(namesIn(bench.runtimes), []);
+      // The shell of BusyBox has a uname of its own.
+      if (shell[0] === "busybox") return;
+      const tools = `${bench.folder}/tools`;
+      await Deno.mkdir(tools);
+      await Deno.writeTextFile(`${tools}/uname`, "#!/bin/sh\necho riscv64\n", { mode: 0o755 });
+      const PATH = `${tools}:${Deno.env.get("PATH")}`;
+      const other = await run([...shell, bench.file], { env: { ...envOf(bench), PATH } });
+      assertEquals(other.code, 73);
+      assertStringIncludes(
+        other.stderr,
+        `this executable is for ${Deno.build.arch}, and this machine is riscv64`,
+      );
+      assertEquals(namesIn(bench.runtimes), []);
+    }, { deno });
+  }
+});
+
+Deno.test("packed file that lacks a tool names it", async () => {
+  await onBench(async (bench) => {
+    const tools = `${bench.folder}/tools`;
+    await Deno.mkdir(tools);
+    for (const tool of ["ls", "mkdir", "mv", "rm", "chmod", "tail", "head", "gzip", "wc"]) {
+      await Deno.symlink(await whereIs(tool), `${tools}/${tool}`);
+    }
+    const command = [await whereIs("sh"), bench.file];
+    const { code, stderr } = await run(command, { env: { ...envOf(bench), PATH: tools } });
+    assertEquals(code, 73);
+    assertStringIncludes(stderr, "the program sha256sum is missing");
+  });
+});
+
+/** Where the trial of Deno waits until the test lets it go on. */
+interface Gate {
+  /** Variables with which a start meets it. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Settles when the start is there: its files unpacked, and not yet in their place. Closing lets it go on. */
+  reached(): Promise<Deno.FsFile>;
+}
+
+/** An executable, and gates for as many of its starts as are wanted; others pass. */
+async function withGates(
+  action: (bench: Bench, open: () => Promise<Gate>) => Promise<void>,
+): Promise<void> {
+  const deno = standIn('[ -z "$GATE" ] || read -r line <"$GATE"; exit 0');
+  await onBench((bench) => {
+    let gates = 0;
+    const open = async () => {
+      const GATE = `${bench.folder}/gate${gates++}`;
+      const { success } = await new Deno.Command("mkfifo", { args: [GATE] }).output();
+      assert(success);
+      return {
+        env: { ...envOf(bench), GATE },
+        reached: () => Deno.open(GATE, { write: true }),
+      };
+    };
+    return action(bench, open);
+  }, { deno });
+}
+
+/** How a process ended. */
+async function ended(child: Deno.ChildProcess): Promise<Deno.CommandOutput> {
+  const output = await child.output();
+  await child.stdin.close().catch(() => {});
+  return output;
+}
+
+async function whereIs(tool: string): Promise<string> {
+  for (const folder of (Deno.env.get("PATH") ?? "").split(":")) {
+    const path = `${folder}/${tool}`;
+    if (await Deno.stat(path).then(({ isFile }) => isFile, () => false)) return path;
+  }
+  throw new Error(`There is no ${tool} here`);
+}
