@@ -72,7 +72,7 @@ export async function runProcess(
   },
 ): Promise<Outcome> {
   const main = new URL("../main.ts", import.meta.url).pathname;
-  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME"]
+  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME", "DENO_NO_UPDATE_CHECK"]
     .flatMap((name) => Deno.env.has(name) ? [[name, Deno.env.get(name)!]] : []);
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--frozen", main, ...args],

@@ -56,7 +56,7 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
       plugins: [resolverOf(graph)],
     });
     const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
-      .map((path) => nameOf(path)).sort();
+      .map((path) => nameOf(path, dir)).sort();
     return { code: outputFiles[0]!.text, modules };
   } finally {
     await esbuild.stop();
@@ -163,9 +163,10 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
 }
 
 /** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`. */
-function nameOf(path: string): string {
+function nameOf(path: string, dir: string): string {
   if (path.startsWith("node_modules/")) return path.replace("node_modules/", "npm:");
-  return path.replace(/^(builtin|jsr):|^(\.\.\/)*\.\.(?=\/)/, "").replace(`${ROOT}/`, "");
+  const name = path.replace(/^(builtin|jsr):/, "");
+  return (name.startsWith("../") ? join(dir, name) : name).replace(`${ROOT}/`, "");
 }
 
 function realPath(path: string): string | undefined {
