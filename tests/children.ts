@@ -32,19 +32,26 @@ export interface ChildOptions {
   readonly entry?: string;
   /** What it may do, as flags of Deno. @default all */
   readonly flags?: readonly string[];
+  /** What is run instead of that file by Deno. */
+  readonly command?: readonly string[];
+  /** @default that of this process */
+  readonly cwd?: string;
 }
 
 /** Starts the program; its log must be JSON. */
 export function startChild(
   args: readonly string[],
-  { env = {}, within = [], entry = "main.ts", flags = ["-A"] }: ChildOptions = {},
+  options: ChildOptions = {},
 ): Child {
+  const { env = {}, within = [], entry = "main.ts", flags = ["-A"], cwd } = options;
   const main = new URL(`../${entry}`, import.meta.url).pathname;
-  const run = [Deno.execPath(), "run", ...flags, "--frozen", "--no-check", main, ...args];
-  const [command, ...rest] = [...within, ...run];
+  const program = options.command ??
+    [Deno.execPath(), "run", ...flags, "--frozen", "--no-check", main];
+  const [command, ...rest] = [...within, ...program, ...args];
   const process = new Deno.Command(command!, {
     args: rest,
     env: { ...env },
+    ...(cwd !== undefined && { cwd }),
     stdin: "piped",
     stdout: "null",
     stderr: "piped",

@@ -37,6 +37,14 @@ export async function makeKit(folder: string, choice: KitChoice = {}): Promise<s
   return join(folder, `mqtt443-${version}-linux-${arch}`);
 }
 
+/** Runs `deno task kit`, with a time for the archive. */
+export function kit(args: readonly string[], epoch = "1700000000"): Promise<Outcome> {
+  const tool = new URL("../../tools/kit.ts", import.meta.url).pathname;
+  return runCommand([Deno.execPath(), "run", "-A", "--frozen", tool, ...args], {
+    env: { SOURCE_DATE_EPOCH: epoch },
+  });
+}
+
 /** Shells that run install.sh here: those of Debian, of BusyBox, and the one that everybody has. */
 export const SHELLS: readonly (readonly string[])[] = [
   ["sh"],
