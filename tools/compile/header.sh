@@ -149,7 +149,7 @@ find_self() {
     */*) self=$PWD/$0 ;;
     *) if [ -f "./$0" ]; then self=$PWD/$0; else self=$(command -v "$0"); fi ;;
   esac
-  self=$(readlink -f "$self" 2>/dev/null) || self=$0
+  link=$(readlink -f "$self" 2>/dev/null) && self=$link
   has=$({ wc -c <"$self"; } 2>/dev/null)
   [ "$((${has:-0} + 0))" = "$all_bytes" ] || broken "it has ${has:-no} bytes of $all_bytes"
   for tool in tail head gzip sha256sum; do
