@@ -35,7 +35,8 @@ Exit codes: 0 done, 1 a bug, 64 wrong command line, 69 endpoint unreachable,
 const DETAILS: Record<(typeof COMMANDS)[number], string> = {
   publish: `Takes readings each interval (or lines of standard input), queues them on disk and
 publishes them, oldest first. Goes on while the link is down; ends by itself with
---message, --count or at the end of input, else on SIGTERM or Ctrl-C.
+--message, --count or at the end of input, else on SIGTERM or Ctrl-C. SIGHUP makes it
+read renewed certificates. Tells systemd (Type=notify) that it is ready, how it fares, and is well.
 
   --dry-run  print the messages it would send, connect nowhere, keep nothing
 

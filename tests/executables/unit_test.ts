@@ -14,6 +14,7 @@ import {
 import type { Grants } from "../../lib/build.ts";
 import { generalGrants, grantFlags } from "../../lib/grants.ts";
 import { makeBundle } from "../../tools/bundle.ts";
+import { compile } from "../../tools/compile.ts";
 import { type Endpoint, makePki, startEndpoint } from "../../tools/endpoint.ts";
 import { V8_FLAGS } from "../../tools/v8_flags.ts";
 import { firsts, pki, range, seqsOf, writeIdentity } from "../publishing.ts";
@@ -25,6 +26,7 @@ const UNIT = `${KIT}mqtt443.service`;
 
 /** The user that install.sh makes. */
 const USER_ID = 64_443;
+const SETTINGS = "/etc/mqtt443/mqtt443.json";
 
 const needsSystemd = canBoot ? "" : " (needs root and systemd)";
 
@@ -64,8 +66,8 @@ interface GatewayOptions {
   readonly service?: readonly string[];
   /** More units, and parts of them, by name. */
   readonly units?: Readonly<Record<string, string>>;
-  /** More settings. */
-  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Whether it is an executable for this endpoint that runs, and not the bundle. @default false */
+  readonly isExecutable?: boolean;
   /** Changes the files before the start; they lie below that folder. */
   readonly prepare?: (files: string) => Promise<void>;
 }
@@ -94,10 +96,9 @@ async function makeGateway(options: GatewayOptions = {}): Promise<Gateway> {
       "/etc/passwd",
     )}mqtt443:x:${USER_ID}:${USER_ID}::/:/bin/false\n`,
     "/etc/group": `${await Deno.readTextFile("/etc/group")}mqtt443:x:${USER_ID}:\n`,
-    "/etc/mqtt443/mqtt443.json": JSON.stringify({
+    [SETTINGS]: JSON.stringify({
       ...{ endpoint: "localhost", port: endpoint.port, clientId: "gw-7" },
       ...{ interval: "100ms", backoffMax: "1s", logFormat: "json", logLevel: "debug" },
-      ...options.settings,
     }),
     "/usr/local/lib/mqtt443/mqtt443.js": bundle,
     "/usr/local/bin/mqtt443": program(endpoint.port),
@@ -106,8 +107,12 @@ async function makeGateway(options: GatewayOptions = {}): Promise<Gateway> {
   await writeIdentity(`${files}/etc/mqtt443/certs`, pki);
   await own(`${files}/etc/mqtt443/certs`);
   await options.prepare?.(files);
-  const mounts = { "/usr/local/lib/mqtt443/deno": Deno.execPath() };
+  const mounts = options.isExecutable
+    ? { "/usr/local/bin/mqtt443": await executable(folder, `${files}${SETTINGS}`) }
+    : { "/usr/local/lib/mqtt443/deno": Deno.execPath() };
   const machine = cleanup.use(await boot({ folder, files, mounts }));
+  // Of this machine, should it run the service too.
+  await machine.run("rm", "-rf", "/var/lib/mqtt443");
   const systemctl = (...args: readonly string[]) => machine.run("systemctl", "--no-pager", ...args);
   const disposal = cleanup.move();
   return {
@@ -148,6 +153,13 @@ function program(port: number): string {
   return `#!/bin/sh\nexport DENO_NO_UPDATE_CHECK=1\nexec ${folder}/deno run ${words} ${folder}/mqtt443.js "$@"\n`;
 }
 
+/** Builds an executable for these settings and this machine. */
+async function executable(folder: string, settings: string): Promise<string> {
+  const targets = [Deno.build.target];
+  const [built] = await compile({ settings, targets, out: `${folder}/dist` });
+  return built!.path;
+}
+
 async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
   for (const [name, text] of Object.entries(files)) {
     const path = `${folder}${name}`;
@@ -169,6 +181,7 @@ function atMachine(name: string, fn: () => Promise<void>): void {
 }
 
 const STATE = "/var/lib/mqtt443/state";
+const RUNTIME = "/var/lib/mqtt443/runtime";
 
 atMachine(
   "service publishes with the rights of its unit, reloads, and drains when stopped (S4)",
@@ -201,6 +214,29 @@ atMachine(
     assertEquals(queue.waiting, 0);
     // /proc/net came along, and nothing was missed.
     assertStringIncludes(endpoint.received[1]!.payload, "network_");
+    assertEquals(troublesOf(gateway.log()), []);
+  },
+);
+
+atMachine(
+  "executable does its work with the rights of the unit, and unpacks itself where it may (S4)",
+  async () => {
+    await using gateway = await makeGateway({ isExecutable: true });
+    const { endpoint, machine, systemctl, show } = gateway;
+    await systemctl("start", "mqtt443");
+    await endpoint.waitFor(3);
+    assertMatch((await show("StatusText")).StatusText!, /^Connected to localhost/);
+    const unpacked = () =>
+      [...Deno.readDirSync(`${machine.root}${RUNTIME}`)].map(({ name }) => name);
+    const first = unpacked();
+    assert(first.length > 0);
+    await systemctl("restart", "mqtt443");
+    await endpoint.until(() => endpoint.connects.length === 2);
+    await systemctl("stop", "mqtt443");
+    assertEquals(await show("Result"), { Result: "success" });
+    const seqs = firsts(gateway.seqs());
+    assertEquals(seqs, range(1, seqs.length));
+    assertEquals(unpacked(), first);
     assertEquals(troublesOf(gateway.log()), []);
   },
 );
@@ -241,6 +277,22 @@ atMachine("service is left alone by the watchdog through an outage (X9)", async 
   await gateway.endpoint.waitFor(length + 10);
   const seqs = firsts(gateway.seqs());
   assertEquals(seqs, range(1, seqs.length));
+});
+
+atMachine("service is left alone by the watchdog while its disk is full (Q4, X9)", async () => {
+  await using gateway = await makeGateway({ service: ["WatchdogSec=1s"] });
+  const { endpoint, machine, systemctl, show } = gateway;
+  const state = "/var/lib/mqtt443";
+  const options = `size=512k,mode=700,uid=${USER_ID},gid=${USER_ID}`;
+  await machine.run("mkdir", state);
+  await machine.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", state);
+  await systemctl("start", "mqtt443");
+  await endpoint.waitFor(1);
+  await machine.run("sh", "-c", `cat /dev/zero > ${state}/fill 2>/dev/null || true`);
+  await gateway.said("messages wait in memory until it is mended");
+  // At ten a second, and so for three times as long as the watchdog waits.
+  await endpoint.waitFor(endpoint.received.length + 30);
+  assertEquals(await show("NRestarts"), { NRestarts: "0" });
 });
 
 atMachine(
