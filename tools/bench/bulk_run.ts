@@ -1,7 +1,7 @@
 /** One run of ours that sends many messages: lines on stdin, the queue, TLS, PUBACK, and out of the queue. */
 
 import { type Form, ourFlags } from "./ours.ts";
-import { kill, threadsCpuMs, usedByChildren } from "./process.ts";
+import { gainOf, kill, threadsOf, usedByChildren } from "./process.ts";
 import { run } from "./run.ts";
 import type { Paths, Server } from "./servers.ts";
 
@@ -40,7 +40,7 @@ export async function runBulk(options: BulkOptions): Promise<Bulk> {
     onText(said, child) {
       if (startMs > 0 || !said.includes('"event":"connected"')) return;
       startMs = Date.now();
-      startCpuMs = threadsCpuMs(child.pid);
+      startCpuMs = gainOf(new Map(), threadsOf(child.pid)).cpuMs;
       feed(child, messages).catch(() => kill(child, "SIGKILL"));
     },
   });

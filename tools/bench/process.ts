@@ -49,23 +49,36 @@ export async function cpuMsOf(pid: number | "self"): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * 1000 / TICKS_PER_S;
 }
 
-/** Milliseconds of CPU that the threads a process has now have used: finer than {@linkcode cpuMsOf}. */
-export function threadsCpuMs(pid: number): number {
-  let ns = 0;
-  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    ns += Number(Deno.readTextFileSync(`/proc/${pid}/task/${name}/schedstat`).split(" ")[0]);
-  }
-  return ns / 1e6;
+/** What the threads of a process have used so far, by their ids. */
+export type Threads = ReadonlyMap<string, {
+  readonly cpuMs: number;
+  /** How often it has gone to sleep by itself: so often it was woken. */
+  readonly wakeups: number;
+}>;
+
+/** The threads that a process has now: finer than {@linkcode cpuMsOf}. */
+export function threadsOf(pid: number): Threads {
+  const read = (id: string, file: string) =>
+    Deno.readTextFileSync(`/proc/${pid}/task/${id}/${file}`);
+  return new Map(
+    [...Deno.readDirSync(`/proc/${pid}/task`)].map(({ name: id }) => [id, {
+      cpuMs: Number(read(id, "schedstat").split(" ")[0]) / 1e6,
+      wakeups: Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(read(id, "status"))?.[1] ?? NaN),
+    }]),
+  );
 }
 
-/** How often the threads of a process have gone to sleep by themselves: so often they were woken. */
-export function wakeupsOf(pid: number): number {
-  let count = 0;
-  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
-    const text = Deno.readTextFileSync(`/proc/${pid}/task/${name}/status`);
-    count += Number(/^voluntary_ctxt_switches:\s+(\d+)/m.exec(text)?.[1] ?? NaN);
+/** What threads have used between two looks; what one did that has ended since is not known. */
+export function gainOf(
+  before: Threads,
+  after: Threads,
+): { readonly cpuMs: number; readonly wakeups: number } {
+  const gain = { cpuMs: 0, wakeups: 0 };
+  for (const [id, { cpuMs, wakeups }] of after) {
+    gain.cpuMs += cpuMs - (before.get(id)?.cpuMs ?? 0);
+    gain.wakeups += wakeups - (before.get(id)?.wakeups ?? 0);
   }
-  return count;
+  return gain;
 }
 
 /** What children of this process had used by their end. A difference around one child is what that one used. */

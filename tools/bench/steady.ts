@@ -10,10 +10,11 @@ import { PAYLOAD, type Peer } from "./peers.ts";
 import {
   delay,
   endOf,
+  gainOf,
   kill,
   memoryOf,
-  threadsCpuMs,
-  wakeupsOf,
+  type Threads,
+  threadsOf,
   writtenBytesOf,
 } from "./process.ts";
 import { type Figure, OURS } from "./report.ts";
@@ -70,7 +71,9 @@ export async function measureSteady(options: SteadyOptions): Promise<Figure[]> {
     };
     const without = (name: string, samples: Record<string, number[]>) =>
       Object.fromEntries(Object.entries(samples).filter(([other]) => other !== name));
-    const gain = (key: keyof Look) => of((index) => after[index]![key] - before[index]![key]);
+    const gain = (key: "cpuMs" | "wakeups") =>
+      of((index) => gainOf(before[index]!.threads, after[index]!.threads)[key]);
+    const written = of((index) => after[index]!.writtenBytes - before[index]!.writtenBytes);
     const perMessage = (values: readonly number[]) => values.map((sum) => sum * 1000 / watchMs);
     const perMinute = (values: readonly number[]) => values.map((n) => n * 60_000 / watchMs);
     const seconds = Math.round((settleMs + watchMs) / 1000);
@@ -100,7 +103,7 @@ export async function measureSteady(options: SteadyOptions): Promise<Figure[]> {
         id: "written at 1 Hz",
         what: "written to disk per message at 1 Hz",
         unit: "bytes",
-        samples: { [OURS]: perMessage(gain("writtenBytes")[OURS]!) },
+        samples: { [OURS]: perMessage(written[OURS]!) },
       },
       {
         id: "wake-ups at 1 Hz",
@@ -160,15 +163,14 @@ function start(name: string, command: CommandLine, byLine?: true): Running {
 }
 
 /** What one of them has used so far. */
-type Look = Readonly<Record<"cpuMs" | "wakeups" | "writtenBytes", number>>;
+interface Look {
+  readonly threads: Threads;
+  readonly writtenBytes: number;
+}
 
 function lookAt({ name, child: { pid } }: Running): Look {
   try {
-    return {
-      cpuMs: threadsCpuMs(pid),
-      wakeups: wakeupsOf(pid),
-      writtenBytes: writtenBytesOf(pid),
-    };
+    return { threads: threadsOf(pid), writtenBytes: writtenBytesOf(pid) };
   } catch (cause) {
     throw new Error(`${name} did not go on to the end`, { cause });
   }

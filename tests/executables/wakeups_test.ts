@@ -1,0 +1,33 @@
+/** An idle gateway: the program sleeps, however long nothing is due. A count that depends on no machine. */
+
+import { assert } from "@std/assert";
+import { gainOf, threadsOf } from "../../tools/bench/process.ts";
+import { startChild } from "../children.ts";
+import { makeRig } from "../publishing.ts";
+
+/** A stretch of idle time: longer than any timer that has no business but to look whether there is something to do. */
+const STRETCH_MS = 11_000;
+/** Stretches that are looked at: in the first ones threads end that the start has needed. */
+const STRETCHES = 6;
+/** Wake-ups in the quietest stretch: a timer of 10 s takes three or four, as Tokio's wheel turns. */
+const MOST = 4;
+
+Deno.test("publish sleeps but for one timer of 10 s while neither a reading nor the keep-alive is due", async () => {
+  await using rig = await makeRig();
+  const child = startChild([
+    ...["publish", ...rig.flags, "--interval", "24h", "--keep-alive", "1200s"],
+  ]);
+  try {
+    await child.until(() => child.events("published").length > 0);
+    const gains: number[] = [];
+    while (gains.length < STRETCHES && Math.min(...gains) > MOST) {
+      const before = threadsOf(child.pid);
+      // What is counted is what happens in a time; there is no event to wait for.
+      await new Promise((resolve) => setTimeout(resolve, STRETCH_MS));
+      gains.push(gainOf(before, threadsOf(child.pid)).wakeups);
+    }
+    assert(Math.min(...gains) <= MOST, `wake-ups in ${STRETCH_MS} ms each: ${gains.join(", ")}`);
+  } finally {
+    await child.kill();
+  }
+});
