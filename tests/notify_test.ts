@@ -1,10 +1,15 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import type { Target } from "../lib/causes.ts";
+import { openService } from "../lib/commands/service.ts";
 import type { UserError } from "../lib/errors.ts";
 import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { createHealth, illnessOf, type Vitals } from "../lib/health.ts";
 import { createNotifier } from "../lib/notify.ts";
-import { mergeSettings } from "../lib/settings.ts";
+import type { Queue } from "../lib/queue.ts";
+import { mergeSettings, type Settings } from "../lib/settings.ts";
+import { realWorld } from "../lib/world.ts";
 import { startChild } from "./children.ts";
+import { makeEnv } from "./command_line.ts";
 import { flagsFor, makeRig } from "./publishing.ts";
 
 const LIMITS = { connectTimeout: 15_000, ackTimeout: 20_000 };
@@ -309,4 +314,52 @@ Deno.test("publish goes on, with one warning, where it was not granted to tell t
   } finally {
     await run.kill();
   }
+});
+
+Deno.test("service feeds the watchdog while deliveries go on, and not while they have stopped (X9)", async () => {
+  await inFolder(async (folder) => {
+    await using manager = listen(`${folder}/notify`);
+    let ms = 0;
+    let tick = () => {};
+    const totals = { published: 0, dropped: 0 };
+    const errors: unknown[] = [];
+    const service = openService(`${folder}/notify`, {
+      settings: { ...LIMITS } as Settings,
+      target: { endpoint: "gw.example", port: 443 } as Target,
+      queue: { stats: () => ({ waiting: 5 }) as ReturnType<Queue["stats"]> },
+      reports: { totals },
+      log: { debug() {}, info() {}, warn() {}, error: (_event, fields) => errors.push(fields) },
+    }, {
+      ...realWorld(),
+      env: makeEnv({ WATCHDOG_USEC: "60000000" }),
+      every: (_ms, action) => {
+        tick = action;
+        return () => {};
+      },
+      monotonicMs: () => ms,
+    });
+    /** What is told after a time, with so many deliveries. */
+    const after = async (seconds: number, deliveries: number) => {
+      ms += seconds * 1000;
+      totals.published += deliveries;
+      const told = manager.told.length;
+      tick();
+      await manager.until(() => manager.told.length > told);
+      return manager.told.at(-1)!;
+    };
+    service.onLink({ at: "open" });
+    assertStringIncludes(await after(100, 1), "\nWATCHDOG=1");
+    assertStringIncludes(await after(100, 0), "\nWATCHDOG=1");
+    for (let times = 0; times < 2; times++) {
+      const stuck = await after(10, 0);
+      assertMatch(stuck, /^STATUS=STUCK: messages wait, and none was acknowledged for 1[12]0 s/);
+      assertEquals(stuck.includes("WATCHDOG"), false);
+    }
+    assertEquals(errors, [{
+      cause: "Publishing is stuck: messages wait, and none was acknowledged for 110 s of a session",
+      hint: "the watchdog of systemd restarts it; please report this with the log before it",
+    }]);
+    assertStringIncludes(await after(10, 1), "\nWATCHDOG=1");
+    service.close();
+  });
 });

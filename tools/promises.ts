@@ -63,6 +63,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   X6: "a suspended process: wakes without a burst",
   X7: "sources that hang, lie or vanish: the others go on",
   X8: "closed stdin, stdout or stderr, a full log disk: never fatal to publishing",
+  X9:
+    "a process that stands still: started anew by systemd's watchdog, nothing lost; an outage or a full disk wakes no watchdog",
   G1: "a key that others may read: refused with the chmod line",
   G2: "a key of another certificate: refused before any connection",
   G3: "an encrypted key: refused without its passphrase, and with a wrong one",
@@ -73,6 +75,7 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G8: "an environment that would weaken TLS: without effect",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
+  S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
