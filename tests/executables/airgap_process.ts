@@ -48,7 +48,7 @@ async function onDevice(
     const { code, stderr } = await install(kit, ["--root", root]);
     assertEquals([code, stderr], [0, ""]);
     const version = await runCommand([...command, "version", "--json"], { cwd });
-    builds.push(JSON.parse(version.stdout).build.date);
+    builds.push(JSON.parse(version.stdout).built);
   };
   const flags = ["publish", "--source", "stdin", "--log-format", "json", "--log-level", "debug"];
   const start = () => startChild([...flags, "--backoff-max", "1s"], { command, cwd });

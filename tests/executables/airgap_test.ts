@@ -83,7 +83,7 @@ cd ${source}
       );
       const seen: Seen = JSON.parse(out);
       assertEquals([seen.arrived, seen.doctor], [100, 0]);
-      assertEquals(seen.builds, ["2023-11-14T22:13:20Z", "2023-11-15T22:13:20Z"]);
+      assertEquals(seen.builds, ["2023-11-14T22:13:20.000Z", "2023-11-15T22:13:20.000Z"]);
     }),
 });
 
