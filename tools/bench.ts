@@ -23,13 +23,17 @@ import { measureSteady } from "./bench/steady.ts";
 import { canCountSyncs, measureSyncs } from "./bench/syncs.ts";
 import { PEERS } from "./bench/targets.ts";
 
+/** In their order. */
+const PHASES = ["start", "steady", "syncs", "bulk", "link", "stalls", "drain"] as const;
+
 const HELP =
   `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
 
-Usage: deno task bench [--json] [--short] [--program FILE] [--chart FILE]
+Usage: deno task bench [--json] [--short] [--only PHASES] [--program FILE] [--chart FILE]
 
   --json          print the JSON line alone
   --short         less of everything: a minute and a half; nothing is judged
+  --only PHASES   of ${PHASES.join(",")}
   --program FILE  measure this executable instead of the bundle under plain Deno;
                   it must be permitted to reach localhost and the temporary folder
   --chart FILE    draw start-up and memory as SVG
@@ -48,7 +52,7 @@ const FULL = {
   messages: 150_000,
   backlog: 500_000,
   oneByOne: 2000,
-  overLink: 4000,
+  overLink: 3000,
   seconds: 30,
 };
 const SHORT: typeof FULL = {
@@ -68,6 +72,8 @@ export interface BenchOptions {
   readonly short: boolean;
   /** An executable, or undefined: the bundle. */
   readonly program: string | undefined;
+  /** Phases that are run. @default all */
+  readonly only?: readonly string[] | undefined;
   /** Stops it. */
   readonly signal: AbortSignal;
   /** Hears what is going on. */
@@ -76,7 +82,7 @@ export interface BenchOptions {
 
 /** Runs every phase; returns the figures, and how many phases failed. */
 export async function bench(
-  { short, program, signal, say }: BenchOptions,
+  { short, program, only = PHASES, signal, say }: BenchOptions,
 ): Promise<{ figures: Figure[]; failed: number }> {
   const size = short ? SHORT : FULL;
   await using cleanup = new AsyncDisposableStack();
@@ -101,8 +107,11 @@ export async function bench(
 
   const figures: Figure[] = [sizeFigure(forms)];
   let failed = 0;
-  const phase = async (name: string, measure: () => Promise<Figure[]>): Promise<Figure[]> => {
-    if (signal.aborted) return [];
+  const phase = async (
+    name: typeof PHASES[number],
+    measure: () => Promise<Figure[]>,
+  ): Promise<Figure[]> => {
+    if (signal.aborted || !only.includes(name)) return [];
     const startMs = performance.now();
     try {
       const found = await measure();
@@ -139,7 +148,7 @@ if (import.meta.main) Deno.exit(await main());
 async function main(): Promise<number> {
   const unknown: string[] = [];
   const flags = parseArgs(Deno.args, {
-    string: ["program", "chart"],
+    string: ["only", "program", "chart"],
     boolean: ["json", "short", "help"],
     unknown: (arg) => {
       unknown.push(arg);
@@ -154,6 +163,12 @@ async function main(): Promise<number> {
     console.error(`error: Cannot understand "${unknown.join(" ")}"\n\n${HELP}`);
     return 64;
   }
+  const only = flags.only?.split(",");
+  const wrong = only?.find((name) => !(PHASES as readonly string[]).includes(name));
+  if (wrong !== undefined) {
+    console.error(`error: Unknown phase "${wrong}"\n\n${HELP}`);
+    return 64;
+  }
   const stop = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(name, () => stop.abort(new Error("stopped")));
@@ -163,7 +178,7 @@ async function main(): Promise<number> {
   let failed: number;
   let figures: Figure[];
   try {
-    ({ figures, failed } = await bench({ short, program, signal, say: console.error }));
+    ({ figures, failed } = await bench({ short, program, only, signal, say: console.error }));
   } catch (error) {
     if (!signal.aborted) throw error;
     [figures, failed] = [[], 1];

@@ -22,8 +22,8 @@ export interface Peer {
   readonly steady?: CommandLine;
   /** A line a second on its stdin makes it send. */
   readonly byLine?: true;
-  /** Sends so many messages within a window; then prints `ms` and `cpuMs` as JSON. */
-  readonly bulk?: (count: number, window: number) => CommandLine;
+  /** Sends so many messages within a window, to the server or to another port of it; then prints `ms` and `cpuMs` as JSON. */
+  readonly bulk?: (count: number, window: number, port?: number) => CommandLine;
   /** Percent of our messages: fewer, where it is slow, or needs no time to get warm. */
   readonly share?: number;
 }
@@ -144,10 +144,13 @@ async function findC({ dir, server, paths }: FindOptions): Promise<Finding> {
   ) {
     return `${PEERS.c} (apt-get install gcc libmosquitto-dev)`;
   }
-  const args = [`${server.port}`, paths.ca, paths.cert, paths.key, server.alpn, PAYLOAD];
+  const args = [paths.ca, paths.cert, paths.key, server.alpn, PAYLOAD];
   return {
     name: PEERS.c,
-    bulk: (count, window) => ({ program, args: [...args, `${count}`, `${window}`] }),
+    bulk: (count, window, port = server.port) => ({
+      program,
+      args: [`${port}`, ...args, `${count}`, `${window}`],
+    }),
     share: 60,
   };
 }
@@ -192,17 +195,17 @@ function scripted(
   { port, alpn }: Server,
   { ca, cert, key }: Paths,
 ): Peer {
-  const command = (mode: string, ...more: string[]): CommandLine => ({
+  const command = (mode: string, to: number, ...more: string[]): CommandLine => ({
     program,
-    args: [...args, mode, `${port}`, ca, cert, key, alpn, PAYLOAD, ...more],
+    args: [...args, mode, `${to}`, ca, cert, key, alpn, PAYLOAD, ...more],
     env,
   });
   return {
     name,
-    once: command("once"),
+    once: command("once", port),
     acked: /acked/,
-    steady: command("steady"),
-    bulk: (count, window) => command("bulk", `${count}`, `${window}`),
+    steady: command("steady", port),
+    bulk: (count, window, to = port) => command("bulk", to, `${count}`, `${window}`),
   };
 }
 

@@ -1,7 +1,7 @@
 /**
- * The local endpoint and the slow link, in a process of their own, so that they take no time from what is measured.
+ * The local endpoint and the slow links, in a process of their own, so that they take no time from what is measured.
  *
- * `server_process.ts CERTS PORT`: the link leads to that port, or to the endpoint if it is 0. Prints the ports as JSON;
+ * `server_process.ts CERTS PORT`: one link leads to the endpoint, one to that port if it is not 0. Prints the ports as JSON;
  * each line on stdin asks when messages came to the endpoint since the last one.
  */
 
@@ -21,14 +21,19 @@ const endpoint = await startEndpoint({
   onMessage: () => void arrivals.push(performance.now()),
 });
 const shape = { delayMs: LINK_MS / 2 };
-const link = await startForwarder(Number(target) || endpoint.port, shape);
+const links = [
+  await startForwarder(endpoint.port, shape),
+  await startForwarder(Number(target) || endpoint.port, shape),
+];
 const echo = await openFront({ port: 0 }, (socket: Socket) => {
   socket.setNoDelay(true);
   socket.on("error", () => {});
   socket.pipe(socket);
 });
 const far = await startForwarder(echo.port, shape);
-console.log(JSON.stringify({ port: endpoint.port, link: link.port, echo: far.port }));
+console.log(
+  JSON.stringify({ port: endpoint.port, links: links.map(({ port }) => port), echo: far.port }),
+);
 for await (const lines of readLines(Deno.stdin.readable)) {
   for (const _ of lines) {
     console.log(JSON.stringify(arrivals));

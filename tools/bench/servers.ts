@@ -1,6 +1,6 @@
 /**
  * What everybody is measured against: mosquitto as it is installed, behind TLS that asks for a client certificate; and,
- * in a process of its own, the local endpoint and a slow link to mosquitto. Where there is no mosquitto, the local
+ * in a process of its own, the local endpoint, and slow links to both. Where there is no mosquitto, the local
  * endpoint takes its place.
  *
  * Of mosquitto's settings only the window is raised, which on MQTT 5 is 20 otherwise; above all it does not set
@@ -40,8 +40,8 @@ export interface Servers extends AsyncDisposable {
   /** mosquitto, if it is here. */
   readonly main: Server;
   readonly endpoint: Server;
-  /** The same as `main`, far away. */
-  readonly link: Server;
+  /** The endpoint and `main`, far away. */
+  readonly links: readonly [Server, Server];
   /** Sends bytes to the other end of the slow link and waits for them; returns the ms it took. */
   ping(): Promise<number>;
   /** When each message came to the endpoint since this was asked last, in ms of some clock. */
@@ -74,7 +74,7 @@ export async function startServers(
     await child.status;
     await answers.return("");
   });
-  const { port, link, echo } = JSON.parse((await answers.next()).value);
+  const { port, links, echo } = JSON.parse((await answers.next()).value);
   const endpoint = { name: "local endpoint", port, alpn: AWS_ALPN };
   const main = mosquitto ?? endpoint;
   const owned = cleanup.move();
@@ -82,7 +82,7 @@ export async function startServers(
     paths,
     main,
     endpoint,
-    link: { ...main, port: link },
+    links: [{ ...endpoint, port: links[0] }, { ...main, port: links[1] }],
     ping: () => ping(echo),
     async arrivals() {
       await input.write(new TextEncoder().encode("arrivals\n"));
