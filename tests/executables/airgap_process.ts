@@ -8,7 +8,7 @@
 
 import { assertEquals } from "@std/assert";
 import { type Endpoint, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
-import { startChild } from "../children.ts";
+import { lastQueued, startChild } from "../children.ts";
 import { install, runCommand } from "./kitting.ts";
 
 /** Nobody else is in this world: the port that the settings name is free. */
@@ -62,13 +62,13 @@ async function onDevice(
   endpoint.pause();
   endpoint.cut();
   await before.write(lines(61, 80));
-  await before.until(() => before.events("queued").length >= 80);
+  await before.until(() => lastQueued(before) >= 80);
   await put(second);
   Deno.kill(before.pid, "SIGTERM");
   assertEquals((await before.ended).code, 0);
   const after = start();
   await after.write(lines(81, 100));
-  await after.until(() => after.events("queued").length >= 20);
+  await after.until(() => lastQueued(after) >= 100);
   await endpoint.resume();
   await endpoint.until(() => texts(endpoint).size >= 100);
   await after.end();
