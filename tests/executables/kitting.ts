@@ -13,6 +13,8 @@ export interface KitChoice {
   /** What the stand-in prints, and how large it is made, in bytes. */
   readonly words?: string;
   readonly bytes?: number;
+  /** The executable's text, in place of a stand-in's. */
+  readonly executable?: string;
   readonly settings?: string;
   /** @default "x86_64" */
   readonly arch?: "x86_64" | "arm64";
@@ -22,7 +24,8 @@ export interface KitChoice {
 export async function makeKit(folder: string, choice: KitChoice = {}): Promise<string> {
   const { version = "0.1.0", words = "stand-in", bytes = 0, arch = "x86_64" } = choice;
   const path = join(folder, `stand-in-${version}`);
-  await Deno.writeTextFile(path, `#!/bin/sh\necho ${words}\n${"#".repeat(bytes)}\n`);
+  const standIn = `#!/bin/sh\necho ${words}\n${"#".repeat(bytes)}\n`;
+  await Deno.writeTextFile(path, choice.executable ?? standIn);
   const build = {
     commit: "0123456789",
     date: "2026-11-23T00:00:00Z",

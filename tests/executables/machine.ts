@@ -34,7 +34,7 @@ export interface MachineOptions {
 }
 
 /** Where the machine's units go, in `files`. */
-export const UNITS = "/etc/systemd/machine";
+export const UNITS = "/etc/systemd/system";
 
 /** Seconds that the machine may take to come up, and a command in it to end. */
 const DEADLINE_S = 40;
@@ -158,6 +158,9 @@ export async function boot({ folder, files, mounts = {} }: MachineOptions): Prom
       const { code, stdout, stderr } = await new Deno.Command("nsenter", {
         args: ["--target", init!, "--all", ...limit, ...command],
         stdin: "null",
+        // A new machine knows no variables of this one.
+        clearEnv: true,
+        env: { PATH: "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
       }).output();
       const text = new TextDecoder();
       if (code === 0) return text.decode(stdout);

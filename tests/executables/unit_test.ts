@@ -1,7 +1,5 @@
 /**
  * The shipped unit under a real systemd: what it may do, and that the program does its job with that.
- *
- * The program runs as the bundle with the grants of an executable for any endpoint, and this machine's endpoint added.
  */
 
 import {
@@ -11,24 +9,10 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import type { Grants } from "../../lib/build.ts";
-import { generalGrants, grantFlags } from "../../lib/grants.ts";
-import { makeBundle } from "../../tools/bundle.ts";
-import { compile } from "../../tools/compile.ts";
-import { type Endpoint, makePki, startEndpoint } from "../../tools/endpoint.ts";
-import { V8_FLAGS } from "../../tools/v8_flags.ts";
-import { firsts, pki, range, seqsOf, writeIdentity } from "../publishing.ts";
+import { makePki } from "../../tools/endpoint.ts";
+import { firsts, pki, range } from "../publishing.ts";
 import { hasProgram } from "../queueing.ts";
-import { boot, canBoot, type Machine, UNITS } from "./machine.ts";
-
-const KIT = new URL("../../tools/kit/files/", import.meta.url).pathname;
-const UNIT = `${KIT}mqtt443.service`;
-
-/** The user that install.sh makes. */
-const USER_ID = 64_443;
-const SETTINGS = "/etc/mqtt443/mqtt443.json";
-
-const needsSystemd = canBoot ? "" : " (needs root and systemd)";
+import { atMachine, makeGateway, own, troublesOf, UNIT, USER_ID } from "./gateway.ts";
 
 Deno.test({
   name: "unit is exposed by 1.5 or less, as systemd-analyze counts it (S4)",
@@ -43,142 +27,6 @@ Deno.test({
     assertMatch(report, /Overall exposure level for mqtt443\.service: (0|1)\.\d/);
   },
 });
-
-const bundle = canBoot ? (await makeBundle()).code : "";
-
-interface Gateway extends AsyncDisposable {
-  readonly endpoint: Endpoint;
-  readonly machine: Machine;
-  /** Runs systemctl in the machine. */
-  systemctl(...args: readonly string[]): Promise<string>;
-  /** Properties of the service. */
-  show(...properties: readonly string[]): Promise<Record<string, string>>;
-  /** The service's log so far. */
-  log(): string;
-  /** Settles when so many lines of the log have had that text in them. @default once */
-  said(text: string, times?: number): Promise<void>;
-  /** The `seq` of each message received, in order of arrival. */
-  seqs(): number[];
-}
-
-interface GatewayOptions {
-  /** More lines for the unit's section [Service]. */
-  readonly service?: readonly string[];
-  /** More units, and parts of them, by name. */
-  readonly units?: Readonly<Record<string, string>>;
-  /** Whether it is an executable for this endpoint that runs, and not the bundle. @default false */
-  readonly isExecutable?: boolean;
-  /** Changes the files before the start; they lie below that folder. */
-  readonly prepare?: (files: string) => Promise<void>;
-}
-
-/** A machine as the installer leaves it, and its endpoint. */
-async function makeGateway(options: GatewayOptions = {}): Promise<Gateway> {
-  await using cleanup = new AsyncDisposableStack();
-  const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
-  cleanup.defer(() => Deno.remove(folder, { recursive: true }));
-  const endpoint = cleanup.use(await startEndpoint({ certificates: pki }));
-  const files = `${folder}/files`;
-  await writeFiles(files, {
-    [`${UNITS}/mqtt443.service`]: await Deno.readTextFile(UNIT),
-    [`${UNITS}/mqtt443-wait.target`]: await Deno.readTextFile(`${KIT}mqtt443-wait.target`),
-    [`${UNITS}/mqtt443.service.d/test.conf`]: [
-      "[Service]",
-      // There is no journal here.
-      "StandardOutput=append:/run/mqtt443.log",
-      "StandardError=inherit",
-      ...options.service ?? [],
-    ].join("\n"),
-    ...Object.fromEntries(
-      Object.entries(options.units ?? {}).map(([name, text]) => [`${UNITS}/${name}`, text]),
-    ),
-    "/etc/passwd": `${await Deno.readTextFile(
-      "/etc/passwd",
-    )}mqtt443:x:${USER_ID}:${USER_ID}::/:/bin/false\n`,
-    "/etc/group": `${await Deno.readTextFile("/etc/group")}mqtt443:x:${USER_ID}:\n`,
-    [SETTINGS]: JSON.stringify({
-      ...{ endpoint: "localhost", port: endpoint.port, clientId: "gw-7" },
-      ...{ interval: "100ms", backoffMax: "1s", logFormat: "json", logLevel: "debug" },
-    }),
-    "/usr/local/lib/mqtt443/mqtt443.js": bundle,
-    "/usr/local/bin/mqtt443": program(endpoint.port),
-  });
-  await Deno.chmod(`${files}/usr/local/bin/mqtt443`, 0o755);
-  await writeIdentity(`${files}/etc/mqtt443/certs`, pki);
-  await own(`${files}/etc/mqtt443/certs`);
-  await options.prepare?.(files);
-  const mounts = options.isExecutable
-    ? { "/usr/local/bin/mqtt443": await executable(folder, `${files}${SETTINGS}`) }
-    : { "/usr/local/lib/mqtt443/deno": Deno.execPath() };
-  const machine = cleanup.use(await boot({ folder, files, mounts }));
-  // Of this machine, should it run the service too.
-  await machine.run("rm", "-rf", "/var/lib/mqtt443");
-  const systemctl = (...args: readonly string[]) => machine.run("systemctl", "--no-pager", ...args);
-  const disposal = cleanup.move();
-  return {
-    endpoint,
-    machine,
-    systemctl,
-    async show(...properties) {
-      const text = await systemctl("show", "mqtt443", ...properties.map((name) => `-p${name}`));
-      return Object.fromEntries(
-        text.trim().split("\n").map((line) => line.split(/=(.*)/s) as [string, string]),
-      );
-    },
-    log: () => Deno.readTextFileSync(`${machine.root}/run/mqtt443.log`),
-    async said(text, times = 1) {
-      // The log of a service that runs grows on, so that tail sees that nobody listens any more.
-      const follow = 'tail -n +1 -F /run/mqtt443.log | grep -F -m "$2" -- "$1"';
-      await machine.run("sh", "-c", follow, "sh", text, String(times));
-    },
-    seqs: () => seqsOf(endpoint.received),
-    [Symbol.asyncDispose]: () => disposal.disposeAsync(),
-  };
-}
-
-/** What stands for an executable for any endpoint. */
-function program(port: number): string {
-  const general = generalGrants();
-  const grants: Grants = { ...general, net: [...general.net, `localhost:${port}`] };
-  const flags = [
-    "--no-config",
-    "--no-lock",
-    "--no-remote",
-    "--no-npm",
-    "--no-code-cache",
-    V8_FLAGS,
-  ];
-  const words = [...flags, ...grantFlags(grants)].map((word) => `'${word}'`).join(" ");
-  const folder = "/usr/local/lib/mqtt443";
-  return `#!/bin/sh\nexport DENO_NO_UPDATE_CHECK=1\nexec ${folder}/deno run ${words} ${folder}/mqtt443.js "$@"\n`;
-}
-
-/** Builds an executable for these settings and this machine. */
-async function executable(folder: string, settings: string): Promise<string> {
-  const targets = [Deno.build.target];
-  const [built] = await compile({ settings, targets, out: `${folder}/dist` });
-  return built!.path;
-}
-
-async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
-  for (const [name, text] of Object.entries(files)) {
-    const path = `${folder}${name}`;
-    await Deno.mkdir(path.replace(/\/[^/]*$/, ""), { recursive: true });
-    await Deno.writeTextFile(path, text);
-  }
-}
-
-/** Gives a directory and what is in it to a user. @default the service's */
-async function own(directory: string, user = USER_ID): Promise<void> {
-  await Deno.chown(directory, user, user);
-  for (const { name } of Deno.readDirSync(directory)) {
-    await Deno.chown(`${directory}/${name}`, user, user);
-  }
-}
-
-function atMachine(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: `${name}${needsSystemd}`, ignore: !canBoot, fn });
-}
 
 const STATE = "/var/lib/mqtt443/state";
 const RUNTIME = "/var/lib/mqtt443/runtime";
@@ -349,8 +197,3 @@ atMachine("service takes its certificates as credentials of systemd", async () =
   await gateway.endpoint.waitFor(2);
   assertEquals(troublesOf(gateway.log()), []);
 });
-
-/** Lines of a log that tell of something wrong. */
-function troublesOf(log: string): string[] {
-  return log.split("\n").filter((line) => !/^$|"level":"(debug|info)"/.test(line));
-}
