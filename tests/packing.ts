@@ -52,6 +52,11 @@ case $code in [0-9] | [0-9][0-9]) exit "$code" ;; esac
 `;
 }
 
+/** Variables with which an executable unpacks where the test looks. */
+export function envOf({ runtimes }: Pick<Bench, "runtimes">): Record<string, string> {
+  return { MQTT443_RUNTIME_DIR: runtimes };
+}
+
 /** Makes an executable around the stand-in, in a folder that is removed at the end. */
 export async function onBench(
   action: (bench: Bench) => Promise<void>,
@@ -157,4 +162,13 @@ export function namesIn(folder: string): string[] {
   } catch {
     return [];
   }
+}
+
+/** Path of a program. @throws {Error} If it is not in PATH. */
+export async function whereIs(tool: string): Promise<string> {
+  for (const folder of (Deno.env.get("PATH") ?? "").split(":")) {
+    const path = `${folder}/${tool}`;
+    if (await Deno.stat(path).then(({ isFile }) => isFile, () => false)) return path;
+  }
+  throw new Error(`There is no ${tool} here`);
 }

@@ -1,0 +1,193 @@
+/** Where a self-extracting executable does not start, and what it says then, with a stand-in for Deno. */
+
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import {
+  envOf,
+  namesIn,
+  onBench,
+  run,
+  SHELLS,
+  standIn,
+  startOf,
+  whereIs,
+  writePacked,
+} from "./packing.ts";
+
+Deno.test("packed file refuses a place where others could put another program", async () => {
+  await onBench(async (bench) => {
+    startOf(await run([bench.file], { env: envOf(bench) }));
+    const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
+    for (const path of [bench.runtimes, runtime, `${runtime}/deno`, `${runtime}/mqtt443.js`]) {
+      const { mode } = await Deno.stat(path);
+      for (const open of [0o020, 0o002]) {
+        await Deno.chmod(path, mode! & 0o777 | open);
+        const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
+        assertEquals([code, stdout], [73, ""], path);
+        assertStringIncludes(stderr, `others can write to ${path}: \`chmod go-w ${path}\``);
+        assertMatch(stderr, /^error: .*\n {2}.*\nhint: .*MQTT443_RUNTIME_DIR=.*\n$/);
+      }
+      await Deno.chmod(path, mode! & 0o777);
+    }
+    await Deno.rename(runtime, `${bench.folder}/elsewhere`);
+    await Deno.symlink(`${bench.folder}/elsewhere`, runtime);
+    const linked = await run([bench.file], { env: envOf(bench) });
+    assertEquals(linked.code, 73);
+    assertStringIncludes(linked.stderr, `${runtime} is a symbolic link`);
+  });
+});
+
+Deno.test({
+  name: "packed file refuses a runtime of another user (needs root)",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    onBench(async (bench) => {
+      startOf(await run([bench.file], { env: envOf(bench) }));
+      const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
+      for (const path of [`${runtime}/deno`, runtime, bench.runtimes]) {
+        await Deno.chown(path, 12_345, 12_345);
+        const { code, stderr } = await run([bench.file], { env: envOf(bench) });
+        assertEquals(code, 73, path);
+        assertStringIncludes(stderr, `${path} belongs to another user, number 12345`);
+        await Deno.chown(path, 0, 0);
+      }
+    }),
+});
+
+Deno.test("packed file takes the first place that will do, and names all when none does", async () => {
+  await onBench(async ({ folder, file }) => {
+    const places = {
+      system: `${folder}/system`,
+      cache: `${folder}/cache/mqtt443`,
+      home: `${folder}/home/.cache/mqtt443`,
+    };
+    const env = { XDG_CACHE_HOME: `${folder}/cache`, HOME: `${folder}/home` };
+    await writePacked(file, { systemDir: places.system });
+    const where = async (variables: Record<string, string>) =>
+      startOf(await run([file], { env: variables })).env.DENO_DIR!.replace(/\/mqtt443-1.*/, "");
+    assertEquals(await where(env), places.system);
+    // A file where a directory is wanted stops root too.
+    await Deno.remove(places.system, { recursive: true });
+    await Deno.writeTextFile(places.system, "");
+    assertEquals(await where(env), places.cache);
+    assertEquals(await where({ HOME: env.HOME }), places.home);
+    assertEquals(await where({ ...env, XDG_CACHE_HOME: "relative" }), places.home);
+    const none = await run([file], { env: { HOME: "relative" } });
+    assertEquals(none.code, 73);
+    assertEquals(none.stderr.split("\n")[0], "error: Cannot unpack the runtime anywhere");
+    assertStringIncludes(none.stderr, `  ${places.system}: it cannot be made: File exists\n`);
+    await Deno.remove(`${folder}/cache`, { recursive: true });
+    await Deno.writeTextFile(`${folder}/cache`, "");
+    const both = await run([file], { env: { XDG_CACHE_HOME: `${folder}/cache` } });
+    assertEquals(both.stderr.split("\n").filter((line) => line.startsWith("  ")).length, 2);
+    const relative = await run([file], { env: { MQTT443_RUNTIME_DIR: "here" } });
+    assertEquals(relative.code, 73);
+    assertStringIncludes(relative.stderr, 'must be an absolute path: current value is "here"');
+  });
+});
+
+Deno.test("packed file passes over a place that others can write to when none was named", async () => {
+  await onBench(async ({ folder, file }) => {
+    const systemDir = `${folder}/system`;
+    await Deno.mkdir(systemDir);
+    await Deno.chmod(systemDir, 0o777);
+    await writePacked(file, { systemDir });
+    const told = startOf(await run([file], { env: { HOME: folder } }));
+    assert(told.env.DENO_DIR!.startsWith(`${folder}/.cache/mqtt443/`));
+    assertEquals(namesIn(systemDir), []);
+  });
+});
+
+Deno.test("packed file that was cut or changed on its way says so, and leaves nothing", async () => {
+  await onBench(async (bench) => {
+    const whole = await Deno.readFile(bench.file);
+    const changed = (at: number) => {
+      const bytes = whole.slice();
+      bytes[at]! ^= 0x10;
+      return bytes;
+    };
+    const broken: [Uint8Array, string][] = [
+      [whole.subarray(0, -100), `it has ${whole.length - 100} bytes of ${whole.length}`],
+      [changed(whole.length - 60), "its content "],
+      [changed(whole.length - 6), "its content "],
+      // Whole in itself, and not what was packed.
+      [
+        changed(new TextDecoder("latin1").decode(whole).indexOf("js_sum='") + 9),
+        "the wrong digest",
+      ],
+    ];
+    for (const [bytes, why] of broken) {
+      await Deno.writeFile(bench.file, bytes);
+      const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
+      assertEquals([code, stdout], [73, ""], why);
+      assertStringIncludes(
+        stderr,
+        `error: Cannot unpack ${bench.file}: this executable is damaged`,
+      );
+      assertStringIncludes(stderr, why);
+      assertEquals(namesIn(bench.runtimes), []);
+    }
+  });
+});
+
+Deno.test("packed file says why Deno does not start", async () => {
+  const cases: [trial: string, expected: RegExp][] = [
+    [
+      "echo './deno: error while loading shared libraries: libgcc_s.so.1: cannot open' >&2; exit 127",
+      /a library is missing: .*libgcc_s\.so\.1/,
+    ],
+    [
+      `echo "./deno: /lib/libc.so.6: version \\\`GLIBC_2.27' not found" >&2; exit 1`,
+      /the C library of this system is too old: .*GLIBC_2\.27/,
+    ],
+    ["echo Killed >&2; exit 137", /Deno ended with code 137: Killed/],
+  ];
+  for (const [trial, expected] of cases) {
+    await onBench(async (bench) => {
+      const { code, stdout, stderr } = await run([bench.file], { env: envOf(bench) });
+      assertEquals([code, stdout], [73, ""]);
+      assertMatch(stderr, expected);
+      assertMatch(stderr, /^error: Cannot start here: .*\nhint: .*glibc 2\.27.*\n$/);
+      assertEquals(namesIn(bench.runtimes), []);
+    }, { deno: standIn(trial) });
+  }
+});
+
+Deno.test("packed file tells a system without glibc, and a machine of another kind", async () => {
+  // A loader that is not there is what musl's systems lack.
+  const deno = standIn().replace("#!/bin/sh", "#!/lib/no-such-loader.so.2");
+  for (const shell of SHELLS) {
+    await onBench(async (bench) => {
+      const musl = await run([...shell, bench.file], { env: envOf(bench) });
+      assertEquals(musl.code, 73);
+      assertStringIncludes(musl.stderr, "this system has no 64-bit glibc");
+      assertEquals(namesIn(bench.runtimes), []);
+      // The shell of BusyBox has a uname of its own.
+      if (shell[0] === "busybox") return;
+      const tools = `${bench.folder}/tools`;
+      await Deno.mkdir(tools);
+      await Deno.writeTextFile(`${tools}/uname`, "#!/bin/sh\necho riscv64\n", { mode: 0o755 });
+      const PATH = `${tools}:${Deno.env.get("PATH")}`;
+      const other = await run([...shell, bench.file], { env: { ...envOf(bench), PATH } });
+      assertEquals(other.code, 73);
+      assertStringIncludes(
+        other.stderr,
+        `this executable is for ${Deno.build.arch}, and this machine is riscv64`,
+      );
+      assertEquals(namesIn(bench.runtimes), []);
+    }, { deno });
+  }
+});
+
+Deno.test("packed file that lacks a tool names it", async () => {
+  await onBench(async (bench) => {
+    const tools = `${bench.folder}/tools`;
+    await Deno.mkdir(tools);
+    for (const tool of ["ls", "mkdir", "mv", "rm", "chmod", "tail", "head", "gzip", "wc"]) {
+      await Deno.symlink(await whereIs(tool), `${tools}/${tool}`);
+    }
+    const command = [await whereIs("sh"), bench.file];
+    const { code, stderr } = await run(command, { env: { ...envOf(bench), PATH: tools } });
+    assertEquals(code, 73);
+    assertStringIncludes(stderr, "the program sha256sum is missing");
+  });
+});
