@@ -26,6 +26,7 @@ const STAND_INS: Readonly<Record<string, string>> = {
   "readable-stream": "node:stream",
   "debug": join(ROOT, "tools/bundle/debug.cjs"),
   "worker-timers": join(ROOT, "tools/bundle/worker_timers.cjs"),
+  "../topic-alias-send": join(ROOT, "tools/bundle/topic_alias_send.cjs"),
 };
 
 /**
