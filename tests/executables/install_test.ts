@@ -150,6 +150,24 @@ Deno.test({
     }),
 });
 
+Deno.test({
+  name: "install.sh takes away what root has unpacked where the service unpacks (needs root)",
+  ignore: !isRoot,
+  fn: () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      const runtime = join(root, "var/lib/mqtt443/runtime");
+      Deno.mkdirSync(join(runtime, "mqtt443-0.1.0-0123456789abcdef"), { recursive: true });
+      assertEquals((await install(kit, ["--root", root])).code, 0);
+      assertEquals([...Deno.readDirSync(runtime)], []);
+      assertEquals(Deno.statSync(runtime).uid, 997);
+      Deno.mkdirSync(join(runtime, "of the service"));
+      await install(kit, ["--root", root]);
+      assertEquals([...Deno.readDirSync(runtime)].length, 1);
+    }),
+});
+
 for (
   const [what, harm, words] of [
     ["changed", (kit: string) => Deno.writeTextFileSync(join(kit, "mqtt443"), "?"), "mqtt443"],

@@ -307,6 +307,7 @@ is_upgrade=''
 folder "$CONFIG" 755
 folder "$CONFIG/certs" 750
 folder "$STATE" 700
+folder "$STATE/runtime" 700
 stage "$here/mqtt443.json.sample" "$CONFIG/mqtt443.json.sample" 644
 # A kit for one site brings its settings, for a machine that has none.
 if [ -f "$here/mqtt443.json" ] && [ ! -e "$root$CONFIG/mqtt443.json" ]; then
@@ -347,6 +348,12 @@ for dest in $staged; do
 done
 
 own "$STATE" "$OWNER" 700
+# What root has unpacked, by trying the executable, the service could not use; it is unpacked again.
+uid=$(uid_of)
+if [ -n "$uid" ] && [ -n "$(find "$root$STATE/runtime" -prune ! -user "$uid" -print)" ]; then
+  rm -rf -- "$root$STATE/runtime" && mkdir -m 700 -- "$root$STATE/runtime"
+fi
+own "$STATE/runtime" "$OWNER" 700
 own "$CONFIG/certs" root 750
 # A key is the user's alone, or the program refuses it.
 certs=$root$CONFIG/certs
