@@ -91,6 +91,16 @@ export function addressOf({ endpoint, port }: Pick<Settings, "endpoint" | "port"
   return endpoint.includes(":") ? `[${endpoint}]:${port}` : `${endpoint}:${port}`;
 }
 
+/** The grants with what the service manager's socket takes: Deno wants it both as a file and as an address. */
+export function allGrants({ notify, ...grants }: Grants): Grants {
+  return notify === undefined ? grants : {
+    ...grants,
+    net: [...grants.net, `unix:${notify}`],
+    write: [...grants.write, notify],
+    env: [...grants.env, ...NOTIFY_VARIABLES],
+  };
+}
+
 /**
  * The grants as flags: no prompt, no subprocess, no native code, an environment that reads as empty.
  *
@@ -109,22 +119,15 @@ export function addressOf({ endpoint, port }: Pick<Settings, "endpoint" | "port"
  * ]);
  * ```
  */
-export function grantFlags({ net, read, write, env, sys, notify }: Grants): string[] {
-  if (notify !== undefined) {
-    // Deno sends datagrams to a socket that may be written to as a file and reached as an address.
-    const grants = {
-      net: [...net, `unix:${notify}`],
-      write: [...write, notify],
-      env: [...env, ...NOTIFY_VARIABLES],
-    };
-    return ["--unstable-net", ...grantFlags({ ...grants, read, sys })];
-  }
+export function grantFlags(grants: Grants): string[] {
+  const { net, read, write, env, sys } = allGrants(grants);
   // In a list, Deno reads two commas as one that belongs to the name.
   const flag = (name: string, values: readonly string[]) =>
     values.length === 0
       ? []
       : [`--allow-${name}=${values.map((value) => value.replaceAll(",", ",,")).join(",")}`];
   return [
+    ...(grants.notify === undefined ? [] : ["--unstable-net"]),
     "--no-prompt",
     "--ignore-env",
     ...flag("env", env),

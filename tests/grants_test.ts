@@ -161,6 +161,18 @@ Deno.test("grants never open the network, the disk or subprocesses as a whole", 
   assertEquals(flags.includes("--no-prompt") && flags.includes("--ignore-env"), true);
 });
 
+Deno.test("grants of an executable let it tell the service manager at one socket", () => {
+  const flags = grantFlags({ ...generalGrants(), net: [], write: [], env: [] });
+  for (
+    const flag of [
+      "--unstable-net",
+      "--allow-net=unix:/run/systemd/notify",
+      "--allow-write=/run/systemd/notify",
+      "--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC,WATCHDOG_PID",
+    ]
+  ) assert(flags.includes(flag), flag);
+});
+
 Deno.test("grants keep a comma in a path", () => {
   const flags = grantFlags({ net: [], read: ["/a,b"], write: [], env: [], sys: [] });
   assertEquals(flags.at(-1), "--allow-read=/a,,b");

@@ -3,7 +3,7 @@
 import { BUILD, type Grants } from "../build.ts";
 import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode, UserError } from "../errors.ts";
-import { grantsOf } from "../grants.ts";
+import { allGrants, grantsOf } from "../grants.ts";
 import { loadSettings } from "../load.ts";
 import { BUILT_AT, VERSION } from "../version.ts";
 import type { World } from "../world.ts";
@@ -41,7 +41,7 @@ function documentOf(command: Command, world: World) {
     target: Deno.build.target,
     tls: ["TLSv1.2", "TLSv1.3"],
     alpn: isSince(Deno.version.deno, ALPN_SINCE),
-    permissions: permitted(BUILD?.grants ?? wantedGrants(command, world)),
+    permissions: permitted(allGrants(BUILD?.grants ?? wantedGrants(command, world))),
     baked: BUILD?.grants ?? null,
   };
 }
