@@ -57,7 +57,7 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
       plugins: [resolverOf(graph)],
     });
     const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
-      .map((path) => nameOf(path, dir)).sort();
+      .map((path) => nameOf(path, dir, graph)).sort();
     return { code: outputFiles[0]!.text, modules };
   } finally {
     await esbuild.stop();
@@ -163,11 +163,13 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
   };
 }
 
-/** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`. */
-function nameOf(path: string, dir: string): string {
+/** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`; of a package of JSR its address. */
+function nameOf(path: string, dir: string, { modules }: Graph): string {
   if (path.startsWith("node_modules/")) return path.replace("node_modules/", "npm:");
-  const name = path.replace(/^(builtin|jsr):/, "");
-  return (name.startsWith("../") ? join(dir, name) : name).replace(`${ROOT}/`, "");
+  const file = path.replace(/^(builtin|jsr):/, "");
+  const specifier = modules.find(({ local }) => local === file)?.specifier;
+  if (specifier?.startsWith("http")) return specifier;
+  return (file.startsWith("../") ? join(dir, file) : file).replace(`${ROOT}/`, "");
 }
 
 function realPath(path: string): string | undefined {

@@ -126,8 +126,9 @@ Deno.test("install.sh brings the settings of a kit for one site, and never over 
     await install(await makeKit(folder, { settings: '{"endpoint":"a"}' }), ["--root", root]);
     assertEquals(Deno.readTextFileSync(path), '{"endpoint":"a"}');
     const newer = await makeKit(folder, { version: "0.2.0", settings: '{"endpoint":"b"}' });
-    await install(newer, ["--root", root]);
+    const { stdout } = await install(newer, ["--root", root]);
     assertEquals(Deno.readTextFileSync(path), '{"endpoint":"a"}');
+    assertStringIncludes(stdout, `left ${path}, though this executable was built for ${newer}/`);
   }));
 
 Deno.test({

@@ -227,6 +227,7 @@ do_uninstall() {
     for place in "$CONFIG" "$STATE"; do
       [ ! -e "$root$place" ] || say "left $root$place (--purge removes it)"
     done
+    [ -z "$(uid_of)" ] || say "left user $OWNER (--purge removes it)"
   fi
 }
 
@@ -310,8 +311,12 @@ folder "$STATE" 700
 folder "$STATE/runtime" 700
 stage "$here/mqtt443.json.sample" "$CONFIG/mqtt443.json.sample" 644
 # A kit for one site brings its settings, for a machine that has none.
-if [ -f "$here/mqtt443.json" ] && [ ! -e "$root$CONFIG/mqtt443.json" ]; then
-  stage "$here/mqtt443.json" "$CONFIG/mqtt443.json" 644
+if [ -f "$here/mqtt443.json" ]; then
+  if [ ! -e "$root$CONFIG/mqtt443.json" ]; then
+    stage "$here/mqtt443.json" "$CONFIG/mqtt443.json" 644
+  elif ! cmp -s -- "$here/mqtt443.json" "$root$CONFIG/mqtt443.json"; then
+    say "left $root$CONFIG/mqtt443.json, though this executable was built for $here/mqtt443.json: compare them"
+  fi
 fi
 for name in README.txt THIRD_PARTY_LICENSES.txt sbom.cdx.json install.sh VERSION; do
   stage "$here/$name" "$DOC/$name" 644
