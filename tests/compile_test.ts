@@ -66,6 +66,7 @@ Deno.test("compile command refuses what it does not know, and says what is near"
     [["--runtime", "nmp"], 64, /Unknown runtime "nmp" \(did you mean "npm"\?\)/],
     [["--out"], 64, /Cannot use --out: a value is required/],
     [["--out", "a", "--out", "b"], 64, /--out: it is given more than once/],
+    [["--runtime", "npm", "--denort", "x"], 64, /Cannot use --denort with --runtime npm/],
     [["dist"], 64, /Unexpected "dist"/],
     [["--settings", "no.json"], 78, /Cannot read settings file "no\.json": file not found/],
     [["--denort", "no.zip"], 78, /Cannot use denort "no\.zip": file not found/],

@@ -28,6 +28,13 @@ Deno.test("packed file refuses a place where others could put another program", 
       }
       await Deno.chmod(path, mode! & 0o777);
     }
+    // Who can write to the directory around it can put another one there, but not in one like /tmp.
+    await Deno.chmod(bench.folder, 0o777);
+    const around = await run([bench.file], { env: envOf(bench) });
+    assertEquals(around.code, 73);
+    assertStringIncludes(around.stderr, `others can write to ${bench.runtimes}/..`);
+    await Deno.chmod(bench.folder, 0o1777);
+    startOf(await run([bench.file], { env: envOf(bench) }));
     await Deno.rename(runtime, `${bench.folder}/elsewhere`);
     await Deno.symlink(`${bench.folder}/elsewhere`, runtime);
     const linked = await run([bench.file], { env: envOf(bench) });
@@ -43,7 +50,8 @@ Deno.test({
     onBench(async (bench) => {
       startOf(await run([bench.file], { env: envOf(bench) }));
       const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
-      for (const path of [`${runtime}/deno`, runtime, bench.runtimes]) {
+      const { runtimes } = bench;
+      for (const path of [`${runtime}/deno`, runtime, runtimes, `${runtimes}/..`]) {
         await Deno.chown(path, 12_345, 12_345);
         const { code, stderr } = await run([bench.file], { env: envOf(bench) });
         assertEquals(code, 73, path);
@@ -56,7 +64,7 @@ Deno.test({
 Deno.test("packed file takes the first place that will do, and names all when none does", async () => {
   await onBench(async ({ folder, file }) => {
     const places = {
-      system: `${folder}/system`,
+      system: `${folder}/lib/runtime`,
       cache: `${folder}/cache/mqtt443`,
       home: `${folder}/home/.cache/mqtt443`,
     };
@@ -64,6 +72,10 @@ Deno.test("packed file takes the first place that will do, and names all when no
     await writePacked(file, { systemDir: places.system });
     const where = async (variables: Record<string, string>) =>
       startOf(await run([file], { env: variables })).env.DENO_DIR!.replace(/\/mqtt443-1.*/, "");
+    // Made for us, or not at all: who makes it there as root shuts the service out.
+    assertEquals(await where(env), places.cache);
+    await Deno.remove(places.cache, { recursive: true });
+    await Deno.mkdir(`${folder}/lib`);
     assertEquals(await where(env), places.system);
     // A file where a directory is wanted stops root too.
     await Deno.remove(places.system, { recursive: true });
@@ -87,8 +99,8 @@ Deno.test("packed file takes the first place that will do, and names all when no
 
 Deno.test("packed file passes over a place that others can write to when none was named", async () => {
   await onBench(async ({ folder, file }) => {
-    const systemDir = `${folder}/system`;
-    await Deno.mkdir(systemDir);
+    const systemDir = `${folder}/lib/runtime`;
+    await Deno.mkdir(systemDir, { recursive: true });
     await Deno.chmod(systemDir, 0o777);
     await writePacked(file, { systemDir });
     const told = startOf(await run([file], { env: { HOME: folder } }));

@@ -63,6 +63,13 @@ for (const shell of SHELLS) {
   });
 }
 
+Deno.test("packed file is the same, byte for byte, when it is made again", async () => {
+  await onBench(async ({ folder, file }) => {
+    await writePacked(`${folder}/again`, { code: "the program" });
+    assertEquals(await Deno.readFile(`${folder}/again`), await Deno.readFile(file));
+  });
+});
+
 Deno.test("packed file gives Deno the baked grants, quoted, and nothing from around it", async () => {
   await onBench(async (bench) => {
     const hostile = {

@@ -156,7 +156,8 @@ const HELP = `Makes executables of mqtt443, each one file.
 Usage: deno task compile [--target TARGET]… [--settings FILE] [--runtime auto|npm|denort]
                          [--denort FILE]… [--out DIR] [--json]
 
-  --target TARGET   ${TARGETS.map(({ name }) => name).join(" or ")} (default: both)
+  --target TARGET   ${TARGETS.map(({ name }) => name).join(" or ")}
+                    (default: both; with --denort, those that it is for)
   --settings FILE   for one site: nothing but what this settings file needs is permitted
                     (default: for any endpoint of AWS IoT Core, files in the usual places)
   --runtime WHICH   denort: by deno compile; npm: Deno from npm, unpacked at the first start;
@@ -217,6 +218,9 @@ function parse(args: readonly string[]): CompileOptions & { json: boolean } | "h
   const runtime = one("runtime") ?? "auto";
   if (!(RUNTIMES as readonly string[]).includes(runtime)) {
     throw usageError(`Unknown runtime ${quote(runtime)}${didYouMean(runtime, RUNTIMES)}`);
+  }
+  if (runtime === "npm" && flags.denort.length > 0) {
+    throw usageError("Cannot use --denort with --runtime npm");
   }
   const [settings, out] = [one("settings"), one("out")];
   return {

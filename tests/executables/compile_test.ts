@@ -12,8 +12,9 @@ import {
 } from "@std/assert";
 import { gzipSync } from "node:zlib";
 import { EXIT, UserError } from "../../lib/errors.ts";
+import { generalGrants } from "../../lib/grants.ts";
 import { compile } from "../../tools/compile.ts";
-import { npmDeno } from "../../tools/compile/npm_deno.ts";
+import { npmDeno, sha256 } from "../../tools/compile/npm_deno.ts";
 import { makeStandalone } from "../../tools/compile/standalone.ts";
 import { DENO_VERSION, type Target, TARGETS } from "../../tools/compile/targets.ts";
 import { inFolder } from "../command_line.ts";
@@ -26,16 +27,31 @@ const OTHER = TARGETS.find(({ name }) => name !== Deno.build.target)!;
 
 Deno.test("executable by deno compile, with Deno itself for denort, carries grants, V8 flags and no store of CAs", async () => {
   await inFolder(async (folder) => {
-    const [built] = await compile({ denort: [Deno.execPath()], out: folder });
-    assertEquals([built!.runtime, built!.target], ["denort", OWN.name]);
-    const baked = metadataOf(await Deno.readFile(built!.path));
-    const { net, read, write, env, sys, notify } = built!.build.grants;
-    const { permissions } = baked;
-    const granted = permissions.allow_env as readonly string[];
+    const args = ["--denort", Deno.execPath(), "--out", folder];
+    const { code, stdout, stderr } = await run(
+      [Deno.execPath(), "run", "-A", "--frozen", COMPILE],
+      { args, env: { ...Deno.env.toObject(), DENO_TLS_CA_STORE: "" } },
+    );
+    assertEquals([code, stderr], [0, ""]);
+    const bytes = await Deno.readFile(`${folder}/mqtt443-linux-${OWN.arch}`);
+    const { net, read, write, env, sys, notify } = generalGrants();
+    const lines = [
+      `${folder}/mqtt443-linux-${OWN.arch}`,
+      `  size     ${bytes.length} (${(bytes.length / 1e6).toFixed(1)} MB)`,
+      `  sha256   ${sha256(bytes)}`,
+      "  runtime  denort, by deno compile",
+      "  scope    general",
+      `  net      ${net.join(" ")}`,
+      `  write    ${write.join(" ")}`,
+      `  notify   ${notify}`,
+    ];
+    assertEquals(lines.filter((line) => !stdout.split("\n").includes(line)), [], stdout);
+    const { permissions, ...baked } = metadataOf(bytes);
     assertEquals(permissions.allow_net, [...net, `unix:${notify}`]);
     assertEquals(permissions.allow_read, read);
     assertEquals(permissions.allow_write, [...write, notify!]);
     assertEquals(permissions.allow_sys, sys);
+    const granted = permissions.allow_env as readonly string[];
     assertEquals(env.filter((name) => !granted.includes(name)), []);
     // Empty lists mean all.
     assertEquals([permissions.ignore_env, permissions.deny_import], [[], []]);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # mqtt443 @VERSION@ for Linux on @MACHINE@, in one file: behind these lines are Deno @DENO@ and the program, compressed.
 # The first start unpacks them into a directory of its own; later starts go straight there. That directory is in
-# $MQTT443_RUNTIME_DIR, else @SYSTEM_DIR@, else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443.
+# $MQTT443_RUNTIME_DIR, else @SYSTEM_DIR@ (where its parent is ours), else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443.
 
 id='@ID@'
 machine='@MACHINE@'
@@ -68,32 +68,34 @@ give_up() {
     'name a directory of your own that has 100 MB free and may hold programs: MQTT443_RUNTIME_DIR=/path' "$reasons"
 }
 
-# Whether the runtime in dir can be used: 0 yes, 1 damaged, 2 somebody else could change it, and why.
+# Whether the runtime in dir can be used: 0 yes, 1 damaged, 2 somebody else could change it, and why. The names are in the
+# order into which ls sorts them.
 look() {
   set -- $(
     unset LS_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE TIME_STYLE QUOTING_STYLE
-    cd "$base" && LC_ALL=C exec ls -lnd . "$id" "$id/deno" "$id/mqtt443.js" 2>/dev/null </dev/null
+    cd "$base" && LC_ALL=C exec ls -lnd . .. "$id" "$id/deno" "$id/mqtt443.js" 2>/dev/null </dev/null
   )
-  is_ours "$base" "${1-}" "${3-}" && is_ours "$dir" "${10-}" "${12-}" || return 2
-  [ "${27-}" = "$id/deno" ] && [ "${36-}" = "$id/mqtt443.js" ] || return 1
-  is_ours "$dir/deno" "${19}" "${21}" && is_ours "$dir/mqtt443.js" "${28}" "${30}" || return 2
-  [ "${23}" = "$deno_bytes" ] && [ "${32}" = "$js_bytes" ] && [ -x "$dir/deno" ] && is_checked
+  is_ours "$base" "${1-}" "${3-}" base && is_ours "$base/.." "${10-}" "${12-}" parent &&
+    is_ours "$dir" "${19-}" "${21-}" || return 2
+  [ "${36-}" = "$id/deno" ] && [ "${45-}" = "$id/mqtt443.js" ] || return 1
+  is_ours "$dir/deno" "${28}" "${30}" && is_ours "$dir/mqtt443.js" "${37}" "${39}" || return 2
+  [ "${32}" = "$deno_bytes" ] && [ "${41}" = "$js_bytes" ] && [ -x "$dir/deno" ] && is_checked
 }
 
-# Whether nobody but us and root can change $1, of mode $2 and owner $3.
+# Whether nobody but us and root can put another thing at $1, of mode $2 and owner $3. In a directory like /tmp others
+# cannot replace what is ours; its group may be everybody's own.
 is_ours() {
-  case $2 in
-    [-d]????[!w]??[!w]*) ;;
-    d????????[tT]*) [ "$1" = "$base" ] ;;
-    *) false ;;
-  esac || {
-    case $2 in
-      '') why="$1 cannot be looked at" ;;
-      l*) why="$1 is a symbolic link" ;;
-      *) why="others can write to $1: \`chmod go-w $1\` ends that" ;;
-    esac
-    return 1
-  }
+  case ${4-}:$2 in
+    *:[-d]????[!w]??[!w]* | parent:d???????[!w]* | parent:d????????[tT]* | base:d????????[tT]*) ;;
+    *)
+      case $2 in
+        '') why="$1 cannot be looked at" ;;
+        l*) why="$1 is a symbolic link" ;;
+        *) why="others can write to $1: \`chmod go-w $1\` ends that" ;;
+      esac
+      return 1
+      ;;
+  esac
   [ "$3" = 0 ] || [ -O "$1" ] || {
     why="$1 belongs to another user, number $3"
     return 1
@@ -164,11 +166,17 @@ broken() {
 
 # Unpacks below base, and says why it could not.
 unpack() {
+  # Root would make a place that the service, which is another user, cannot use later.
+  [ "$base" != '@SYSTEM_DIR@' ] || [ -O "${base%/*}" ] || {
+    why="${base%/*} is not there, or not of this user"
+    return 1
+  }
   why=$(LC_ALL=C mkdir -p "$base" 2>&1) || {
     why="it cannot be made: ${why##*: }"
     return 1
   }
-  is_ours "$base" $(LC_ALL=C ls -lnd "$base/." 2>/dev/null | { read -r mode _ owner _ && echo "$mode $owner"; }) || return 1
+  set -- $(cd "$base" && LC_ALL=C ls -lnd . .. 2>/dev/null </dev/null)
+  is_ours "$base" "${1-}" "${3-}" base && is_ours "$base/.." "${10-}" "${12-}" parent || return 1
   remove_leftovers
   if [ "$damaged" = "$dir" ]; then
     # Another start may have mended it meanwhile.
