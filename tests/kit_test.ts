@@ -23,6 +23,7 @@ import { type Package, packagesIn, readLock } from "../tools/kit/packages.ts";
 import { type Parts, sbomText } from "../tools/kit/sbom.ts";
 import { manText, readmeText, sampleText } from "../tools/kit/texts.ts";
 import { inFolder, makeEnv } from "./command_line.ts";
+import { canMount, mountMemory } from "./mounting.ts";
 import { hasProgram } from "./queueing.ts";
 
 const TIME_S = 1_700_000_000;
@@ -81,6 +82,28 @@ Deno.test("an archive that cannot be written leaves nothing", () =>
     await assertRejects(() => writeArchive(path, [tooLong], TIME_S), RangeError, "at most 100");
     assertEquals([...Deno.readDirSync(folder)], []);
   }));
+
+Deno.test({
+  name: "an archive for which there is no room is told, and leaves nothing (needs root and mount)",
+  ignore: !canMount,
+  fn: () =>
+    inFolder(async (folder) => {
+      const large = join(folder, "large");
+      const bytes = new Uint8Array(2_000_000);
+      for (let at = 0; at < bytes.length; at += 50_000) {
+        crypto.getRandomValues(bytes.subarray(at, at + 50_000));
+      }
+      Deno.writeFileSync(large, bytes);
+      const small = join(folder, "small");
+      using _ = mountMemory(small, "300k");
+      for (const entry of [{ path: "a", file: large }, { path: "a", content: bytes }]) {
+        const made = writeArchive(join(small, "a.tar.gz"), [entry, ...ENTRIES], TIME_S);
+        const error = await assertRejects(() => made, UserError, "No space left on device");
+        assertEquals(error.exitCode, 73);
+      }
+      assertEquals([...Deno.readDirSync(small)], []);
+    }),
+});
 
 Deno.test("SHA256SUMS names every file and its sum", async () => {
   const lines = (await sumsText(ENTRIES)).trim().split("\n");
