@@ -75,11 +75,16 @@ Deno.test("packed file gives Deno the baked grants, quoted, and nothing from aro
     const hostile = {
       DENO_PERMISSION_BROKER_PATH: "/tmp/broker",
       DENO_V8_FLAGS: "--jitless",
-      DENO_CERT: "/tmp/ca.pem",
       NODE_OPTIONS: "--require /tmp/x.js",
       DENO_DIR: "/tmp/elsewhere",
     };
-    const kept = { NO_COLOR: "1", MQTT443_ENDPOINT: "x.example", SSLKEYLOGFILE: "/tmp/keys" };
+    // The program itself refuses, warns of or sets them.
+    const kept = {
+      NO_COLOR: "1",
+      MQTT443_ENDPOINT: "x.example",
+      SSLKEYLOGFILE: "/tmp/keys",
+      DENO_CERT: "/tmp/ca.pem",
+    };
     const { flags, env } = startOf(
       await run([bench.file], { env: { ...envOf(bench), ...hostile, ...kept } }),
     );

@@ -36,7 +36,7 @@ export const RUN_FLAGS: readonly string[] = [
 
 /**
  * Variables with which somebody could change what Deno 2.9.5 does before or beside the program: those its source reads.
- * `SSLKEYLOGFILE` and the others that the program warns of are left for it to see.
+ * `SSLKEYLOGFILE`, `DENO_CERT` and the others that the program refuses, warns of or sets are left to it.
  */
 const UNSET = [
   ...["DENO_PERMISSION_BROKER_PATH", "DENO_AUDIT_PERMISSIONS", "DENO_TRACE_PERMISSIONS"],
@@ -47,8 +47,14 @@ const UNSET = [
   ...["DENO_STARTUP_PHASES", "DENO_LOG", "DENO_LOG_STYLE", "DENO_NO_FILTER_FRAMES"],
   ...["DENO_TOKIO_METRICS", "DENO_TOKIO_EVENT_INTERVAL", "DENO_TOKIO_GLOBAL_QUEUE_INTERVAL"],
   ...["DENO_TOKIO_MAX_IO_EVENTS_PER_TICK", "DENO_USR2_MEMORY_TRIM", "DENO_AUTH_TOKENS"],
-  ...["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA_CERTS", "NODE_OPTIONS", "NODE_PATH"],
-  ...["NODE_DEBUG", "NODE_DEBUG_NATIVE", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"],
+  ...[
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "NODE_DEBUG",
+    "NODE_DEBUG_NATIVE",
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+  ],
   ...["NODE_UNIQUE_ID", "NODE_CLUSTER_SCHED_POLICY", "NODE_USE_ENV_PROXY"],
   ...["OTEL_DENO", "OTEL_DENO_CONSOLE", "OTEL_DENO_METRICS", "OTEL_DENO_TRACING", "RUST_LOG"],
 ];
