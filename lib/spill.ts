@@ -49,6 +49,8 @@ export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOpti
   let owed: Leaving[] = [];
   /** The last one given, known even when the disk can no longer be read. */
   let lastSeq = disk.stats().lastSeq;
+  /** The last one that the disk knows of. */
+  let seqOnDisk = lastSeq;
 
   const attempt = <T>(action: () => T, otherwise: () => T): T => {
     try {
@@ -67,7 +69,7 @@ export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOpti
       owed = [];
     }
     // What was given in memory must not be given again after a restart.
-    if (disk.stats().lastSeq < lastSeq) disk.put([], lastSeq);
+    if (seqOnDisk < lastSeq) seqOnDisk = disk.put([], lastSeq).lastSeq;
     if (spilled.size === 0) return;
     // Not by take: where this fails, what was not taken yet must still be to come.
     const messages = [...spilled].flatMap((seq) => memory().find(seq) ?? []);
@@ -86,7 +88,7 @@ export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOpti
       return attempt(() => {
         heal();
         const result = disk.put(drafts, Math.max(afterSeq, lastSeq));
-        lastSeq = result.lastSeq;
+        lastSeq = seqOnDisk = result.lastSeq;
         return result;
       }, () => {
         const after = Math.max(afterSeq, lastSeq);

@@ -83,7 +83,7 @@ const OWNERS: Record<string, readonly string[]> = {
   "mqtt": ["session.ts"],
   "mqtt/lib/client": ["session.ts"],
   "mqtt/lib/store": ["no_store.ts"],
-  "node:buffer": ["session.ts", "transport.ts"],
+  "node:buffer": ["message.ts", "session.ts", "transport.ts"],
   "node:crypto": ["identity.ts"],
   "node:fs": ["volatile.ts", "sources/disk.ts"],
   "node:sqlite": ["queue.ts", "queue_rows.ts", "queue_schema.ts", "damaged_table.ts", "salvage.ts"],
