@@ -30,7 +30,8 @@ main() {
     die 'Cannot start: the directory it is started in was removed' 'change to another one with cd'
   # What could widen what Deno may do, or change what it does; the program's own grants are flags below.
   unset @UNSET@
-  export MQTT443_RUNTIME=npm DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+  export MQTT443_RUNTIME=npm DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1 \
+    DENO_DISABLE_NODE_SHIM=1
 }
 
 # error: and hint: as the program says them. $3: one line per problem, indented.
