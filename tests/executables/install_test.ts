@@ -286,6 +286,21 @@ exec /bin/${name} "$@"`,
     }));
 }
 
+Deno.test("install.sh ended by SIGTERM while it copies leaves what was there", () =>
+  inFolder(async (folder) => {
+    const root = makeImage(folder);
+    await install(await makeKit(folder), ["--root", root]);
+    const newer = await makeKit(folder, { version: "0.2.0", words: "newer" });
+    const before = tree(root);
+    const PATH = makeStub(folder, "chmod", 'kill -TERM "$INSTALLER"\nexec /bin/chmod "$@"');
+    const { code } = await runCommand(
+      ["sh", "-c", 'INSTALLER=$$ exec sh "$@"', "sh", join(newer, "install.sh"), "--root", root],
+      { env: { PATH } },
+    );
+    assertEquals(code, 143);
+    assertEquals(tree(root), before);
+  }));
+
 Deno.test({
   name: "install.sh on a full disk says so and leaves what was there (needs root)",
   ignore: !canMount,
