@@ -49,7 +49,7 @@ const FULL = {
   runs: 7,
   settleMs: 15_000,
   watchMs: 60_000,
-  messages: 150_000,
+  messages: 120_000,
   backlog: 500_000,
   oneByOne: 2000,
   overLink: 3000,
@@ -127,7 +127,7 @@ export async function bench(
     }
   };
   const all = { ...size, servers, dir, forms, form, peers, signal };
-  await phase("start", () => measureStart({ ...all, runs: size.starts }));
+  await phase("start", () => measureStart({ ...all, runs: size.starts, firstRuns: size.runs }));
   await Promise.all([
     phase("steady", () => measureSteady(all)),
     phase("syncs", () => canCountSyncs ? measureSyncs(all) : Promise.resolve([])),

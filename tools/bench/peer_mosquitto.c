@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static const char *payload;
 static int payload_bytes, count, window, sent, acked;
@@ -66,8 +67,10 @@ int main(int argc, char **argv) {
     payload_bytes = strlen(payload);
     count = atoi(argv[7]);
     window = atoi(argv[8]);
+    char id[32];
+    snprintf(id, sizeof id, "bench-c-%d", (int)getpid());
     mosquitto_lib_init();
-    struct mosquitto *client = mosquitto_new("bench-libmosquitto", true, NULL);
+    struct mosquitto *client = mosquitto_new(id, true, NULL);
     if (client == NULL) return 1;
     check(mosquitto_int_option(client, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5), "version");
     check(mosquitto_int_option(client, MOSQ_OPT_SEND_MAXIMUM, window), "window");
