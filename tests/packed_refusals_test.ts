@@ -12,6 +12,7 @@ import {
   whereIs,
   writePacked,
 } from "./packing.ts";
+import { hasProgram } from "./queueing.ts";
 
 Deno.test("packed file refuses a place where others could put another program", async () => {
   await onBench(async (bench) => {
@@ -58,6 +59,26 @@ Deno.test({
         assertStringIncludes(stderr, `${path} belongs to another user, number 12345`);
         await Deno.chown(path, 0, 0);
       }
+    }),
+});
+
+Deno.test({
+  name: "packed file says that it cannot look into a directory of another user (needs root)",
+  ignore: Deno.uid() !== 0 || !hasProgram("setpriv"),
+  fn: () =>
+    onBench(async (bench) => {
+      await Deno.chmod(bench.folder, 0o755);
+      await Deno.mkdir(bench.runtimes, { mode: 0o700 });
+      const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+      const { code, stderr } = await run([...asNobody, bench.file], {
+        env: envOf(bench),
+        cwd: "/",
+      });
+      assertEquals(code, 73);
+      assertEquals(stderr.split("\n").slice(0, 2), [
+        "error: Cannot unpack the runtime anywhere",
+        `  ${bench.runtimes}: ${bench.runtimes} cannot be looked at`,
+      ]);
     }),
 });
 

@@ -74,7 +74,7 @@ give_up() {
 look() {
   set -- $(
     unset LS_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE TIME_STYLE QUOTING_STYLE
-    cd "$base" && LC_ALL=C exec ls -lnd . .. "$id" "$id/deno" "$id/mqtt443.js" 2>/dev/null </dev/null
+    { cd "$base" && LC_ALL=C exec ls -lnd . .. "$id" "$id/deno" "$id/mqtt443.js"; } 2>/dev/null </dev/null
   )
   is_ours "$base" "${1-}" "${3-}" base && is_ours "$base/.." "${10-}" "${12-}" parent &&
     is_ours "$dir" "${19-}" "${21-}" || return 2
@@ -176,7 +176,7 @@ unpack() {
     why="it cannot be made: ${why##*: }"
     return 1
   }
-  set -- $(cd "$base" && LC_ALL=C ls -lnd . .. 2>/dev/null </dev/null)
+  set -- $({ cd "$base" && LC_ALL=C exec ls -lnd . ..; } 2>/dev/null </dev/null)
   is_ours "$base" "${1-}" "${3-}" base && is_ours "$base/.." "${10-}" "${12-}" parent || return 1
   remove_leftovers
   if [ "$damaged" = "$dir" ]; then
