@@ -6,11 +6,6 @@
 
 import { grantHint } from "./build.ts";
 import { type Command, parseCommand } from "./cli.ts";
-import { publishCommand } from "./commands/publish.ts";
-import { queueCommand } from "./commands/queue.ts";
-import { settingsCommand } from "./commands/settings.ts";
-import { versionCommand } from "./commands/version.ts";
-import { watchCommand } from "./commands/watch.ts";
 import { EXIT, type ExitCode, formatError, UserError } from "./errors.ts";
 import { helpText } from "./help.ts";
 import type { World } from "./world.ts";
@@ -50,21 +45,21 @@ function notGranted(cause: Error): UserError {
   });
 }
 
+/** A command is loaded when it is run: none waits for what another one needs. */
 async function run(command: Command, world: World): Promise<ExitCode> {
   switch (command.name) {
     case "publish":
-      return publishCommand(command, world);
+      return (await import("./commands/publish.ts")).publishCommand(command, world);
     case "doctor":
-      // It brings TLS and DNS of Node along, which the others need not wait for.
       return (await import("./commands/doctor.ts")).doctorCommand(command, world);
     case "watch":
-      return watchCommand(command, world);
+      return (await import("./commands/watch.ts")).watchCommand(command, world);
     case "queue":
-      return queueCommand(command, world);
+      return (await import("./commands/queue.ts")).queueCommand(command, world);
     case "settings":
-      return settingsCommand(command, world);
+      return (await import("./commands/settings.ts")).settingsCommand(command, world);
     case "version":
-      return versionCommand(command, world);
+      return (await import("./commands/version.ts")).versionCommand(command, world);
     case "help":
       world.out(`${helpText(command.help ?? "")}\n`);
       return EXIT.ok;

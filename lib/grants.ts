@@ -9,7 +9,7 @@ import { NOTIFY_PATH, NOTIFY_VARIABLES } from "./notify.ts";
 import type { Settings } from "./settings.ts";
 import { HOST_VIEW } from "./sources/host.ts";
 import { sourcePaths, sourceSysKinds } from "./sources/mod.ts";
-import { TRUST_VARIABLES } from "./transport.ts";
+import { TRUST_VARIABLES } from "./trust.ts";
 
 /** Variables that are looked at only to refuse or warn. */
 export const WARNED_VARIABLES = [

@@ -9,8 +9,7 @@
 import { BaseHandler } from "@std/log/base-handler";
 import type { LevelName } from "@std/log/levels";
 import { Logger as StdLogger, type LogRecord } from "@std/log/logger";
-import { styleText } from "node:util";
-import { oneLine } from "./words.ts";
+import { coloured, oneLine } from "./words.ts";
 
 /** Events that scripts may wait for. */
 export type Event =
@@ -115,8 +114,9 @@ function jsonLine(record: LogRecord): string {
 function textLine(record: LogRecord, colour: boolean): string {
   const fields = fieldsOf(record).map(([name, value]) => ` ${name}=${plainOrQuoted(value)}`);
   const word = levelWord(record).padEnd(5);
-  const paint = { WARN: "yellow", ERROR: "red" }[word.trim()] as "yellow" | "red" | undefined;
-  const shown = colour && paint ? styleText(paint, word, { validateStream: false }) : word;
+  // Yellow and red.
+  const paint = { WARN: 33, ERROR: 31 }[word.trim()];
+  const shown = colour && paint ? coloured(paint, word) : word;
   return `${record.datetime.toISOString()} ${shown} ${record.msg}${fields.join("")}`;
 }
 

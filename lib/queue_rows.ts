@@ -1,8 +1,9 @@
 /** A message as a row of the queue file, and rows as messages: with a checksum, by which damage is told. */
 
+import { Buffer } from "node:buffer";
 import type { StatementSync } from "node:sqlite";
 import { checksumOf } from "./checksum.ts";
-import { type Qos, utf8Bytes } from "./message.ts";
+import type { Qos } from "./message.ts";
 import type { QueuedMessage, TakenMessage } from "./queue_types.ts";
 
 /** A row as the statement `take` reads it. The checksum is null in a message put by a version that kept none. */
@@ -49,7 +50,8 @@ export function readAfter(take: StatementSync, after: number, most: number): Fou
 
 /** Bytes of topic and payload, as the limits count them. */
 export function sizeOf(topic: string, payload: string): number {
-  return utf8Bytes(topic) + utf8Bytes(payload);
+  // Counted without the bytes being made, which takes ten times as long.
+  return Buffer.byteLength(topic) + Buffer.byteLength(payload);
 }
 
 /** Numbers as ranges without gaps. */

@@ -2,7 +2,7 @@
  * The TLS connection, and its shape as a Node stream for MQTT.js.
  *
  * `Deno.connectTls`, not `node:tls`: it refuses a wrong name before our certificate is sent, and says why. It has two
- * gaps. Its `caCerts` add to the default trust store, so that store is emptied first ({@linkcode limitTrust}). It
+ * gaps. Its `caCerts` add to the default trust store, so that store is emptied first (trust.ts). It
  * cannot set TCP_NODELAY: the handshake's last flight leaves in two writes and waits some 40 ms for a delayed ACK, once
  * per connection (measured; nothing in reach of JavaScript changes it). After it, what MQTT.js writes in one turn leaves
  * as one write (outbox.ts), and no PUBLISH waits.
@@ -11,8 +11,6 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
-import { grantHint } from "./build.ts";
-import { EXIT, UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
 import { type AttemptMemory, knock } from "./knock.ts";
 import { createOutbox } from "./outbox.ts";
@@ -44,42 +42,6 @@ export interface TransportOptions {
   readonly connect: typeof Deno.connectTls;
   /** What the attempt before left; it is changed. */
   readonly memory?: AttemptMemory | undefined;
-}
-
-/** The environment variables through which Deno's trust store can be changed from outside. */
-export const TRUST_VARIABLES = ["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA_CERTS"] as const;
-
-/**
- * Makes Deno's default trust store empty, or the public roots where no CA is configured. Deno reads these variables at
- * the first use of TLS, so this must come before it.
- *
- * @throws {UserError} If this process was not granted to set them.
- */
-export function limitTrust(env: Pick<Deno.Env, "get" | "set" | "delete">, hasCa: boolean): void {
-  const store = hasCa ? "" : "mozilla";
-  try {
-    env.set("DENO_TLS_CA_STORE", store);
-    env.delete("DENO_CERT");
-    env.delete("NODE_EXTRA_CA_CERTS");
-    // With --ignore-env, setting a variable that was not granted does nothing, in silence.
-    if (env.get("DENO_TLS_CA_STORE") === store) return;
-  } catch (cause) {
-    throw cannotLimitTrust(cause);
-  }
-  throw cannotLimitTrust();
-}
-
-function cannotLimitTrust(cause?: unknown): UserError {
-  const names = TRUST_VARIABLES.join(",");
-  return new UserError(
-    `Cannot see to it that only the configured CA vouches for the endpoint: this process may not set ${names}`,
-    {
-      hint: grantHint(),
-      exitCode: EXIT.config,
-      step: "settings",
-      cause,
-    },
-  );
 }
 
 /**

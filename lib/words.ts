@@ -1,4 +1,4 @@
-/** Words typed wrong, and the known ones that were probably meant. Pure. */
+/** Words typed wrong, and the known ones that were probably meant; how a text is shown. Pure. */
 
 /**
  * The known word nearest to a mistyped one, or undefined if none is near.
@@ -70,4 +70,9 @@ function editDistance(a: string, b: string): number {
     [beforeLast, last] = [last, row];
   }
   return last[b.length]!;
+}
+
+/** A text in one of a terminal's colours, by its number. */
+export function coloured(colour: number, text: string): string {
+  return `\x1b[${colour}m${text}\x1b[39m`;
 }

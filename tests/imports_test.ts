@@ -39,6 +39,7 @@ const LAYERS: Record<string, number> = {
   "knock.ts": 2,
   "notify.ts": 2,
   "transport.ts": 2,
+  "trust.ts": 2,
   "connection.ts": 2,
   "session.ts": 2,
   "no_store.ts": 2,
@@ -83,14 +84,13 @@ const OWNERS: Record<string, readonly string[]> = {
   "mqtt": ["session.ts"],
   "mqtt/lib/client": ["session.ts"],
   "mqtt/lib/store": ["no_store.ts"],
-  "node:buffer": ["message.ts", "session.ts", "transport.ts"],
+  "node:buffer": ["queue_rows.ts", "session.ts", "transport.ts"],
   "node:crypto": ["identity.ts"],
   "node:fs": ["volatile.ts", "sources/disk.ts"],
   "node:sqlite": ["queue.ts", "queue_rows.ts", "queue_schema.ts", "damaged_table.ts", "salvage.ts"],
   "node:tls": ["second_look.ts"],
   "node:dns/promises": ["knock.ts"],
   "node:stream": ["transport.ts"],
-  "node:util": ["log.ts", "world.ts"],
   "node:zlib": ["checksum.ts"],
 };
 
@@ -115,6 +115,8 @@ interface Import {
   readonly file: string;
   readonly target: string;
   readonly isType: boolean;
+  /** Imported when it is needed. */
+  readonly isLater: boolean;
 }
 
 Deno.test("every file of lib is in the drawing", () => {
@@ -146,6 +148,18 @@ Deno.test("each outside package enters lib by its own file", () => {
 
 Deno.test("lib never imports tools or tests", () => {
   assert(allImports().every(({ target }) => !/(^|\/)(tools|tests)\//.test(target)));
+});
+
+Deno.test("help, version and settings load nothing of Node, which takes longer than all else", () => {
+  const imports = allImports().filter(({ isType, isLater }) => !isType && !isLater);
+  const reached = new Set(["app.ts", "world.ts", "commands/version.ts", "commands/settings.ts"]);
+  for (const file of reached) {
+    for (const { target } of imports.filter((entry) => entry.file === file)) {
+      reached.add(target.startsWith(".") ? pathOf({ file, target }) : target);
+    }
+  }
+  assert(reached.has("settings_table.ts"), "nothing was followed");
+  assertEquals([...reached].filter((name) => name.startsWith("node:")), []);
 });
 
 Deno.test("only main.ts and the world touch arguments, exit code, signals and environment", () => {
@@ -183,6 +197,7 @@ function allImports(): Import[] {
       file,
       target: target!,
       isType: false,
+      isLater: true,
     })),
     ...[...code(file).matchAll(pattern)].map(([, , type, names, target]) => ({
       file,
@@ -191,13 +206,18 @@ function allImports(): Import[] {
       isType: type !== undefined ||
         (names!.startsWith("{") && names!.slice(1, -1).split(",").map((name) => name.trim())
           .filter(Boolean).every((name) => name.startsWith("type "))),
+      isLater: false,
     })),
   ]);
 }
 
 function localImports(): Import[] {
   return allImports().filter(({ target }) => target.startsWith(".")).map((entry) => {
-    const path = new URL(entry.target, new URL(entry.file, LIB)).href.slice(LIB.href.length);
-    return { ...entry, target: path };
+    return { ...entry, target: pathOf(entry) };
   }).filter(({ target }) => layerOf(target) !== undefined);
+}
+
+/** The file that an import names, from lib. */
+function pathOf({ file, target }: Pick<Import, "file" | "target">): string {
+  return new URL(target, new URL(file, LIB)).href.slice(LIB.href.length);
 }

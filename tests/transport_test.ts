@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { openConnection } from "../lib/connection.ts";
 import { EXIT } from "../lib/errors.ts";
 import { clientHello, knock } from "../lib/knock.ts";
-import { limitTrust } from "../lib/transport.ts";
+import { limitTrust } from "../lib/trust.ts";
 import { type Endpoint, makeAuthority, makePki } from "../tools/endpoint.ts";
 import { parseClientHello } from "./client_hello.ts";
 import {

@@ -5,7 +5,7 @@ import { EXIT, UserError } from "../errors.ts";
 import { addressOf } from "../grants.ts";
 import { type Logger, openLog } from "../log.ts";
 import type { Settings } from "../settings.ts";
-import { TRUST_VARIABLES } from "../transport.ts";
+import { TRUST_VARIABLES } from "../trust.ts";
 import type { World } from "../world.ts";
 
 /** The log of a command, on stderr. */

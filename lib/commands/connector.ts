@@ -16,7 +16,7 @@ import { readIdentityFiles } from "../identity_files.ts";
 import type { Logger } from "../log.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
-import { limitTrust } from "../transport.ts";
+import { limitTrust } from "../trust.ts";
 import { checkClock, checkDates, clockWarning } from "../validity.ts";
 import { BUILT_AT } from "../version.ts";
 import type { World } from "../world.ts";
