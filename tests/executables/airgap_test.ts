@@ -88,7 +88,8 @@ cd ${source}
 });
 
 Deno.test({
-  name: "air gap: the tasks of the source kit publish, demonstrate and test " +
+  name:
+    "air gap: the tasks of the source kit publish, demonstrate and test, and make the same kit again " +
     "(needs root, unshare, setpriv and ip)",
   ignore: !isReady,
   fn: () =>
@@ -96,7 +97,9 @@ Deno.test({
       const out = await inAirGap(
         folder,
         `cd ${source}
-./deno run -A --frozen --no-check tests/executables/airgap_process.ts source ${source}`,
+./deno run -A --frozen --no-check tests/executables/airgap_process.ts source ${source}
+./deno task kit --source --arch x86_64 --out ${folder}/again >&2
+cmp ${folder}/again/${NAME("source-")}.tar.gz ${folder}/${NAME("source-")}.tar.gz`,
       );
       const seen: Seen = JSON.parse(out);
       assertEquals(seen.arrived, 100);

@@ -41,9 +41,10 @@ export async function makeSourceKit(
   target: Target,
   { version, lock, deno, timeS, out }: SourceKitOptions,
 ): Promise<{ path: string; bytes: number }> {
+  const script = Deno.readTextFileSync(join(FILES, "deno")).replace("@EPOCH@", `${timeS}`);
   const entries: Entry[] = [
     ...(await projectFiles(ROOT)).map((path) => entryOf(ROOT, path)),
-    { path: "deno", file: join(FILES, "deno"), isExecutable: true },
+    { path: "deno", content: script, isExecutable: true },
     { path: "KIT.txt", content: kitText(version, target.arch) },
     { path: `${DENO_FOLDER}/deno`, content: deno, isExecutable: true },
     // tools/deps.ts leaves alone what is not its own link, and thus asks no network either.
