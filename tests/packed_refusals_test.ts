@@ -35,6 +35,7 @@ Deno.test("packed file refuses a place where others could put another program", 
     assertEquals(around.code, 73);
     assertStringIncludes(around.stderr, `others can write to ${bench.runtimes}/..`);
     await Deno.chmod(bench.folder, 0o1777);
+    await Deno.chmod(bench.runtimes, 0o1777);
     startOf(await run([bench.file], { env: envOf(bench) }));
     await Deno.rename(runtime, `${bench.folder}/elsewhere`);
     await Deno.symlink(`${bench.folder}/elsewhere`, runtime);
