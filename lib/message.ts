@@ -82,16 +82,34 @@ export function payloadOf(sample: Sample, format: Format, seq: number): string {
     const value = sample.readings[0]?.value ?? "";
     return typeof value === "string" ? value : JSON.stringify(value);
   }
-  // fromEntries, not assignment: a reading may be called "__proto__".
-  const metrics = Object.fromEntries(sample.readings.map(({ name, value }) => [name, value]));
+  const metrics = metricsOf(sample.readings);
   if (format === "shadow") return JSON.stringify({ state: { reported: metrics } });
   return JSON.stringify({
     device: sample.device,
     seq,
-    time: new Date(sample.timeMs).toISOString(),
+    time: textOfTime(sample.timeMs),
     ...(sample.clock && { clock: sample.clock }),
     metrics,
   });
+}
+
+function metricsOf(readings: readonly Reading[]): Record<string, Json> {
+  const metrics: Record<string, Json> = {};
+  for (const { name, value } of readings) {
+    // Assigned to that name, it would not become a metric.
+    if (name === "__proto__") {
+      Object.defineProperty(metrics, name, { value, enumerable: true, configurable: true });
+    } else metrics[name] = value;
+  }
+  return metrics;
+}
+
+/** The last time that was written out: lines that come together have one, and writing it takes longer than all else. */
+let lastTime = { ms: NaN, text: "" };
+
+function textOfTime(ms: number): string {
+  if (ms !== lastTime.ms) lastTime = { ms, text: new Date(ms).toISOString() };
+  return lastTime.text;
 }
 
 /** The topic with `{clientId}` replaced. */
