@@ -105,7 +105,7 @@ export async function bench(
   for (const name of [...missingForms, ...missing]) say(`skipped: ${name}`);
   if (!canCountSyncs) say("skipped: fsyncs per message (apt-get install strace)");
 
-  const figures: Figure[] = [sizeFigure(forms)];
+  const figures = new Map<string, Figure[]>(PHASES.map((name) => [name, []]));
   let failed = 0;
   const phase = async (
     name: typeof PHASES[number],
@@ -115,7 +115,7 @@ export async function bench(
     const startMs = performance.now();
     try {
       const found = await measure();
-      figures.push(...found);
+      figures.set(name, found);
       say(`${name}: ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
       return found;
     } catch (error) {
@@ -140,7 +140,7 @@ export async function bench(
     rates.find(({ id }) => id === rateId(window))?.samples[PEERS.c] ?? [],
   ]));
   await phase("drain", () => measureDrain({ ...all, live }));
-  return { figures, failed };
+  return { figures: [sizeFigure(forms), ...[...figures.values()].flat()], failed };
 }
 
 if (import.meta.main) Deno.exit(await main());
