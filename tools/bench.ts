@@ -14,7 +14,7 @@ import { measureDrain } from "./bench/drain.ts";
 import { findForms, sizeFigure } from "./bench/forms.ts";
 import { measureLink } from "./bench/link.ts";
 import { findPeers } from "./bench/peers.ts";
-import { denoCache } from "./bench/run.ts";
+import { denoCache, isFile } from "./bench/run.ts";
 import { type Figure, jsonOf, missedBy, tableOf, unjudgedBy } from "./bench/report.ts";
 import { startServers } from "./bench/servers.ts";
 import { measureStalls } from "./bench/stalls.ts";
@@ -167,6 +167,10 @@ async function main(): Promise<number> {
   const wrong = only?.find((name) => !(PHASES as readonly string[]).includes(name));
   if (wrong !== undefined) {
     console.error(`error: Unknown phase "${wrong}"\n\n${HELP}`);
+    return 64;
+  }
+  if (flags.program !== undefined && !isFile(flags.program)) {
+    console.error(`error: Cannot measure "${flags.program}": there is no such file`);
     return 64;
   }
   const stop = new AbortController();
