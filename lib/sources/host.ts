@@ -7,7 +7,7 @@
  * Deno knows (load, memory, uptime). Missing files mean "not on this machine"; missing rights are an error.
  */
 
-import { grantHint } from "../build.ts";
+import { BUILD, grantHint } from "../build.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 
 /** Folder below which a service unit can bind /proc and /sys for a process with scoped permissions. */
@@ -119,7 +119,12 @@ function rightsHint(path: string, cause: unknown): string {
   }
   return messageOf(cause).includes("all access")
     ? `add "${HOST_VIEW_UNIT_LINE}" to the service unit`
-    : grantHint();
+    : addHint(`--allow-read=${path}`);
+}
+
+/** What to do about a permission that is missing: from source the flag can be typed. */
+function addHint(flag: string): string {
+  return BUILD === undefined ? `add ${flag} to the permissions` : grantHint();
 }
 
 /**
@@ -136,7 +141,7 @@ export function askDeno<T>(kind: string, call: () => T): T {
     throw new UserError(
       `Cannot read "${kind}" of this machine: this process does not have Deno's permission for it`,
       {
-        hint: grantHint(),
+        hint: addHint(`--allow-sys=${kind}`),
         exitCode: EXIT.config,
         step: "source",
         cause: error,
