@@ -78,7 +78,8 @@ export async function runProcess(
     args: ["run", "-A", "--frozen", main, ...args],
     cwd,
     clearEnv: true,
-    env: { ...Object.fromEntries(kept), ...env },
+    // Run from source, Deno asks for its newest version once a day, through a proxy too.
+    env: { ...Object.fromEntries(kept), DENO_NO_UPDATE_CHECK: "1", ...env },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
