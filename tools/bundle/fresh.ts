@@ -31,9 +31,10 @@ function isOlder(path: string, thanMs: number): boolean {
   return [...Deno.readDirSync(path)].every(({ name }) => isOlder(join(path, name), thanMs));
 }
 
+/** The kernel's own time of the last change: an archive that is unpacked sets the other. */
 function changedMs(path: string): number | undefined {
   try {
-    return Deno.statSync(path).mtime?.getTime();
+    return Deno.statSync(path).ctime?.getTime();
   } catch {
     return undefined;
   }
