@@ -2,7 +2,7 @@
  * Makes one minified ES module of main.ts and all that it reaches: what executables run, and the bench.
  *
  * Deno resolves, so that what runs from source and what is bundled are the same modules of the same versions; esbuild
- * joins. Of MQTT.js only what this program uses comes along: see {@linkcode STAND_INS}.
+ * joins, as it does in `deno bundle`, which cannot put one module in place of another: that gives 350 KB. Of MQTT.js only what this program uses comes along: see {@linkcode STAND_INS}.
  */
 
 import { dirname, join } from "node:path";

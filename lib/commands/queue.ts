@@ -1,7 +1,8 @@
 /** `queue`: what waits on disk; `queue clear` discards it. */
 
+import { grantHint } from "../build.ts";
 import type { Command } from "../cli.ts";
-import { EXIT, type ExitCode, UserError } from "../errors.ts";
+import { EXIT, type ExitCode, messageOf, UserError } from "../errors.ts";
 import { loadSettings } from "../load.ts";
 import { openQueue, type QueueStats } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
@@ -43,8 +44,10 @@ function statsOf(settings: Settings, world: World): QueueStats {
     if (Deno.statSync(path).size === 0) return EMPTY;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return EMPTY;
-    throw new UserError(`Cannot read queue ${quote(path)}: ${(error as Error).message}`, {
-      hint: "run it as the user that publishes, or pass --state DIR",
+    const isDenied = error instanceof Deno.errors.NotCapable;
+    const why = isDenied ? "this process was not granted to read there" : messageOf(error);
+    throw new UserError(`Cannot read queue ${quote(path)}: ${why}`, {
+      hint: isDenied ? grantHint() : "run it as the user that publishes, or pass --state DIR",
       exitCode: EXIT.cannotCreate,
       step: "queue",
       cause: error,

@@ -50,7 +50,7 @@ function documentOf(command: Command, world: World) {
 function runtimeOf(world: Pick<World, "env">): "deno" | "denort" | "npm" {
   if (Deno.build.standalone) return "denort";
   // The executable that brings Deno along says so.
-  return world.env.get("MQTT443_RUNTIME") === "npm" ? "npm" : "deno";
+  return BUILD && world.env.get("MQTT443_RUNTIME") === "npm" ? "npm" : "deno";
 }
 
 const RUNTIMES = {

@@ -6,10 +6,10 @@
 import type { Build } from "../../lib/build.ts";
 import { grantFlags } from "../../lib/grants.ts";
 import { makeBundle } from "../../tools/bundle.ts";
+import { BUNDLE_FLAGS } from "../../tools/bundle/fresh.ts";
 import { compile } from "../../tools/compile.ts";
 import { type Endpoint, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
 import { V8_FLAGS } from "../../tools/v8_flags.ts";
-import { hasArm64 } from "./emulation.ts";
 import type { Outcome } from "../command_line.ts";
 import { pki } from "../publishing.ts";
 
@@ -41,8 +41,8 @@ const ROOT = new URL("../../", import.meta.url).pathname;
 /** Where an executable that unpacks itself does so. */
 const RUNTIME_DIR = "runtime";
 
-/** Builds every form for an endpoint on this machine. */
-export async function makeSite(): Promise<Site> {
+/** Builds every form for an endpoint on this machine, with the executable for an architecture. */
+export async function makeSite(arch: "x86_64" | "arm64"): Promise<Site> {
   await using cleanup = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "mqtt443-forms-" });
   cleanup.defer(() => Deno.remove(folder, { recursive: true }));
@@ -53,13 +53,12 @@ export async function makeSite(): Promise<Site> {
   const built = await compile({
     settings: settingsFile,
     out: `${folder}/dist`,
-    targets: ["x86_64-unknown-linux-gnu", ...(hasArm64() ? ["aarch64-unknown-linux-gnu"] : [])],
+    targets: [arch === "arm64" ? "aarch64-unknown-linux-gnu" : "x86_64-unknown-linux-gnu"],
   });
   const { build } = built[0]!;
   const bundle = `${folder}/mqtt443.js`;
   await Deno.writeTextFile(bundle, (await makeBundle(build)).code);
   const grants = grantFlags(build.grants);
-  const isolated = ["--no-config", "--no-lock", "--no-remote", "--no-npm", V8_FLAGS];
   const deno = Deno.execPath();
   const source = { runtime: "deno", isPublishOnly: false, isScoped: false } as const;
   const forms: Form[] = [
@@ -73,7 +72,7 @@ export async function makeSite(): Promise<Site> {
     {
       ...source,
       name: "bundle",
-      command: [deno, "run", ...isolated, ...grants, bundle],
+      command: [deno, "run", ...BUNDLE_FLAGS, V8_FLAGS, ...grants, bundle],
       isScoped: true,
     },
     ...built.map(({ path, arch, runtime }) => ({
