@@ -3,9 +3,12 @@
  *
  * MQTT.js writes each packet in eight pieces. In a stream's own buffer each of them is an object of some hundred bytes,
  * and with a large window those are what the memory is full of. Here they are copied together as they come, and what was
- * written in one turn leaves in one write: one TLS record where it fits, and one packet.
+ * written in one turn leaves in one write: one TLS record where it fits, and one packet. A turn ends with its ticks, for
+ * MQTT.js takes the packets of what was read one a tick: the PUBLISH that follows the first PUBACK would leave alone, and
+ * the others wait a round trip for its ACK.
  */
 
+import { nextTick } from "node:process";
 import { MAX_PAYLOAD_BYTES } from "./message.ts";
 
 /** Bytes gathered before who writes is told to wait: more than a window of 1000 small messages. */
@@ -40,8 +43,8 @@ export function createOutbox(
   let onRoom: (() => void) | undefined;
 
   const send = async () => {
-    // After this turn.
-    await Promise.resolve();
+    // After this turn, ticks that ticks have added among them: what awaits goes on when none is left.
+    await new Promise<void>((resolve) => nextTick(resolve));
     while (length > 0) {
       const leaving = gathered;
       const bytes = leaving.subarray(0, length);

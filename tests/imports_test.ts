@@ -87,6 +87,7 @@ const OWNERS: Record<string, readonly string[]> = {
   "node:buffer": ["queue_rows.ts", "session.ts", "transport.ts"],
   "node:crypto": ["identity.ts"],
   "node:fs": ["volatile.ts", "sources/disk.ts"],
+  "node:process": ["outbox.ts"],
   "node:sqlite": ["queue.ts", "queue_rows.ts", "queue_schema.ts", "damaged_table.ts", "salvage.ts"],
   "node:tls": ["second_look.ts"],
   "node:dns/promises": ["knock.ts"],

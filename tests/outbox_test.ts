@@ -1,5 +1,6 @@
 /** The outbox: that what is written leaves whole, in order and together, and waits in few objects. */
 
+import { nextTick } from "node:process";
 import { assertEquals } from "@std/assert";
 import { createOutbox } from "../lib/outbox.ts";
 
@@ -7,6 +8,8 @@ const KIB = 1024;
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const piece = (letters: string) => new TextEncoder().encode(letters);
 const nothing = () => {};
+/** Settles when this turn has ended. */
+const endOfTurn = () => new Promise<void>((resolve) => nextTick(resolve));
 
 /** A connection whose writes take so many bytes, and end when they are let. */
 function openLink(mostBytes = Infinity) {
@@ -15,7 +18,7 @@ function openLink(mostBytes = Infinity) {
   const next = async () => {
     for (let turns = 0; begun.length === 0; turns++) {
       if (turns > 100) throw new Error("no write was begun");
-      await Promise.resolve();
+      await endOfTurn();
     }
     return begun.shift()!;
   };
@@ -49,6 +52,22 @@ Deno.test("outbox writes at once what came in one turn", async () => {
   assertEquals(link.taken, ["publish"]);
 });
 
+Deno.test("outbox writes with a turn what the ticks of the turn have added", async () => {
+  const link = openLink();
+  const outbox = createOutbox(link.write, nothing);
+  // As MQTT.js takes packets: the first at once, in the microtask that has read them, and each other in a tick.
+  const take = (letters: string) => {
+    if (letters === "") return;
+    outbox.add(piece(letters[0]!), nothing);
+    nextTick(take, letters.slice(1));
+  };
+  await Promise.resolve();
+  take("publish");
+  await link.let();
+  await outbox.flushed();
+  assertEquals(link.taken, ["publish"]);
+});
+
 Deno.test("outbox keeps the order of what comes while it writes, however little is taken at a time", async () => {
   const link = openLink(2);
   const outbox = createOutbox(link.write, nothing);
@@ -66,7 +85,7 @@ Deno.test("outbox says that it is full, and when it has room again", async () =>
   const outbox = createOutbox(link.write, nothing);
   const room: string[] = [];
   outbox.add(new Uint8Array(200 * KIB), () => room.push("first"));
-  await Promise.resolve();
+  await endOfTurn();
   // The first is on its way.
   outbox.add(new Uint8Array(200 * KIB), () => room.push("second"));
   outbox.add(new Uint8Array(100 * KIB), () => room.push("third"));
