@@ -160,14 +160,95 @@ Deno.test({
       const root = makeImage(folder);
       const runtime = join(root, "var/lib/mqtt443/runtime");
       Deno.mkdirSync(join(runtime, "mqtt443-0.1.0-0123456789abcdef"), { recursive: true });
-      assertEquals((await install(kit, ["--root", root])).code, 0);
-      assertEquals([...Deno.readDirSync(runtime)], []);
-      assertEquals(Deno.statSync(runtime).uid, 997);
-      Deno.mkdirSync(join(runtime, "of the service"));
+      const { code, stdout } = await install(kit, ["--root", root]);
+      assertEquals(code, 0);
+      assertStringIncludes(stdout, `removed ${runtime}, which was not mqtt443's\n`);
+      assertEquals([...Deno.readDirSync(join(root, "var/lib/mqtt443"))], []);
+      Deno.mkdirSync(join(runtime, "of the service"), { recursive: true });
+      Deno.chownSync(runtime, 997, 997);
       await install(kit, ["--root", root]);
       assertEquals([...Deno.readDirSync(runtime)].length, 1);
     }),
 });
+
+Deno.test({
+  name: "install.sh changes no owner and mode in a folder of the service's (needs root)",
+  ignore: !isRoot,
+  fn: () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      await install(kit, ["--root", root]);
+      const runtime = join(root, "var/lib/mqtt443/runtime");
+      Deno.mkdirSync(runtime);
+      // A folder of its own, with another mode; and a link to what is root's.
+      Deno.chownSync(runtime, 997, 997);
+      const key = join(root, CONFIG, "certs/gw-private.pem.key");
+      Deno.writeTextFileSync(key, "a key", { mode: 0o644 });
+      Deno.symlinkSync("/etc/passwd", join(root, CONFIG, "certs/private.pem.key"));
+      for (const path of [CONFIG, `${CONFIG}/certs`]) Deno.chownSync(join(root, path), 997, 997);
+      const words = 'echo "$@" >>"$TOLD"; exec /bin/';
+      makeStub(folder, "chown", `${words}chown "$@"`);
+      const PATH = makeStub(folder, "chmod", `${words}chmod "$@"`);
+      const TOLD = join(folder, "told");
+      const { stdout } = await install(kit, ["--root", root], { env: { PATH, TOLD } });
+      assertStringIncludes(stdout, `made root the owner of ${root}/${CONFIG}\n`);
+      // Without those of the files that it copies.
+      const told = Deno.readTextFileSync(TOLD).trim().split("\n")
+        .filter((line) => line.includes("997") || !line.includes("-- "));
+      assertEquals(told, [
+        `-h 0 ${root}/${CONFIG}`,
+        `0:997 ${root}/${CONFIG}/certs`,
+        `750 ${root}/${CONFIG}/certs`,
+        `997:997 ${key}`,
+        `600 ${key}`,
+      ]);
+    }),
+});
+
+Deno.test("install.sh takes a group mqtt443 that is there already", () =>
+  inFolder(async (folder) => {
+    const root = makeImage(folder);
+    const group = join(root, "etc/group");
+    Deno.writeTextFileSync(group, "mqtt443:x:500:d\n", { append: true });
+    const before = Deno.readTextFileSync(group);
+    assertEquals((await install(await makeKit(folder), ["--root", root])).code, 0);
+    assertEquals(Deno.readTextFileSync(group), before);
+    assertStringIncludes(Deno.readTextFileSync(join(root, "etc/passwd")), "\nmqtt443:x:997:500:");
+  }));
+
+for (const place of ["usr/local", "var/lib", CONFIG, "etc/systemd"]) {
+  Deno.test(`install.sh refuses an image of which ${place} leads out of it, to remove too`, () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      const outside = join(folder, "outside");
+      for (const path of ["bin/mqtt443", "mqtt443/queue.db", "certs/gw-private.pem.key"]) {
+        Deno.mkdirSync(join(outside, path, ".."), { recursive: true });
+        Deno.writeTextFileSync(join(outside, path), "the machine's");
+      }
+      Deno.mkdirSync(join(root, place, ".."), { recursive: true });
+      Deno.symlinkSync(outside, join(root, place));
+      const before = [tree(root), tree(outside)];
+      for (const args of [[], ["--uninstall", "--purge"]]) {
+        const outcome = await install(kit, [...args, "--root", root]);
+        assertTold(outcome);
+        assertEquals(outcome.code, 73);
+        assertStringIncludes(outcome.stderr, `it leads to ${outside}`);
+        assertEquals([tree(root), tree(outside)], before);
+      }
+    }));
+}
+
+Deno.test("install.sh follows a link that stays in the image", () =>
+  inFolder(async (folder) => {
+    const root = makeImage(folder);
+    Deno.mkdirSync(join(root, "usr"));
+    Deno.mkdirSync(join(root, "opt/local"), { recursive: true });
+    Deno.symlinkSync("../opt/local", join(root, "usr/local"));
+    assertEquals((await install(await makeKit(folder), ["--root", root])).code, 0);
+    assert("opt/local/bin/mqtt443" in tree(root));
+  }));
 
 for (
   const [what, harm, words] of [
@@ -380,7 +461,10 @@ Deno.test({
       makeStub(
         folder,
         "systemctl",
-        `echo "$@" >>"$FOLDER/told"; [ "$1" != is-active ] || [ -e "$FOLDER/active" ]`,
+        `echo "$@" >>"$FOLDER/told"; case $1 in
+is-active) [ -e "$FOLDER/active" ] ;;
+disable) [ ! -e "$FOLDER/stuck" ] || { echo "No reply from bus" >&2; exit 1; } ;;
+esac`,
       );
       const { code, stdout, stderr } = await runCommand(
         [
@@ -389,13 +473,22 @@ Deno.test({
           "sh",
           "-c",
           `${WORLD}
+echo mqtt443:x:777: >>/etc/group
 sh ${older}/install.sh >first
+id -g mqtt443 >gid
+grep -c ^mqtt443: /etc/group >groups
 id -u mqtt443 >uid
 stat -c '%U:%G %a' /etc/mqtt443/certs /var/lib/mqtt443 >owners
 touch active
 sh ${newer}/install.sh >second
 mqtt443 >words
+touch stuck
+! sh /usr/local/share/doc/mqtt443/install.sh --uninstall 2>refusal
+mqtt443 >>words
+rm stuck
+mkdir /etc/systemd/system/mqtt443.service.d
 sh /usr/local/share/doc/mqtt443/install.sh --uninstall --purge >third
+rmdir /etc/systemd/system/mqtt443.service.d
 ! id -u mqtt443 2>/dev/null
 ls /usr/local/bin /var/lib /etc/systemd/system | grep mqtt443 || :`,
         ],
@@ -407,11 +500,14 @@ ls /usr/local/bin /var/lib /etc/systemd/system | grep mqtt443 || :`,
       assert(Number(text("uid")) > 0 && Number(text("uid")) < 1000, text("uid"));
       assertEquals(text("owners"), "root:mqtt443 750\nmqtt443:mqtt443 700\n");
       assertStringIncludes(text("second"), "restarted the service");
-      assertEquals(text("words"), "newer\n");
+      assertEquals(text("words"), "newer\nnewer\n");
+      assertEquals([text("gid"), text("groups")], ["777\n", "1\n"]);
+      assertStringIncludes(text("refusal"), "No reply from bus; nothing was removed\nhint: ");
+      assertStringIncludes(text("third"), "left /etc/systemd/system/mqtt443.service.d: changes");
       assertEquals(text("told").trim().split("\n"), [
         ...["daemon-reload", "is-active --quiet mqtt443.service"],
         ...["daemon-reload", "is-active --quiet mqtt443.service", "restart mqtt443.service"],
-        ...["disable --now mqtt443.service", "daemon-reload"],
+        ...["disable --now mqtt443.service", "disable --now mqtt443.service", "daemon-reload"],
       ]);
     }),
 });

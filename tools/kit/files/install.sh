@@ -18,6 +18,8 @@ OWNER=mqtt443
 DOC=/usr/local/share/doc/mqtt443
 MAN=/usr/local/share/man/man1/mqtt443.1
 
+nl='
+'
 USAGE_ERROR=64 KIT_ERROR=65 SERVICE_ERROR=69 WRITE_ERROR=73 RIGHTS_ERROR=77
 
 help() {
@@ -96,6 +98,22 @@ if [ -n "$with_root" ]; then
   if [ "$root" = / ]; then root=''; else live=''; fi
 fi
 
+# In an image, a link may lead out of it, onto the machine that builds it.
+check_inside() {
+  place=$1
+  while [ ! -d "$root$place" ] && [ ! -L "$root$place" ]; do place=${place%/*}; done
+  real=$(CDPATH='' cd -P -- "$root$place/" 2>/dev/null && pwd -P)
+  case $real/ in "$root"/*) return 0 ;; esac
+  die "$WRITE_ERROR" "Cannot use \"$root$place\": it leads to ${real:-nothing}, not below \"$root\"" \
+    "make each link in the image a relative one, and run install.sh again"
+}
+if [ -z "$live" ]; then
+  for place in /etc "$CONFIG" "$CONFIG/certs" "$STATE" "$UNITS" "$UNITS/multi-user.target.wants" \
+    "${BIN%/*}" "$DOC" "${MAN%/*}"; do
+    check_inside "$place"
+  done
+fi
+
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit "$KIT_ERROR"
 has_systemd() { [ -n "$live" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; }
 [ -z "$live" ] || [ -n "$dry" ] || [ "$(id -u)" = 0 ] ||
@@ -133,6 +151,20 @@ rewrite() {
   }
 }
 
+# group_there: the number of the group of that name, which may be there without a user.
+group_there() {
+  {
+    [ -z "$live" ] || getent group "$OWNER"
+    cat -- "$root/etc/group"
+  } 2>/dev/null | sed -n "s/^$OWNER:[^:]*:\([0-9]*\):.*/\1/p" | head -n 1
+}
+
+# append FILE LINE: where there is such a file, and no such name in it.
+append() {
+  [ ! -f "$root/etc/$1" ] || grep -q "^$OWNER:" "$root/etc/$1" ||
+    rewrite "/etc/$1" "{ print } END { print \"$2\" }"
+}
+
 # make_user: a user for the service alone, without password, shell and home.
 make_user() {
   [ -z "$(uid_of)" ] || return 0
@@ -143,25 +175,28 @@ make_user() {
   if [ -n "$dry" ]; then say "would make user $OWNER"; return 0; fi
   shell=/usr/sbin/nologin
   [ -e "$root$shell" ] || shell=/bin/false
+  group=$(group_there)
+  own_group=--user-group
+  [ -z "$group" ] || own_group=--gid=$OWNER
   if [ -z "$live" ] || ! {
-    useradd --system --user-group --no-create-home --home-dir "$STATE" --shell "$shell" "$OWNER" ||
-      adduser -S -D -H -h "$STATE" -s "$shell" -g "$OWNER" "$OWNER"
+    useradd --system "$own_group" --no-create-home --home-dir "$STATE" --shell "$shell" "$OWNER" ||
+      adduser -S -D -H -h "$STATE" -s "$shell" -g "$OWNER" ${group:+-G "$OWNER"} "$OWNER"
   } >/dev/null 2>&1; then
     # In an image, or without these tools: the highest number of the system's that is free.
     id=$(cat -- "$root/etc/passwd" "$root/etc/group" 2>/dev/null | awk -F: '
       { used[$3] = 1 } END { for (id = 999; id > 99; id--) if (!(id in used)) { print id; exit } }')
-    append() { [ ! -f "$root/etc/$1" ] || rewrite "/etc/$1" "{ print } END { print \"$2\" }"; }
-    append passwd "$OWNER:x:$id:$id:$OWNER:$STATE:$shell"
+    append passwd "$OWNER:x:$id:${group:-$id}:$OWNER:$STATE:$shell"
     append group "$OWNER:x:$id:"
     append shadow "$OWNER:!:19000::::::"
   fi
   say "made user $OWNER ($(uid_of))"
 }
 
-# own PATH OWNER MODE: as the program wants it; says so where it was different. Links are left alone.
+# own PATH OWNER MODE: as the program wants it; says so where it was different. Links are left alone, and
+# what is in a folder of somebody else's, who could put a link there between the look and the change.
 own() {
   uid=$(uid_of)
-  [ -e "$root$1" ] && [ ! -L "$root$1" ] && [ -n "$uid" ] || return 0
+  [ -e "$root$1" ] && [ ! -L "$root$1" ] && [ -O "$root${1%/*}" ] && [ -n "$uid" ] || return 0
   want=$uid
   [ "$2" != root ] || want=0
   gid=$(gid_of)
@@ -201,7 +236,9 @@ do_uninstall() {
     if [ -n "$dry" ]; then
       say "would stop and disable the service"
     else
-      systemctl disable --now mqtt443.service >/dev/null 2>&1
+      out=$(systemctl disable --now mqtt443.service 2>&1) ||
+        die "$SERVICE_ERROR" "Cannot stop the service: ${out##*"$nl"}; nothing was removed" \
+          "systemctl status mqtt443 tells more; --no-service removes the rest all the same"
       say "stopped and disabled the service"
     fi
   fi
@@ -223,6 +260,8 @@ do_uninstall() {
     remove 'settings and certificates' "$CONFIG"
     remove queue "$STATE"
     [ -z "$(uid_of)" ] || remove_user
+    [ ! -d "$root$UNITS/mqtt443.service.d" ] ||
+      say "left $root$UNITS/mqtt443.service.d: changes made with systemctl edit"
   else
     for place in "$CONFIG" "$STATE"; do
       [ ! -e "$root$place" ] || say "left $root$place (--purge removes it)"
@@ -287,7 +326,7 @@ folder() {
 
 # stage FILE DEST MODE: copies a file beside its place; where it is there already, only the mode is seen to.
 stage() {
-  if [ -f "$root$2" ] && cmp -s -- "$1" "$root$2"; then
+  if [ -f "$root$2" ] && [ ! -L "$root$2" ] && cmp -s -- "$1" "$root$2"; then
     [ -n "$dry" ] || chmod "$3" -- "$root$2" 2>/dev/null
     return 0
   fi
@@ -306,9 +345,17 @@ is_upgrade=''
 [ ! -e "$root$BIN" ] || is_upgrade=yes
 
 folder "$CONFIG" 755
+# Root writes into it: it must not be the service's to put links there.
+uid=$(uid_of)
+if [ -n "$uid" ] && [ -n "$(find "$root$CONFIG" -prune -user "$uid" -print 2>/dev/null)" ]; then
+  if [ -n "$dry" ]; then
+    say "would make root the owner of $root$CONFIG"
+  elif chown -h 0 "$root$CONFIG" 2>/dev/null; then
+    say "made root the owner of $root$CONFIG"
+  fi
+fi
 folder "$CONFIG/certs" 750
 folder "$STATE" 700
-folder "$STATE/runtime" 700
 stage "$here/mqtt443.json.sample" "$CONFIG/mqtt443.json.sample" 644
 # A kit for one site brings its settings, for a machine that has none.
 if [ -f "$here/mqtt443.json" ]; then
@@ -353,12 +400,13 @@ for dest in $staged; do
 done
 
 own "$STATE" "$OWNER" 700
-# What root has unpacked, by trying the executable, the service could not use; it is unpacked again.
+# What root has unpacked, by trying the executable, the service could not use: it unpacks it again. Nothing
+# else is done in there: the folder is the service's.
 uid=$(uid_of)
-if [ -n "$uid" ] && [ -n "$(find "$root$STATE/runtime" -prune ! -user "$uid" -print)" ]; then
-  rm -rf -- "$root$STATE/runtime" && mkdir -m 700 -- "$root$STATE/runtime"
+if [ -n "$uid" ] && [ -n "$(find "$root$STATE/runtime" -prune ! -user "$uid" -print 2>/dev/null)" ]; then
+  rm -rf -- "$root$STATE/runtime"
+  say "removed $root$STATE/runtime, which was not $OWNER's"
 fi
-own "$STATE/runtime" "$OWNER" 700
 own "$CONFIG/certs" root 750
 # A key is the user's alone, or the program refuses it.
 certs=$root$CONFIG/certs
