@@ -1,13 +1,14 @@
 /**
  * What the publisher says, and how often: above one message a second a summary every 10 s, a drop or a failing source
- * once a minute with its count. Owns no I/O; times are of a monotonic clock.
+ * once a minute with its count. While nothing is unsaid no timer runs, so that an idle machine sleeps. Owns no I/O;
+ * times are of a monotonic clock.
  */
 
 import type { UserError } from "./errors.ts";
 import type { Logger } from "./log.ts";
 
-/** Milliseconds between summaries of what was published. */
-export const SUMMARY_MS = 10_000;
+/** Milliseconds between summaries of what was published, and between looks whether something else is due. */
+const SUMMARY_MS = 10_000;
 /** Messages no closer than this are told one by one: one a second, with some jitter. */
 const ONE_BY_ONE_MS = 900;
 /** Milliseconds between two lines that say the same. */
@@ -27,22 +28,42 @@ export interface Reports {
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
   sourceFailed(source: string, error: UserError): void;
-  /** Says what is due; to be called every {@linkcode SUMMARY_MS}, for the last of a kind has none after it. */
-  sayDue(): void;
-  /** Says what is still unsaid. */
+  /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
   readonly totals: { published: number; dropped: number };
 }
 
-/** Makes the reports of one run. */
-export function createReports(log: Logger, monotonicMs: () => number): Reports {
+/**
+ * Makes the reports of one run.
+ *
+ * @param every Runs an action again and again until the returned function is called; without it, what was not said at
+ * once is said at the end.
+ */
+export function createReports(
+  log: Logger,
+  monotonicMs: () => number,
+  every: (ms: number, action: () => void) => () => void = () => () => {},
+): Reports {
   const totals = { published: 0, dropped: 0 };
   const summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
   let lastMs = -Infinity;
   const often = createRepeats(monotonicMs);
   const unsaid = new Map<string, { readonly total: number; readonly say: Say }>();
+  let unlook: (() => void) | undefined;
 
+  /** The last of a kind has none after it that would say it. */
+  const look = () => {
+    unlook ??= every(SUMMARY_MS, () => {
+      sayPublished();
+      for (const key of [...unsaid.keys()].filter(often.due)) sayCount(key);
+      if (unsaid.size === 0) endLook();
+    });
+  };
+  const endLook = () => {
+    unlook?.();
+    unlook = undefined;
+  };
   const sayPublished = () => {
     if (summary.messages === 0) return;
     log.info("published", {
@@ -56,6 +77,7 @@ export function createReports(log: Logger, monotonicMs: () => number): Reports {
   const count = (key: string, n: number, say: Say) => {
     unsaid.set(key, { total: (unsaid.get(key)?.total ?? 0) + n, say });
     if (often.due(key)) sayCount(key);
+    else look();
   };
   const sayCount = (key: string) => {
     const { total, say } = unsaid.get(key)!;
@@ -78,7 +100,7 @@ export function createReports(log: Logger, monotonicMs: () => number): Reports {
       summary.messages++;
       summary.bytes += bytes;
       summary.lastSeq = seq;
-      if (nowMs - summary.sinceMs >= SUMMARY_MS) sayPublished();
+      look();
     },
     dropped(n, why) {
       if (n === 0) return;
@@ -95,11 +117,8 @@ export function createReports(log: Logger, monotonicMs: () => number): Reports {
           hint: error.hint,
         }));
     },
-    sayDue() {
-      if (monotonicMs() - summary.sinceMs >= SUMMARY_MS) sayPublished();
-      for (const key of [...unsaid.keys()].filter(often.due)) sayCount(key);
-    },
     flush() {
+      endLook();
       sayPublished();
       for (const key of [...unsaid.keys()]) sayCount(key);
     },

@@ -3,16 +3,37 @@ import { EXIT, UserError } from "../lib/errors.ts";
 import type { Fields } from "../lib/log.ts";
 import { createRepeats, createReports, type Reports } from "../lib/reports.ts";
 
-function makeBench(): { reports: Reports; said: string[]; pass: (ms: number) => void } {
+function makeBench(): {
+  reports: Reports;
+  said: string[];
+  /** Lets time pass, with what is due meanwhile. */
+  pass: (ms: number) => void;
+  /** How many timers run. */
+  timers: () => number;
+} {
   let nowMs = 0;
+  const timers = new Set<{ dueMs: number; readonly ms: number; readonly action: () => void }>();
   const said: string[] = [];
   const note = (event: string, { messages, failures, seq }: Fields = {}) =>
     void said.push([event, messages ?? failures ?? `seq ${seq}`].join(" "));
   const log = { debug: note, info: note, warn: note, error: note };
   return {
-    reports: createReports(log, () => nowMs),
+    reports: createReports(log, () => nowMs, (ms, action) => {
+      const timer = { dueMs: nowMs + ms, ms, action };
+      timers.add(timer);
+      return () => timers.delete(timer);
+    }),
     said,
-    pass: (ms) => void (nowMs += ms),
+    pass(ms) {
+      for (const endMs = nowMs + ms; nowMs < endMs;) {
+        nowMs = Math.min(endMs, ...[...timers].map(({ dueMs }) => dueMs));
+        for (const timer of [...timers].filter(({ dueMs }) => dueMs === nowMs)) {
+          timer.dueMs += timer.ms;
+          timer.action();
+        }
+      }
+    },
+    timers: () => timers.size,
   };
 }
 
@@ -60,23 +81,49 @@ Deno.test("reports tell of a failing source once a minute, with a count", () => 
   assertEquals(said, ["source-failed 1", "source-failed 60"]);
 });
 
-Deno.test("reports tell of what came last, though nothing comes after it", () => {
+Deno.test("reports tell of what came last within 10 s or once a minute, though nothing comes after it", () => {
   const { reports, said, pass } = makeBench();
   for (let seq = 1; seq <= 5; seq++) reports.published(message(seq));
   reports.dropped(1, "the queue is full");
   reports.dropped(7, "the queue is full");
   for (let n = 1; n <= 3; n++) reports.sourceFailed("file:x=/y", failure);
   assertEquals(said.splice(0), ["published seq 1", "dropped 1", "source-failed 1"]);
-  reports.sayDue();
+  pass(9999);
   assertEquals(said, []);
-  pass(10_000);
-  reports.sayDue();
+  pass(1);
   assertEquals(said.splice(0), ["published 4"]);
-  pass(50_000);
-  reports.sayDue();
+  for (let seq = 6; seq <= 7; seq++) reports.published(message(seq));
+  pass(10_000);
+  assertEquals(said.splice(0), ["published seq 6", "published 1"]);
+  pass(40_000);
   assertEquals(said.splice(0), ["dropped 7", "source-failed 2"]);
-  reports.sayDue();
+  pass(120_000);
   assertEquals(said, []);
+});
+
+Deno.test("reports run a timer only while something is unsaid", () => {
+  const { reports, pass, timers } = makeBench();
+  const counts = [timers()];
+  const step = (action: () => void) => {
+    action();
+    counts.push(timers());
+  };
+  step(() => reports.published(message(1)));
+  step(() => reports.dropped(1, "the queue is full"));
+  step(() => reports.sourceFailed("file:x=/y", failure));
+  assertEquals(counts.splice(0), [0, 0, 0, 0]);
+  step(() => reports.published(message(2)));
+  step(() => reports.published(message(3)));
+  step(() => pass(10_000));
+  assertEquals(counts.splice(0), [1, 1, 0]);
+  step(() => reports.dropped(1, "the queue is full"));
+  step(() => pass(40_000));
+  step(() => pass(10_000));
+  assertEquals(counts.splice(0), [1, 1, 0]);
+  step(() => reports.published(message(4)));
+  step(() => reports.published(message(5)));
+  step(() => reports.flush());
+  assertEquals(counts, [0, 1, 0]);
 });
 
 Deno.test("reports tell at the end of what is still unsaid, failures too", () => {

@@ -11,7 +11,7 @@ import { loadSettings } from "../load.ts";
 import type { Draft, Queue } from "../queue.ts";
 import { openQueue } from "../queue.ts";
 import { runPublisher } from "../publisher.ts";
-import { createReports, type Reports, SUMMARY_MS } from "../reports.ts";
+import { createReports, type Reports } from "../reports.ts";
 import { isAws, type Settings } from "../settings.ts";
 import { lineReadings, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../version.ts";
@@ -30,7 +30,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   checkEnvironment(world.env, log);
   checkGrants(settings);
   const connector = createConnector(settings, world, log);
-  const reports = createReports(log, world.monotonicMs);
+  const reports = createReports(log, world.monotonicMs, world.every);
   const clock = openClock(world, log);
   const state = openStateQueue(
     settings,
@@ -51,7 +51,6 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
   const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
-  const unsay = world.every(SUMMARY_MS, reports.sayDue);
   try {
     log.info("start", {
       version: VERSION,
@@ -86,7 +85,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   } finally {
     service?.close();
     unwatch();
-    unsay();
+    reports.flush();
     done();
     state.close();
   }
