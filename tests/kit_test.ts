@@ -268,8 +268,14 @@ for (
     [["--sauce"], '"--sauce"'],
     [["device"], '"device"'],
     [["--source", "--settings", "x.json"], "--settings with --source"],
-    [["--out="], "--out: a path is required"],
-    [["--runtime", "node"], '--runtime "node"'],
+    [["--source", "--runtime", "npm"], "with --source"],
+    [["--source", "--denort", "denort.zip"], "with --source"],
+    [["--runtime", "npm", "--denort", "denort.zip"], "--denort with --runtime npm"],
+    [["--out="], "--out: a value is required"],
+    [["--out", "a", "--out", "b"], "--out: it is given more than once"],
+    [["--settings", "a", "--settings", "b"], "--settings: it is given more than once"],
+    [["--runtime", "npm", "--runtime", "npm"], "--runtime: it is given more than once"],
+    [["--runtime", "nmp"], 'runtime "nmp" (did you mean "npm"?)'],
   ] as const
 ) {
   Deno.test(`kit ${args.join(" ")} is a wrong command line`, () => {

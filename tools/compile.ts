@@ -6,13 +6,13 @@
  * failure leaves it as it was. Beside them goes the bundle that `deno task publish` runs while it is fresh.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import config from "../deno.json" with { type: "json" };
 import type { Build } from "../lib/build.ts";
 import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
-import { didYouMean, quote } from "../lib/words.ts";
+import { quote } from "../lib/words.ts";
 import { makeBundle } from "./bundle.ts";
 import { findDenort, readDenort, targetOf } from "./compile/denort.ts";
+import { parseFlags, type RuntimeChoice } from "./compile/flags.ts";
 import { npmDeno, sha256 } from "./compile/npm_deno.ts";
 import { packed } from "./compile/packed.ts";
 import { scopeOf } from "./compile/scope.ts";
@@ -21,11 +21,6 @@ import { makeStandalone } from "./compile/standalone.ts";
 import { type Target, TARGETS, targetsOf } from "./compile/targets.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
-
-const RUNTIMES = ["auto", "npm", "denort"] as const;
-
-/** What runs the bundle: `auto` is denort where it can be had, else Deno from npm. */
-export type RuntimeChoice = (typeof RUNTIMES)[number];
 
 /** Options of {@linkcode compile}. */
 export interface CompileOptions {
@@ -173,8 +168,6 @@ Exit codes: 0 done, 64 wrong command line, 69 denort or Deno cannot be had, 73 t
 cannot be written, 78 settings or denort are wrong.
 `;
 
-const FLAGS = ["target", "settings", "runtime", "denort", "out", "json", "help"];
-
 if (import.meta.main) Deno.exit(await main(Deno.args));
 
 async function main(args: readonly string[]): Promise<number> {
@@ -194,47 +187,15 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 function parse(args: readonly string[]): CompileOptions & { json: boolean } | "help" {
-  const flags = parseArgs(args[0] === "--" ? args.slice(1) : [...args], {
-    string: ["target", "settings", "runtime", "denort", "out"],
-    boolean: ["json", "help"],
-    collect: ["target", "denort", "settings", "runtime", "out"],
-    unknown: (argument) => {
-      const name = argument.replace(/^--?|=.*/g, "");
-      const isFlag = argument.startsWith("-");
-      throw usageError(
-        isFlag
-          ? `Unknown flag ${quote(argument)}${didYouMean(name, FLAGS)}`
-          : `Unexpected ${quote(argument)}`,
-      );
-    },
-  });
-  if (flags.help) return "help";
-  const one = (name: "settings" | "runtime" | "out") => {
-    const [value, ...more] = flags[name] as string[];
-    if (more.length > 0) throw usageError(`Cannot use --${name}: it is given more than once`);
-    if (value === "") throw usageError(`Cannot use --${name}: a value is required`);
-    return value;
-  };
-  const runtime = one("runtime") ?? "auto";
-  if (!(RUNTIMES as readonly string[]).includes(runtime)) {
-    throw usageError(`Unknown runtime ${quote(runtime)}${didYouMean(runtime, RUNTIMES)}`);
-  }
-  if (runtime === "npm" && flags.denort.length > 0) {
-    throw usageError("Cannot use --denort with --runtime npm");
-  }
-  const [settings, out] = [one("settings"), one("out")];
+  const flags = parseFlags(args, { task: "compile", list: "target", toggle: "json" });
+  if (flags === "help") return "help";
+  const { list: targets, isToggled: json, denort, runtime, settings, out } = flags;
   return {
-    targets: flags.target as string[],
-    denort: flags.denort as string[],
-    runtime: runtime as RuntimeChoice,
+    ...{ targets, json, denort },
+    ...(runtime !== undefined && { runtime }),
     ...(settings !== undefined && { settings }),
     ...(out !== undefined && { out }),
-    json: flags.json,
   };
-}
-
-function usageError(message: string): UserError {
-  return new UserError(message, { hint: "see `deno task compile --help`", exitCode: EXIT.usage });
 }
 
 function textOf({ path, bytes, sha256, runtime, build }: Built): string {

@@ -5,12 +5,12 @@
  * Archives are the same byte for byte from the same commit. Nothing half-written is left.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
 import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
 import { VERSION } from "../lib/version.ts";
 import { quote } from "../lib/words.ts";
 import { makeBundle } from "./bundle.ts";
-import { compile, type RuntimeChoice } from "./compile.ts";
+import { compile } from "./compile.ts";
+import { parseFlags, type RuntimeChoice, usageError } from "./compile/flags.ts";
 import { npmDeno, sha256 } from "./compile/npm_deno.ts";
 import { stampOf } from "./compile/stamp.ts";
 import { type Target, TARGETS } from "./compile/targets.ts";
@@ -33,8 +33,6 @@ Usage: deno task kit [--arch ARCH]… [--settings FILE] [--denort FILE]… [--ru
 SOURCE_DATE_EPOCH sets the time in the archive (default: that of the commit).
 `;
 
-const RUNTIMES: readonly RuntimeChoice[] = ["auto", "npm", "denort"];
-
 /** What was asked for. */
 export interface KitOptions {
   readonly targets: readonly Target[];
@@ -51,51 +49,33 @@ export interface KitOptions {
  * @throws {UserError} If it is wrong.
  */
 export function parseKit(args: readonly string[]): KitOptions | "help" {
-  const unknown: string[] = [];
-  const flags = parseArgs([...args], {
-    string: ["arch", "settings", "denort", "runtime", "out"],
-    collect: ["arch", "denort"],
-    boolean: ["source", "help"],
-    unknown: (arg) => {
-      unknown.push(arg);
-      return false;
-    },
-  });
-  if (flags.help) return "help";
-  if (unknown.length > 0) throw usageError(`Cannot understand ${unknown.map(quote).join(", ")}`);
-  const archs = flags.arch as string[];
+  const flags = parseFlags(args, { task: "kit", list: "arch", toggle: "source" });
+  if (flags === "help") return "help";
+  const { list: archs, isToggled: isSource, settings, runtime, denort, out } = flags;
+  const known = TARGETS.map(({ arch }) => arch);
   for (const arch of archs) {
-    if (!TARGETS.some((target) => target.arch === arch)) {
+    if (!known.some((one) => one === arch)) {
       throw usageError(
-        `Cannot make a kit for ${quote(arch)}: must be ${
-          TARGETS.map(({ arch }) => arch).join(" or ")
-        }`,
+        "kit",
+        `Cannot make a kit for ${quote(arch)}: must be ${known.join(" or ")}`,
       );
     }
   }
-  if (flags.source && flags.settings !== undefined) {
-    throw usageError("Cannot use --settings with --source: that kit is for any settings");
+  if (isSource && settings !== undefined) {
+    throw usageError("kit", "Cannot use --settings with --source: that kit is for any settings");
   }
-  for (const name of ["settings", "out"] as const) {
-    if (flags[name] === "") throw usageError(`Cannot use --${name}: a path is required`);
-  }
-  const runtime = RUNTIMES.find((name) => name === (flags.runtime ?? "auto"));
-  if (runtime === undefined) {
-    throw usageError(
-      `Cannot use --runtime ${quote(flags.runtime!)}: must be one of ${RUNTIMES.join(", ")}`,
-    );
+  if (isSource && (runtime !== undefined || denort.length > 0)) {
+    throw usageError("kit", "Cannot use --runtime or --denort with --source: it has all of Deno");
   }
   return {
     targets: TARGETS.filter(({ arch }) => archs.length === 0 || archs.includes(arch)),
-    settings: flags.settings,
-    denort: flags.denort as string[],
-    runtime,
-    isSource: flags.source,
-    out: flags.out ?? "dist",
+    runtime: runtime ?? "auto",
+    out: out ?? "dist",
+    ...{ settings, denort, isSource },
   };
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args));
+if (import.meta.main) Deno.exit(await main(Deno.args));
 
 async function main(args: readonly string[]): Promise<number> {
   try {
@@ -178,8 +158,4 @@ async function makeFolder(out: string): Promise<string> {
       cause,
     });
   }
-}
-
-function usageError(message: string): UserError {
-  return new UserError(message, { hint: "see `deno task kit --help`", exitCode: EXIT.usage });
 }
