@@ -33,7 +33,7 @@ Deno.test("packed file refuses a place where others could put another program", 
     await Deno.chmod(bench.folder, 0o777);
     const around = await run([bench.file], { env: envOf(bench) });
     assertEquals(around.code, 73);
-    assertStringIncludes(around.stderr, `others can write to ${bench.runtimes}/..`);
+    assertStringIncludes(around.stderr, `others can write to ${bench.folder}: `);
     await Deno.chmod(bench.folder, 0o1777);
     await Deno.chmod(bench.runtimes, 0o1777);
     startOf(await run([bench.file], { env: envOf(bench) }));
@@ -45,6 +45,86 @@ Deno.test("packed file refuses a place where others could put another program", 
   });
 });
 
+Deno.test("packed file looks at every directory above a place, before it makes anything there", async () => {
+  await onBench(async ({ file, folder }) => {
+    const above = `${folder}/a b`;
+    const runtimes = `${above}/c/d/runtimes`;
+    const start = () => run([file], { env: { MQTT443_RUNTIME_DIR: runtimes } });
+    await Deno.mkdir(above);
+    for (const isMade of [false, true]) {
+      await Deno.chmod(above, 0o777);
+      const { code, stdout, stderr } = await start();
+      assertEquals([code, stdout], [73, ""]);
+      assertStringIncludes(stderr, `  ${runtimes}: others can write to ${above}: \`chmod go-w `);
+      assertEquals(namesIn(above), isMade ? ["c"] : []);
+      // As in /tmp, and where our own group may write.
+      for (const mode of [0o1777, 0o770, 0o700]) {
+        await Deno.chmod(above, mode);
+        startOf(await start());
+      }
+    }
+  });
+});
+
+Deno.test("packed file starts from where a place really is, whatever its links lead to later", async () => {
+  await onBench(async ({ file, folder }) => {
+    await Deno.mkdir(`${folder}/real`);
+    await Deno.symlink("real", `${folder}/link`);
+    const env = { MQTT443_RUNTIME_DIR: `${folder}/link/x/runtimes` };
+    for (const start of ["first", "later"]) {
+      const { flags } = startOf(await run([file], { env }));
+      assert(flags.at(-1)!.startsWith(`${folder}/real/x/runtimes/mqtt443-`), start);
+    }
+    await Deno.chmod(`${folder}/real`, 0o777);
+    const { code, stderr } = await run([file], { env });
+    assertEquals(code, 73);
+    assertStringIncludes(stderr, `others can write to ${folder}/real: `);
+  });
+});
+
+Deno.test({
+  name:
+    "packed file started with the home of another user makes and starts nothing there (needs root)",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    onBench(async ({ file, folder }) => {
+      const home = `${folder}/home`;
+      const runtimes = `${home}/.cache/mqtt443`;
+      await writePacked(file, { systemDir: `${folder}/none/runtime` });
+      await Deno.mkdir(home);
+      await Deno.chown(home, 12_345, 12_345);
+      for (const cache of [{}, { XDG_CACHE_HOME: `${home}/.cache` }]) {
+        const { code, stdout, stderr } = await run([file], { env: { HOME: home, ...cache } });
+        assertEquals([code, stdout], [73, ""]);
+        assertStringIncludes(
+          stderr,
+          `  ${runtimes}: ${home} belongs to another user, number 12345`,
+        );
+        assertEquals(namesIn(home), []);
+      }
+      // Nor what is there already, although root made it.
+      await Deno.chown(home, 0, 0);
+      startOf(await run([file], { env: { HOME: home } }));
+      await Deno.chown(home, 12_345, 12_345);
+      assertEquals((await run([file], { env: { HOME: home } })).code, 73);
+    }),
+});
+
+Deno.test({
+  name:
+    "packed file refuses a place below a directory of another group that may write (needs root)",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    onBench(async (bench) => {
+      await Deno.chmod(bench.folder, 0o770);
+      startOf(await run([bench.file], { env: envOf(bench) }));
+      await Deno.chown(bench.folder, 0, 12_345);
+      const { code, stderr } = await run([bench.file], { env: envOf(bench) });
+      assertEquals(code, 73);
+      assertStringIncludes(stderr, `group number 12345 can write to ${bench.folder}: \`chmod g-w `);
+    }),
+});
+
 Deno.test({
   name: "packed file refuses a runtime of another user (needs root)",
   ignore: Deno.uid() !== 0,
@@ -53,7 +133,7 @@ Deno.test({
       startOf(await run([bench.file], { env: envOf(bench) }));
       const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
       const { runtimes } = bench;
-      for (const path of [`${runtime}/deno`, runtime, runtimes, `${runtimes}/..`]) {
+      for (const path of [`${runtime}/deno`, runtime, runtimes, bench.folder]) {
         await Deno.chown(path, 12_345, 12_345);
         const { code, stderr } = await run([bench.file], { env: envOf(bench) });
         assertEquals(code, 73, path);

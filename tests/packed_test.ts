@@ -43,11 +43,11 @@ for (const shell of SHELLS) {
     });
   });
 
-  Deno.test(`packed file under ${name} starts with tools of BusyBox alone, and later with ls alone`, async () => {
+  Deno.test(`packed file under ${name} starts with tools of BusyBox alone, and later with two of them`, async () => {
     await onBench(async (bench) => {
       const tools = `${bench.folder}/tools`;
       await Deno.mkdir(tools);
-      const needed = ["ls", "mkdir", "mv", "rm", "chmod", "tail", "head", "gzip", "sha256sum"];
+      const needed = ["ls", "sha256sum", "mkdir", "mv", "rm", "chmod", "tail", "head", "gzip"];
       const box = SHELLS.some(([shell]) => shell === "busybox");
       for (const tool of [...needed, "wc", "env", "cat", "sync", "uname"]) {
         await Deno.symlink(await whereIs(box ? "busybox" : tool), `${tools}/${tool}`);
@@ -56,7 +56,7 @@ for (const shell of SHELLS) {
       const command = [path, ...shell.slice(1), bench.file];
       const first = await run(command, { env: { ...envOf(bench), PATH: tools } });
       assertEquals(startOf(first).args, []);
-      for (const tool of needed.slice(1)) await Deno.remove(`${tools}/${tool}`);
+      for (const tool of needed.slice(2)) await Deno.remove(`${tools}/${tool}`);
       const later = await run(command, { env: { ...envOf(bench), PATH: tools } });
       assertEquals(startOf(later).args, []);
     });
@@ -226,12 +226,13 @@ Deno.test("packed file mends a damaged runtime, and says so in one line", async 
       "a cut file": () => Deno.truncate(`${runtime}/deno`, 10),
       "a missing file": () => Deno.remove(`${runtime}/mqtt443.js`),
       "a file that may not be started": () => Deno.chmod(`${runtime}/deno`, 0o600),
-      "a changed byte, seen at the first start after a boot": async () => {
-        await flip(`${runtime}/mqtt443.js`);
-        await Deno.writeTextFile(`${runtime}/checked`, "another-boot\n");
+      "a changed byte of the program": () => flip(`${runtime}/mqtt443.js`),
+      "a changed byte of Deno, seen at the first start after a boot": async () => {
+        await flip(`${runtime}/deno`);
+        await Deno.writeTextFile(`${runtime}/checked`, "another-boot/\n");
       },
-      "a changed byte where nothing was checked yet": async () => {
-        await flip(`${runtime}/mqtt443.js`);
+      "a changed byte of Deno where nothing was checked yet": async () => {
+        await flip(`${runtime}/deno`);
         await Deno.remove(`${runtime}/checked`);
       },
     };
@@ -248,15 +249,49 @@ Deno.test("packed file mends a damaged runtime, and says so in one line", async 
   });
 });
 
-Deno.test("packed file checks the digests once per boot", async () => {
+Deno.test("packed file checks Deno's digest once per boot, and at each start by systemd", async () => {
   await onBench(async (bench) => {
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    const checked = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}/checked`;
-    const boot = await Deno.readTextFile("/proc/sys/kernel/random/boot_id");
-    assertEquals(await Deno.readTextFile(checked), boot);
-    await Deno.writeTextFile(checked, "another-boot\n");
-    startOf(await run([bench.file], { env: envOf(bench) }));
-    assertEquals(await Deno.readTextFile(checked), boot);
+    const start = async (INVOCATION_ID?: string) => {
+      const env = { ...envOf(bench), ...(INVOCATION_ID !== undefined && { INVOCATION_ID }) };
+      const outcome = await run([bench.file], { env });
+      startOf(outcome);
+      return outcome.stderr;
+    };
+    assertEquals(await start(), "");
+    const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
+    const checked = () => Deno.readTextFile(`${runtime}/checked`);
+    const boot = (await Deno.readTextFile("/proc/sys/kernel/random/boot_id")).trim();
+    assertEquals(await checked(), `${boot}/\n`);
+    await Deno.writeTextFile(`${runtime}/checked`, "another-boot/\n");
+    assertEquals(await start(), "");
+    assertEquals(await checked(), `${boot}/\n`);
+    assertEquals(await start("0aaa"), "");
+    assertEquals(await checked(), `${boot}/0aaa\n`);
+    // By hand nothing new is wanted.
+    assertEquals(await start(), "");
+    assertEquals(await checked(), `${boot}/0aaa\n`);
+    const bytes = await Deno.readFile(`${runtime}/deno`);
+    // Its last line's end: the stand-in starts all the same.
+    await Deno.writeFile(`${runtime}/deno`, bytes.with(-1, 0x20));
+    assertEquals(await start("0aaa"), "");
+    assertEquals(await start("0bbb"), `mqtt443: ${runtime} is damaged: it is unpacked again\n`);
+    assertEquals(await start("0bbb"), "");
+  });
+});
+
+Deno.test("packed file never lets the program write to its runtime, wherever that is", async () => {
+  await onBench(async ({ file, folder }) => {
+    const places: [given: string, said: string][] = [["a,b", "a,,b"], [",", ",,"], ["a b", "a b"]];
+    for (const [given, said] of places) {
+      const env = { MQTT443_RUNTIME_DIR: `${folder}/${given}` };
+      const { flags } = startOf(await run([file], { env }));
+      assertEquals(
+        flags.filter((flag) => flag.startsWith("--deny-write")),
+        [`--deny-write=/var/lib/mqtt443/runtime,${folder}/${said}/${
+          namesIn(`${folder}/${given}`)[0]
+        }`],
+      );
+    }
   });
 });
 

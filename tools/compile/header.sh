@@ -2,6 +2,9 @@
 # mqtt443 @VERSION@ for Linux on @MACHINE@, in one file: behind these lines are Deno @DENO@ and the program, compressed.
 # The first start unpacks them into a directory of its own; later starts go straight there. That directory is in
 # $MQTT443_RUNTIME_DIR, else @SYSTEM_DIR@ (where its parent is ours), else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443.
+# Nothing is made or started where another user could put another program: each directory up to / is looked at.
+# Every start checks sizes, owners and the program's digest; Deno's digest is checked once per boot, and at each start
+# by systemd (which gives each an $INVOCATION_ID of its own): a restart mends what was damaged meanwhile.
 
 id='@ID@'
 machine='@MACHINE@'
@@ -13,7 +16,7 @@ nl='
 
 main() {
   PATH=${PATH:-/usr/bin:/bin}
-  new= base2= base3=
+  new= base2= base3= reasons= damaged=
   if [ -n "${MQTT443_RUNTIME_DIR-}" ]; then
     case $MQTT443_RUNTIME_DIR in
       /*) bases=1 base1=$MQTT443_RUNTIME_DIR ;;
@@ -30,6 +33,12 @@ main() {
     die 'Cannot start: the directory it is started in was removed' 'change to another one with cd'
   # What could widen what Deno may do, or change what it does; the program's own grants are flags below.
   unset @UNSET@
+  # In a list, Deno reads two commas as one that belongs to the name.
+  denied= rest=$dir
+  while case $rest in *,*) ;; *) false ;; esac; do
+    denied=$denied${rest%%,*},, rest=${rest#*,}
+  done
+  denied=$denied$rest
   export MQTT443_RUNTIME=npm DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1 \
     DENO_DISABLE_NODE_SHIM=1
 }
@@ -43,11 +52,9 @@ die() {
 
 # Finds a runtime that is there, sound and ours; sets dir. Of those that are not, `damaged` and `reasons` tell.
 find_runtime() {
-  reasons= damaged=
   for base in "$base1" "${base2-}" "${base3-}"; do
     [ -n "$base" ] && [ -e "$base/$id" ] || continue
-    dir=$base/$id
-    look
+    look "$base"
     case $? in
       0) remove_leftovers && return ;;
       1) damaged=$dir ;;
@@ -69,25 +76,64 @@ give_up() {
     'name a directory of your own that has 100 MB free and may hold programs: MQTT443_RUNTIME_DIR=/path' "$reasons"
 }
 
-# Whether the runtime in dir can be used: 0 yes, 1 damaged, 2 somebody else could change it, and why. The names are in the
-# order into which ls sorts them.
+# Whether the runtime below $1 can be used: 0 yes, 1 damaged, 2 somebody else could change it, and why. Sets dir, which
+# leads there without symbolic links. One process tells of all: in the order into which ls sorts the names.
 look() {
-  set -- $(
-    unset LS_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE TIME_STYLE QUOTING_STYLE
-    { cd "$base" && LC_ALL=C exec ls -lnd . .. "$id" "$id/deno" "$id/mqtt443.js"; } 2>/dev/null </dev/null
-  )
-  is_ours "$base" "${1-}" "${3-}" base && is_ours "$base/.." "${10-}" "${12-}" parent &&
-    is_ours "$dir" "${19-}" "${21-}" || return 2
-  [ "${36-}" = "$id/deno" ] && [ "${45-}" = "$id/mqtt443.js" ] || return 1
-  is_ours "$dir/deno" "${28}" "${30}" && is_ours "$dir/mqtt443.js" "${37}" "${39}" || return 2
-  [ "${32}" = "$deno_bytes" ] && [ "${41}" = "$js_bytes" ] && [ -x "$dir/deno" ] && is_checked
+  is_safe "$1" base || return 2
+  dir=${here%/}/$id
+  set -- $found
+  is_ours "$dir" "${1-}" "${3-}" "${4-}" || return 2
+  [ "${18-}" = "$id/deno" ] && [ "${27-}" = "$id/mqtt443.js" ] || return 1
+  is_ours "$dir/deno" "${10}" "${12}" "${13}" && is_ours "$dir/mqtt443.js" "${19}" "${21}" "${22}" || return 2
+  [ "${14}" = "$deno_bytes" ] && [ "${23}" = "$js_bytes" ] && [ -x "$dir/deno" ] && is_checked
 }
 
-# Whether nobody but us and root can put another thing at $1, of mode $2 and owner $3. In a directory like /tmp others
-# cannot replace what is ours; its group may be everybody's own.
+# Whether nobody but us and root can put another thing below $1, a directory: it and all above it, where they really are.
+# $2: `base`, or `above` where more are to be made below it. Sets here, its real name, and found, what ls says of a
+# runtime there.
+is_safe() {
+  found=$({
+    unset LS_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE TIME_STYLE QUOTING_STYLE
+    cd -P "$1" || exit
+    # Names without spaces; a real path has no two slashes behind its first.
+    printf '%s\n//\n' "$PWD"
+    at=$PWD up=..
+    set -- .
+    while [ -n "$at" ]; do
+      set -- "$@" "$up"
+      up=../$up at=${at%/*}
+    done
+    LC_ALL=C exec ls -lnd "$@" "$id" "$id/deno" "$id/mqtt443.js"
+  } 2>/dev/null </dev/null)
+  here=${found%%"$nl//$nl"*}
+  at=$here/ up=. kind=$2 why="$1 cannot be looked at"
+  [ "$here" != "$found" ] || return 1
+  set -- ${found#*"$nl//$nl"}
+  while [ -n "$at" ]; do
+    at=${at%/*}
+    [ "${9-}" = "$up" ] || {
+      why="${at:-/} cannot be looked at"
+      return 1
+    }
+    is_ours "${at:-/}" "$1" "$3" "$4" "$kind" || return 1
+    case $up in .) up=.. ;; *) up=../$up ;; esac
+    kind=above
+    shift 9
+  done
+  found=$*
+}
+
+# Whether nobody but us and root can put another thing at $1, of mode $2, owner $3 and group $4. In a directory like /tmp
+# others cannot replace what is ours. Above a base, our group may write: it is often the user's own.
 is_ours() {
-  case ${4-}:$2 in
-    *:[-d]????[!w]??[!w]* | parent:d???????[!w]* | parent:d????????[tT]* | base:d????????[tT]*) ;;
+  case ${5-}:$2 in
+    *:[-d]????[!w]??[!w]* | base:d????????[tT]* | above:d????????[tT]*) ;;
+    above:d???????[!w]*)
+      [ "$4" = 0 ] || [ -G "$1" ] || {
+        why="group number $4 can write to $1: \`chmod g-w $1\` ends that"
+        return 1
+      }
+      ;;
     *)
       case $2 in
         '') why="$1 cannot be looked at" ;;
@@ -103,15 +149,24 @@ is_ours() {
   }
 }
 
-# The digests, once per boot; where that cannot be written down, the size has to do.
+# The program's digest, and Deno's where nobody wrote down that it was checked in this boot, by this start of systemd's or
+# any at all; where that cannot be written down, the size has to do.
 is_checked() {
-  boot= seen=
-  { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
-  { read -r seen <"$dir/checked"; } 2>/dev/null
-  [ "$boot" != "$seen" ] || return 0
+  [ "$(sha256sum 2>/dev/null <"$dir/mqtt443.js")" = "$js_sum  -" ] || return 1
+  read_start
+  seen=
+  { IFS= read -r seen <"$dir/checked"; } 2>/dev/null
+  case $seen in "$start"*) return 0 ;; esac
   { echo >"$dir/checked"; } 2>/dev/null || return 0
   is_sound "$dir" || return 1
-  echo "$boot" >"$dir/checked"
+  echo "$start" >"$dir/checked"
+}
+
+# Which boot this is, and which start by systemd; by hand there is none.
+read_start() {
+  boot=
+  { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+  start=$boot/${INVOCATION_ID-}
 }
 
 is_sound() {
@@ -128,7 +183,6 @@ make_runtime() {
   done
   for base in "$base1" "${base2-}" "${base3-}"; do
     [ -n "$base" ] || continue
-    dir=$base/$id
     case $reasons in *"  $base: "*) continue ;; esac
     if unpack; then
       trap - HUP INT TERM
@@ -172,24 +226,31 @@ unpack() {
     why="${base%/*} is not there, or not of this user"
     return 1
   }
-  why=$(LC_ALL=C mkdir -p "$base" 2>&1) || {
-    why="it cannot be made: ${why##*: }"
-    return 1
-  }
-  set -- $({ cd "$base" && LC_ALL=C exec ls -lnd . ..; } 2>/dev/null </dev/null)
-  is_ours "$base" "${1-}" "${3-}" base && is_ours "$base/.." "${10-}" "${12-}" parent || return 1
+  # Nothing is made before all above it was looked at, and then by the real name.
+  near=$base made=$base
+  until [ -d "$near/" ]; do near=${near%/*}; done
+  if [ "$near" != "$base" ]; then
+    is_safe "${near:-/}" above || return 1
+    made=${here%/}${base#"$near"}
+    why=$(LC_ALL=C mkdir -p "$made" 2>&1) || {
+      why="it cannot be made: ${why##*: }"
+      return 1
+    }
+  fi
+  is_safe "$made" base || return 1
+  dir=${here%/}/$id
   remove_leftovers
   if [ "$damaged" = "$dir" ]; then
     # Another start may have mended it meanwhile.
-    look && return
+    look "$here" && return
     printf 'mqtt443: %s is damaged: it is unpacked again\n' "$dir" >&2
-    new=$base/.new-$$-damaged
+    new=${here%/}/.new-$$-damaged
     mv "$dir" "$new" 2>/dev/null
     rm -rf "$new"
   fi
   salt=
   { read -r salt </proc/sys/kernel/random/uuid; } 2>/dev/null
-  new=$base/.new-$$-$salt
+  new=${here%/}/.new-$$-$salt
   why=$(LC_ALL=C mkdir "$new" 2>&1) || {
     why="it cannot be written: ${why##*: }"
     new=
@@ -205,9 +266,8 @@ unpack() {
   }
   is_sound "$new" || broken 'its content has the wrong digest'
   is_startable || return 1
-  boot=
-  { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
-  { printf '%s\n' "$self" >"$new/from" && printf '%s\n' "$boot" >"$new/checked"; } 2>/dev/null
+  read_start
+  { printf '%s\n' "$self" >"$new/from" && printf '%s\n' "$start" >"$new/checked"; } 2>/dev/null
   { sync "$new/deno" "$new/mqtt443.js" || sync; } 2>/dev/null
   # Another start may have been faster: a directory that is there already gets ours inside.
   [ -e "$dir" ] || mv "$new" "$dir" 2>/dev/null
@@ -217,13 +277,13 @@ unpack() {
     why='it cannot be written'
     return 1
   }
-  look || return 1
+  look "$here" || return 1
   remove_former
 }
 
 # What was left by a start that was killed; its name has the process.
 remove_leftovers() {
-  for old in "$base"/.new-*; do
+  for old in "$here"/.new-*; do
     pid=${old##*/.new-}
     pid=${pid%%-*}
     [ -O "$old" ] && [ ! -d "/proc/$pid" ] && ! kill -0 "$pid" 2>/dev/null && rm -rf "$old" 2>/dev/null
@@ -233,7 +293,7 @@ remove_leftovers() {
 
 # What an earlier version of this same file unpacked.
 remove_former() {
-  for old in "$base"/mqtt443-*; do
+  for old in "$here"/mqtt443-*; do
     from=
     { IFS= read -r from <"$old/from"; } 2>/dev/null
     [ "$from" = "$self" ] && [ "$old" != "$dir" ] && [ -O "$old" ] && rm -rf "$old"
@@ -264,5 +324,5 @@ stop() {
 }
 
 main
-exec "$dir/deno" run @FLAGS@ '--deny-write=@SYSTEM_DIR@' "$dir/mqtt443.js" "$@"
+exec "$dir/deno" run @FLAGS@ --deny-write='@SYSTEM_DIR@',"$denied" "$dir/mqtt443.js" "$@"
 exit 127
