@@ -22,6 +22,7 @@ import { licensesText } from "../tools/kit/licenses.ts";
 import { type Package, packagesIn, readLock } from "../tools/kit/packages.ts";
 import { type Parts, sbomText } from "../tools/kit/sbom.ts";
 import { manText, readmeText, sampleText } from "../tools/kit/texts.ts";
+import { inWorkFolder } from "../tools/kit/work_folder.ts";
 import { inFolder, makeEnv } from "./command_line.ts";
 import { canMount, mountMemory } from "./mounting.ts";
 import { hasProgram } from "./queueing.ts";
@@ -250,6 +251,29 @@ Deno.test({
       assertStringIncludes(new TextDecoder().decode(stdout), "--dry-run");
     }),
 });
+
+Deno.test("the folder of work goes with it, and takes those of processes that are no more along", () =>
+  inFolder(async (folder) => {
+    const dead = new Deno.Command("true").spawn();
+    await dead.status;
+    const others = [`.kit-${dead.pid}-a`, `.kit-${Deno.pid}-b`, "kit-1", `.kit-${dead.pid}`];
+    for (const name of others) {
+      Deno.mkdirSync(join(folder, name));
+      Deno.writeTextFileSync(join(folder, name, "file"), "");
+    }
+    const names = () => [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    const made = await inWorkFolder(folder, async (work) => {
+      await Deno.writeTextFile(join(work, "file"), "");
+      assertEquals(names().length, 4);
+      return "what was made";
+    });
+    assertEquals(made, "what was made");
+    const left = others.slice(1).sort();
+    assertEquals(names(), left);
+    const failed = inWorkFolder(folder, () => Promise.reject(new Error("no luck")));
+    await assertRejects(() => failed, Error, "no luck");
+    assertEquals(names(), left);
+  }));
 
 Deno.test("kit reads its command line", () => {
   const options = parseKit(["--arch", "arm64", "--settings", "site.json", "--out", "d"]);

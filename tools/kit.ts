@@ -5,6 +5,7 @@
  * Archives are the same byte for byte from the same commit. Nothing half-written is left.
  */
 
+import { basename, join } from "node:path";
 import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
 import { VERSION } from "../lib/version.ts";
 import { quote } from "../lib/words.ts";
@@ -17,6 +18,7 @@ import { type Target, TARGETS } from "./compile/targets.ts";
 import { makeDeviceKit } from "./kit/device.ts";
 import { packagesIn, readLock, ROOT } from "./kit/packages.ts";
 import { makeSourceKit } from "./kit/source.ts";
+import { inWorkFolder } from "./kit/work_folder.ts";
 
 const HELP = `Makes a kit for a device, or a machine, without internet.
 
@@ -107,14 +109,13 @@ export interface Kit {
  * Makes what was asked for.
  *
  * @param say Takes what is worth a line.
- * @throws {UserError} If one cannot be made; then there is no part of that one.
+ * @throws {UserError} If one cannot be made; then the folder stays as it was.
  */
 export async function makeKits(
   { targets, settings, denort, runtime, isSource, out }: KitOptions,
   say: (line: string) => void,
 ): Promise<Kit[]> {
-  const work = await makeFolder(out);
-  try {
+  return await inFolder(out, async (work) => {
     const lock = readLock();
     const kits: Kit[] = [];
     if (isSource) {
@@ -122,36 +123,42 @@ export async function makeKits(
       const timeS = Date.parse(date) / 1000;
       for (const target of targets) {
         const deno = await npmDeno(target);
-        kits.push(await makeSourceKit(target, { version: VERSION, lock, deno, timeS, out }));
+        kits.push(await makeSourceKit(target, { version: VERSION, lock, deno, timeS, out: work }));
       }
-      return kits;
+    } else {
+      const built = await compile({
+        targets: targets.map(({ name }) => name),
+        denort,
+        runtime,
+        out: work,
+        say,
+        ...(settings !== undefined && { settings }),
+      });
+      const { modules } = await makeBundle();
+      const packages = await packagesIn(modules, lock);
+      // Compiling has read and checked them.
+      const text = settings === undefined ? undefined : await Deno.readTextFile(settings);
+      const parts = { version: VERSION, packages, settings: text, out: work };
+      for (const executable of built) kits.push(await makeDeviceKit(executable, parts));
     }
-    const built = await compile({
-      targets: targets.map(({ name }) => name),
-      denort,
-      runtime,
-      out: work,
-      say,
-      ...(settings !== undefined && { settings }),
+    return kits.map(({ path, bytes }) => {
+      const place = join(out, basename(path));
+      Deno.renameSync(path, place);
+      return { path: place, bytes };
     });
-    const { modules } = await makeBundle();
-    const packages = await packagesIn(modules, lock);
-    // Compiling has read and checked them.
-    const text = settings === undefined ? undefined : await Deno.readTextFile(settings);
-    const parts = { version: VERSION, packages, settings: text, out };
-    for (const executable of built) kits.push(await makeDeviceKit(executable, parts));
-    return kits;
-  } finally {
-    await Deno.remove(work, { recursive: true });
-  }
+  });
 }
 
-/** A folder for the work, where the result belongs: there must be room there anyway. */
-async function makeFolder(out: string): Promise<string> {
+/** Works in a folder where the result belongs: there must be room there anyway. */
+async function inFolder<T>(out: string, work: (folder: string) => Promise<T>): Promise<T> {
+  let isMade = false;
   try {
-    await Deno.mkdir(out, { recursive: true });
-    return await Deno.makeTempDir({ dir: out, prefix: ".kit-" });
+    return await inWorkFolder(out, (folder) => {
+      isMade = true;
+      return work(folder);
+    });
   } catch (cause) {
+    if (isMade) throw cause;
     throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
       hint: "name another folder with --out DIR",
       exitCode: EXIT.cannotCreate,

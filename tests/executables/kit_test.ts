@@ -140,3 +140,23 @@ Deno.test("a kit's archive stays what it was when another one cannot be made", (
     assertEquals(Deno.readFileSync(path), before);
     assertEquals([...Deno.readDirSync(folder)].filter(({ name }) => name.startsWith(".")), []);
   }));
+
+for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+  Deno.test(`kit ended by ${signal} leaves nothing`, () =>
+    inFolder(async (folder) => {
+      const watcher = Deno.watchFs(folder);
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "--frozen", "tools/kit.ts", "--arch", "x86_64", "--out", folder],
+        cwd: new URL("../..", import.meta.url).pathname,
+        stdout: "null",
+        stderr: "null",
+      }).spawn();
+      const ended = child.status.finally(() => watcher.close());
+      for await (const { paths } of watcher) {
+        if (paths.some((path) => path.includes(`/.kit-${child.pid}-`))) break;
+      }
+      child.kill(signal);
+      assertEquals((await ended).code, code);
+      assertEquals([...Deno.readDirSync(folder)], []);
+    }));
+}
