@@ -17,7 +17,7 @@ import { loadSettings } from "../lib/load.ts";
 import { makeBundle } from "../tools/bundle.ts";
 import { parseKit } from "../tools/kit.ts";
 import { type Entry, writeArchive } from "../tools/kit/archive.ts";
-import { sumsText } from "../tools/kit/device.ts";
+import { licenseTexts, sumsText } from "../tools/kit/device.ts";
 import { licensesText } from "../tools/kit/licenses.ts";
 import { type Package, packagesIn, readLock } from "../tools/kit/packages.ts";
 import { type Parts, sbomText } from "../tools/kit/sbom.ts";
@@ -205,12 +205,19 @@ Deno.test("packages of JSR are known from the modules too, and an unpinned one i
   await assertRejects(() => packagesIn(["npm:left-pad/index.js"], readLock()), Error, "left-pad");
 });
 
-Deno.test("the licences name every package of others with its text, and Deno", () => {
-  const text = licensesText(PACKAGES, "2.9.5", "Deno's text");
+Deno.test("the licences name every package of others with its text, Deno and V8, and what is not listed", () => {
+  const texts = licenseTexts();
+  const text = licensesText(PACKAGES, { version: "2.9.5", v8: "15.0.245.2-rusty", texts });
   for (const { registry, name, version, license, isStandIn } of PACKAGES) {
     if (!isStandIn) assertStringIncludes(text, `\n${registry}:${name} ${version} (${license})\n`);
   }
-  assertStringIncludes(text, "Deno 2.9.5 (MIT)\nhttps://github.com/denoland/deno\n\nDeno's text\n");
+  assertStringIncludes(
+    text,
+    "\nDeno 2.9.5 (MIT)\nhttps://github.com/denoland/deno\n\nMIT License\n",
+  );
+  assertStringIncludes(text, "\nV8 15.0.245.2-rusty (BSD-3-Clause), in Deno\n");
+  for (const one of Object.values(texts)) assertStringIncludes(text, one.trim());
+  assertStringIncludes(text, "\nNOT LISTED HERE are ");
   assert(text.split("Permission").length > PACKAGES.filter((one) => !one.isStandIn).length);
 });
 

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import type { Build } from "../../lib/build.ts";
 import { DENO_VERSION, TARGETS } from "../compile/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
-import { licensesText } from "./licenses.ts";
-import { DENO_LICENSE, type Package, ROOT } from "./packages.ts";
+import { type DenoLicenses, licensesText } from "./licenses.ts";
+import { type Package, ROOT } from "./packages.ts";
 import { sbomText } from "./sbom.ts";
 import { manText, readmeText, sampleText } from "./texts.ts";
 
@@ -72,7 +72,7 @@ export async function makeDeviceKit(
     },
     {
       path: "THIRD_PARTY_LICENSES.txt",
-      content: licensesText(packages, DENO_VERSION, Deno.readTextFileSync(DENO_LICENSE)),
+      content: licensesText(packages, { ...runtime, texts: licenseTexts() }),
     },
   ];
   const name = `mqtt443-${version}-linux-${arch}`;
@@ -80,6 +80,12 @@ export async function makeDeviceKit(
   const all = [...entries, { path: "SHA256SUMS", content: await sumsText(entries) }];
   const bytes = await writeArchive(path, below(name, all), timeS);
   return { path, bytes };
+}
+
+/** The licences that are kept here. */
+export function licenseTexts(): DenoLicenses["texts"] {
+  const read = (name: string) => Deno.readTextFileSync(join(FILES, `licenses/${name}.txt`));
+  return { deno: read("deno"), v8: read("v8"), apache2: read("apache-2.0"), isc: read("isc") };
 }
 
 /** The entries in one top folder. */

@@ -47,7 +47,7 @@ export interface LockedPackage {
 }
 
 /** The licence of Deno, and of everything in @std: the same authors, the same text. */
-export const DENO_LICENSE: string = join(import.meta.dirname!, "files/deno_license.txt");
+export const DENO_LICENSE: string = join(import.meta.dirname!, "files/licenses/deno.txt");
 
 /** Reads deno.lock. */
 export function readLock(): Lock {
