@@ -2,17 +2,22 @@
 
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { crc32, deflateRawSync } from "node:zlib";
+import type { Build } from "../lib/build.ts";
 import { UserError } from "../lib/errors.ts";
 import { generalGrants } from "../lib/grants.ts";
 import { findDenort, readDenort, targetOf } from "../tools/compile/denort.ts";
+import { putAll } from "../tools/compile/put.ts";
 import { scopeOf } from "../tools/compile/scope.ts";
 import { stampOf } from "../tools/compile/stamp.ts";
 import { TARGETS, targetsOf } from "../tools/compile/targets.ts";
+import { tryOut } from "../tools/compile/trial.ts";
+import { inTempFolder } from "../tools/temp_folder.ts";
 import { inFolder } from "./command_line.ts";
-import { namesIn, run } from "./packing.ts";
+import { namesIn, run, spawn } from "./packing.ts";
 
 const COMPILE = new URL("../tools/compile.ts", import.meta.url).pathname;
 const [X64, ARM64] = TARGETS as [typeof TARGETS[number], typeof TARGETS[number]];
+const OWN = TARGETS.find(({ name }) => name === Deno.build.target)!;
 
 /** Runs the command. */
 function compileCommand(cwd: string, ...args: string[]) {
@@ -185,6 +190,11 @@ Deno.test("denort that is cut, damaged or something else is refused, and named",
   const whole = zipOf("denort", elf(62));
   const changed = whole.slice();
   changed[60]! ^= 1;
+  const cut = elf(62);
+  // Where its section headers start, how long each is, and how many there are.
+  new DataView(cut.buffer).setBigUint64(40, BigInt(cut.length - 99), true);
+  new DataView(cut.buffer).setUint16(58, 50, true);
+  new DataView(cut.buffer).setUint16(60, 2, true);
   const cases: Record<string, [bytes: Uint8Array, why: RegExp]> = {
     "cut.zip": [whole.subarray(0, -30), /the zip is cut or damaged/],
     "changed.zip": [changed, /the zip is cut or damaged/],
@@ -194,6 +204,7 @@ Deno.test("denort that is cut, damaged or something else is refused, and named",
     "empty": [new Uint8Array(), /it is neither an ELF file nor a zip/],
     "arm64": [elf(183), /for x86_64-unknown-linux-gnu: it is for aarch64/],
     "riscv64": [elf(243), /it is for ELF machine 243/],
+    "cut": [cut, /for x86_64-unknown-linux-gnu: it is cut/],
   };
   await inFolder(async (folder) => {
     for (const [name, [bytes, why]] of Object.entries(cases)) {
@@ -229,5 +240,155 @@ Deno.test("denort is looked for in the files named, DENORT_BIN, and Deno's cache
     await Deno.truncate(`${cached}/denort-${ARM64.name}.zip`, 100);
     const error = await assertRejects(() => sizeOf({}), UserError);
     assertStringIncludes(error.hint, "remove it: Deno then fetches it again");
+  });
+});
+
+const BUILD: Build = { commit: "c", date: "d", ...scopeOf(undefined) };
+
+Deno.test("executable for this machine is started before it is taken, and must be denort's with its grants", async () => {
+  const { grants } = BUILD;
+  const told = { runtime: "denort", deno: "2.9.5", baked: grants };
+  const saying = (document: unknown) => `cat <<'END'\n${JSON.stringify(document)}\nEND`;
+  const cases: [script: string, why: string | undefined][] = [
+    [saying(told), undefined],
+    [saying({ ...told, runtime: "deno" }), 'its runtime is "deno"'],
+    [saying({ ...told, deno: "2.9.4" }), 'its Deno is "2.9.4"'],
+    [saying({ ...told, baked: { ...grants, net: [] } }), "it has other grants"],
+    [saying({ ...told, baked: null }), "it has other grants"],
+    ["echo coreutils", "`version --json` prints no JSON"],
+    ["exit 0", "`version --json` prints no JSON"],
+    ["exit 3", "`version` ends with code 3"],
+    ["kill -SEGV $$", "`version` ends with SIGSEGV"],
+    ["exec sleep 100", "it was not done after 0.5 s"],
+  ];
+  await inFolder(async (folder) => {
+    for (const [at, [script, why]] of cases.entries()) {
+      const path = `${folder}/${at}`;
+      await Deno.writeTextFile(path, "#!/bin/sh\nPATH=/usr/bin:/bin\n" + script, { mode: 0o755 });
+      const said: string[] = [];
+      const options = {
+        ...{ target: OWN, build: BUILD, denort: { path: "d", bytes: elf(62) } },
+        say: (line: string) => said.push(line),
+        patienceMs: script.includes("sleep") ? 500 : 30_000,
+      };
+      if (why === undefined) await tryOut(path, options);
+      else {
+        const error = await assertRejects(() => tryOut(path, options), UserError);
+        assertEquals(
+          error.message,
+          `Cannot use denort "d" for ${OWN.name}: what is made of it is not this program: ${why}`,
+        );
+        assertEquals(error.exitCode, 78);
+      }
+      assertEquals(said, []);
+    }
+  });
+});
+
+Deno.test("executable for another machine is taken where it is denort, and it is said that it was not started", async () => {
+  const other = OWN === X64 ? ARM64 : X64;
+  const bytes = elf(other.elfMachine);
+  const said: string[] = [];
+  const trial = () =>
+    tryOut("/nonexistent", {
+      ...{ target: other, build: BUILD, denort: { path: "d", bytes } },
+      say: (line) => said.push(line),
+    });
+  const error = await assertRejects(trial, UserError);
+  assertStringIncludes(
+    error.message,
+    `Cannot use denort "d" for ${other.name}: it is no denort of`,
+  );
+  assertEquals(said, []);
+  bytes.set(new TextEncoder().encode("CCould not find standalone binary section."), 1000);
+  await trial();
+  assertMatch(said.join(), /^the executable for .* cannot be started here: try `version` where/);
+});
+
+Deno.test("nothing is put into a folder where a folder has one of the names", async () => {
+  await inFolder(async (folder) => {
+    const content = new TextEncoder().encode("new");
+    const files = ["a", "b"].map((name) => ({ path: `${folder}/${name}`, content, mode: 0o755 }));
+    await Deno.writeTextFile(`${folder}/a`, "former");
+    await Deno.mkdir(`${folder}/b`);
+    const error = await assertRejects(() => putAll(folder, files), UserError);
+    assertEquals(error.message, `Cannot write "${folder}/b": a folder is there`);
+    assertEquals([error.exitCode, namesIn(folder)], [73, ["a", "b"]]);
+    assertStringIncludes(error.hint, `\`mv ${folder}/b ${folder}/b.old\``);
+    assertEquals(await Deno.readTextFile(`${folder}/a`), "former");
+    await Deno.remove(`${folder}/b`);
+    await putAll(folder, files);
+    assertEquals(await Deno.readTextFile(`${folder}/a`), "new");
+    assertEquals((await Deno.stat(`${folder}/b`)).mode! & 0o777, 0o755);
+  });
+});
+
+Deno.test("what a killed build left is removed by the next, and nothing of a live one", async () => {
+  await inFolder(async (folder) => {
+    const ended = spawn(["true"]);
+    await ended.stdin.close();
+    await ended.output();
+    const kept = [`.new-${Deno.ppid}-x`, ".new-x"];
+    for (const name of [`.new-${ended.pid}-x`, ...kept]) {
+      await Deno.mkdir(`${folder}/${name}`);
+      await Deno.writeTextFile(`${folder}/${name}/0`, "half");
+    }
+    await putAll(folder, []);
+    assertEquals(namesIn(folder), kept);
+  });
+});
+
+Deno.test("folders of a task are removed when a signal ends it", async () => {
+  await inFolder(async (folder) => {
+    const module = new URL("../tools/temp_folder.ts", import.meta.url).href;
+    const script = `import { inTempFolder } from "${module}";
+      await inTempFolder("a-", () => inTempFolder("b-", async (folder) => {
+        Deno.writeTextFileSync(folder + "/half", "");
+        console.log("there");
+        setInterval(() => {}, 60_000);
+        await new Promise(() => {});
+      }));`;
+    await Deno.mkdir(`${folder}/temp`);
+    await Deno.writeTextFile(`${folder}/task.ts`, script);
+    for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+      const env = { ...Deno.env.toObject(), TMPDIR: `${folder}/temp` };
+      const child = spawn([Deno.execPath(), "run", "-A", "--no-lock", `${folder}/task.ts`], {
+        env,
+      });
+      const reader = child.stdout.getReader();
+      assertEquals(new TextDecoder().decode((await reader.read()).value), "there\n");
+      assertEquals(namesIn(`${folder}/temp`).length, 2);
+      child.kill(signal);
+      assertEquals((await child.status).code, code);
+      await Promise.all([
+        child.stdin.close().catch(() => {}),
+        reader.cancel(),
+        child.stderr.cancel(),
+      ]);
+      assertEquals(namesIn(`${folder}/temp`), []);
+    }
+  });
+});
+
+Deno.test("temporary folder that is not there, or full, is named with the way out", async () => {
+  const former = Deno.env.get("TMPDIR");
+  await inFolder(async (folder) => {
+    try {
+      Deno.env.set("TMPDIR", `${folder}/no`);
+      const missing = await assertRejects(() => inTempFolder("x", async () => {}), UserError);
+      assertStringIncludes(missing.message, `Cannot use temporary folder "${folder}/no": No such`);
+      assertEquals(missing.exitCode, 73);
+      assertStringIncludes(missing.hint, "set TMPDIR to a folder that is there");
+      Deno.env.set("TMPDIR", folder);
+      const write = () => Deno.writeTextFile("/dev/full", "x");
+      const full = await assertRejects(() => inTempFolder("x", write), UserError);
+      assertStringIncludes(full.message, "No space left on device");
+      assertEquals(full.exitCode, 73);
+      assertStringIncludes(full.hint, `\`df -h ${folder}\``);
+      assertEquals(namesIn(folder), []);
+    } finally {
+      if (former === undefined) Deno.env.delete("TMPDIR");
+      else Deno.env.set("TMPDIR", former);
+    }
   });
 });

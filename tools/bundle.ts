@@ -10,6 +10,7 @@ import { builtinModules } from "node:module";
 import * as esbuild from "esbuild";
 import type { Build } from "../lib/build.ts";
 import { BUNDLE_PATH } from "./bundle/fresh.ts";
+import { inTempFolder } from "./temp_folder.ts";
 
 /** A bundle. */
 export interface Bundle {
@@ -33,36 +34,37 @@ const STAND_INS: Readonly<Record<string, string>> = {
  * Bundles the program.
  *
  * @param build What to write into it; without it the bundle says what the source would.
+ * @throws {UserError} If there is no temporary folder, or it is full.
  * @throws {Error} If a module cannot be found.
  */
 export async function makeBundle(build?: Build): Promise<Bundle> {
   const graph = await moduleGraph();
-  const dir = await Deno.makeTempDir({ prefix: "mqtt443-bundle-" });
-  try {
-    makeTree(dir, graph);
-    const { outputFiles, metafile } = await esbuild.build({
-      entryPoints: [join(dir, "main.ts")],
-      absWorkingDir: dir,
-      preserveSymlinks: true,
-      bundle: true,
-      minify: true,
-      write: false,
-      metafile: true,
-      format: "esm",
-      platform: "node",
-      target: "esnext",
-      legalComments: "none",
-      logLevel: "silent",
-      define: { MQTT443_BUILD: build === undefined ? "undefined" : JSON.stringify(build) },
-      plugins: [resolverOf(graph)],
-    });
-    const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
-      .map((path) => nameOf(path, dir, graph)).sort();
-    return { code: outputFiles[0]!.text, modules };
-  } finally {
-    await esbuild.stop();
-    await Deno.remove(dir, { recursive: true });
-  }
+  return await inTempFolder("mqtt443-bundle-", async (dir) => {
+    try {
+      makeTree(dir, graph);
+      const { outputFiles, metafile } = await esbuild.build({
+        entryPoints: [join(dir, "main.ts")],
+        absWorkingDir: dir,
+        preserveSymlinks: true,
+        bundle: true,
+        minify: true,
+        write: false,
+        metafile: true,
+        format: "esm",
+        platform: "node",
+        target: "esnext",
+        legalComments: "none",
+        logLevel: "silent",
+        define: { MQTT443_BUILD: build === undefined ? "undefined" : JSON.stringify(build) },
+        plugins: [resolverOf(graph)],
+      });
+      const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
+        .map((path) => nameOf(path, dir, graph)).sort();
+      return { code: outputFiles[0]!.text, modules };
+    } finally {
+      await esbuild.stop();
+    }
+  });
 }
 
 /** Leaves a bundle with nothing baked in where `deno task publish` looks for one. */

@@ -8,17 +8,18 @@
 
 import config from "../deno.json" with { type: "json" };
 import type { Build } from "../lib/build.ts";
-import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
-import { quote } from "../lib/words.ts";
+import { EXIT, formatError, UserError } from "../lib/errors.ts";
 import { makeBundle } from "./bundle.ts";
 import { findDenort, readDenort, targetOf } from "./compile/denort.ts";
 import { parseFlags, type RuntimeChoice } from "./compile/flags.ts";
 import { npmDeno, sha256 } from "./compile/npm_deno.ts";
 import { packed } from "./compile/packed.ts";
+import { putAll } from "./compile/put.ts";
 import { scopeOf } from "./compile/scope.ts";
 import { stampOf } from "./compile/stamp.ts";
 import { makeStandalone } from "./compile/standalone.ts";
 import { type Target, TARGETS, targetsOf } from "./compile/targets.ts";
+import { tryOut } from "./compile/trial.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
@@ -75,17 +76,19 @@ export async function compile(options: CompileOptions = {}): Promise<Built[]> {
   const make = async (target: Target) => {
     const parts = { target, code, grants: build.grants };
     if (runtime !== "npm") {
-      try {
-        const search = { named, variable: env.get("DENORT_BIN"), denoDir: await denoDir() };
-        const denort = await findDenort(target, search);
-        return {
-          runtime: "denort" as const,
-          bytes: await makeStandalone({ ...parts, denort, date: build.date }),
-        };
-      } catch (error) {
+      const search = { named, variable: env.get("DENORT_BIN"), denoDir: await denoDir() };
+      const denort = await findDenort(target, search).catch((error) => {
+        // What was named is never passed over: that it is unusable has another code.
         const isMissing = error instanceof UserError && error.exitCode === EXIT.unavailable;
         if (runtime === "denort" || !isMissing) throw error;
-        say(`no denort for ${target.name}, so Deno from npm goes into it (${messageOf(error)})`);
+        say(`no denort for ${target.name}, so Deno from npm goes into it: ${error.message}`);
+      });
+      if (denort !== undefined) {
+        const check = (path: string) => tryOut(path, { target, denort, build, say });
+        return {
+          runtime: "denort" as const,
+          bytes: await makeStandalone({ ...parts, denort, date: build.date, check }),
+        };
       }
     }
     const deno = await npmDeno(target);
@@ -115,35 +118,6 @@ async function denoDir(): Promise<string> {
     args: ["info", "--json", "--no-config"],
   }).output();
   return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
-}
-
-/** Writes all files beside their places, then puts each where it belongs. */
-async function putAll(
-  out: string,
-  files: readonly {
-    readonly path: string;
-    readonly content: Uint8Array;
-    readonly mode: number;
-  }[],
-): Promise<void> {
-  let folder: string | undefined;
-  try {
-    await Deno.mkdir(out, { recursive: true });
-    folder = await Deno.makeTempDir({ dir: out, prefix: ".new-" });
-    for (const [index, { content, mode }] of files.entries()) {
-      await Deno.writeFile(`${folder}/${index}`, content);
-      await Deno.chmod(`${folder}/${index}`, mode);
-    }
-    for (const [index, { path }] of files.entries()) await Deno.rename(`${folder}/${index}`, path);
-  } catch (cause) {
-    throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
-      hint: "free some space (`df -h`), or name another folder with --out DIR",
-      exitCode: EXIT.cannotCreate,
-      cause,
-    });
-  } finally {
-    if (folder !== undefined) await Deno.remove(folder, { recursive: true });
-  }
 }
 
 const HELP = `Makes executables of mqtt443, each one file.

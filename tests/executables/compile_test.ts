@@ -14,53 +14,104 @@ import { gzipSync } from "node:zlib";
 import { EXIT, UserError } from "../../lib/errors.ts";
 import { generalGrants } from "../../lib/grants.ts";
 import { compile } from "../../tools/compile.ts";
-import { npmDeno, sha256 } from "../../tools/compile/npm_deno.ts";
+import { npmDeno } from "../../tools/compile/npm_deno.ts";
 import { makeStandalone } from "../../tools/compile/standalone.ts";
 import { DENO_VERSION, type Target, TARGETS } from "../../tools/compile/targets.ts";
 import { inFolder } from "../command_line.ts";
 import { canMount, mountMemory } from "../mounting.ts";
-import { namesIn, run } from "../packing.ts";
+import { namesIn, run, whereIs } from "../packing.ts";
 
 const COMPILE = new URL("../../tools/compile.ts", import.meta.url).pathname;
 const OWN = TARGETS.find(({ name }) => name === Deno.build.target)!;
 const OTHER = TARGETS.find(({ name }) => name !== Deno.build.target)!;
 
 Deno.test("executable by deno compile, with Deno itself for denort, carries grants, V8 flags and no store of CAs", async () => {
+  const bytes = await Deno.readFile(Deno.execPath());
+  const grants = generalGrants();
+  const { net, read, write, env, sys, notify } = grants;
+  const { permissions, ...baked } = metadataOf(
+    await makeStandalone({
+      target: OWN,
+      denort: { path: "denort", bytes },
+      code: "console.log(1);",
+      grants,
+      date: "2026-01-02T03:04:05Z",
+    }),
+  );
+  assertEquals(permissions.allow_net, [...net, `unix:${notify}`]);
+  assertEquals(permissions.allow_read, read);
+  assertEquals(permissions.allow_write, [...write, notify!]);
+  assertEquals(permissions.allow_sys, sys);
+  const granted = permissions.allow_env as readonly string[];
+  assertEquals(env.filter((name) => !granted.includes(name)), []);
+  // Empty lists mean all.
+  assertEquals([permissions.ignore_env, permissions.deny_import], [[], []]);
+  assertEquals([permissions.allow_run, permissions.allow_ffi], [null, null]);
+  assertEquals(permissions.prompt, false);
+  assertEquals([baked.ca_stores, baked.ca_data, baked.code_cache_key], [null, null, null]);
+  assert(baked.v8_flags.includes("--max-semi-space-size=2"));
+  assertEquals(baked.argv, []);
+});
+
+Deno.test("build refuses a program that is no denort, Deno itself and a cut one, and changes nothing", async () => {
   await inFolder(async (folder) => {
-    const args = ["--denort", Deno.execPath(), "--out", folder];
+    const out = `${folder}/dist`;
+    await Deno.mkdir(out);
+    await Deno.writeTextFile(`${out}/mqtt443-linux-${OWN.arch}`, "the former one");
+    const cut = `${folder}/cut`;
+    await Deno.writeFile(cut, (await Deno.readFile(Deno.execPath())).subarray(0, -4096));
+    const cases: [denort: string, why: RegExp][] = [
+      [Deno.execPath(), /what is made of it is not this program: `version` ends with code 1$/],
+      [await whereIs("true"), /what is made of it is not this program: /],
+      [cut, /: it is cut$/],
+    ];
+    for (const [denort, why] of cases) {
+      for (const runtime of ["auto", "denort"] as const) {
+        const options = { targets: [OWN.name], denort: [denort], runtime, out };
+        const error = await assertRejects(() => compile(options), UserError);
+        assertMatch(error.message, why);
+        assertStringIncludes(error.message, `Cannot use denort "${denort}" for ${OWN.name}: `);
+        assertEquals(error.exitCode, EXIT.config);
+        assertEquals(namesIn(out), [`mqtt443-linux-${OWN.arch}`]);
+      }
+    }
+    assertEquals(await Deno.readTextFile(`${out}/mqtt443-linux-${OWN.arch}`), "the former one");
+  });
+});
+
+Deno.test("build does not take Deno from npm in place of a denort that was named, whatever fails", async () => {
+  await inFolder(async (folder) => {
+    const args = ["--denort", Deno.execPath(), "--out", `${folder}/dist`];
+    const env = { ...Deno.env.toObject(), TMPDIR: `${folder}/no` };
     const { code, stdout, stderr } = await run(
       [Deno.execPath(), "run", "-A", "--frozen", COMPILE],
-      { args, env: { ...Deno.env.toObject(), DENO_TLS_CA_STORE: "" } },
+      { args, env },
     );
-    assertEquals([code, stderr], [0, ""]);
-    const bytes = await Deno.readFile(`${folder}/mqtt443-linux-${OWN.arch}`);
-    const { net, read, write, env, sys, notify } = generalGrants();
-    const lines = [
-      `${folder}/mqtt443-linux-${OWN.arch}`,
-      `  size     ${bytes.length} (${(bytes.length / 1e6).toFixed(1)} MB)`,
-      `  sha256   ${sha256(bytes)}`,
-      "  runtime  denort, by deno compile",
-      "  scope    general",
-      `  net      ${net.join(" ")}`,
-      `  write    ${write.join(" ")}`,
-      `  notify   ${notify}`,
-    ];
-    assertEquals(lines.filter((line) => !stdout.split("\n").includes(line)), [], stdout);
-    const { permissions, ...baked } = metadataOf(bytes);
-    assertEquals(permissions.allow_net, [...net, `unix:${notify}`]);
-    assertEquals(permissions.allow_read, read);
-    assertEquals(permissions.allow_write, [...write, notify!]);
-    assertEquals(permissions.allow_sys, sys);
-    const granted = permissions.allow_env as readonly string[];
-    assertEquals(env.filter((name) => !granted.includes(name)), []);
-    // Empty lists mean all.
-    assertEquals([permissions.ignore_env, permissions.deny_import], [[], []]);
-    assertEquals([permissions.allow_run, permissions.allow_ffi], [null, null]);
-    assertEquals(permissions.prompt, false);
-    assertEquals([baked.ca_stores, baked.ca_data, baked.code_cache_key], [null, null, null]);
-    assert(baked.v8_flags.includes("--max-semi-space-size=2"));
-    assertEquals(baked.argv, []);
+    assertEquals([code, stdout], [EXIT.cannotCreate, ""]);
+    assertMatch(
+      stderr,
+      /^error: Cannot use temporary folder ".*\/no": No such file .*\nhint: set TMPDIR to .*\n$/,
+    );
+    assertEquals(namesIn(folder), []);
   });
+});
+
+Deno.test({
+  name: "build with a named denort says that the temporary folder is full (needs root and mount)",
+  ignore: !canMount,
+  fn: () =>
+    inFolder(async (folder) => {
+      using _mounted = mountMemory(`${folder}/temp`, "20m");
+      const options = ["--denort", Deno.execPath(), "--out", `${folder}/dist`];
+      const { code, stdout, stderr } = await run(
+        [Deno.execPath(), "run", "-A", "--frozen", COMPILE],
+        { args: options, env: { ...Deno.env.toObject(), TMPDIR: `${folder}/temp` } },
+      );
+      assertEquals([code, stdout], [EXIT.cannotCreate, ""]);
+      assertMatch(stderr, /^error: Cannot use temporary folder ".*\/temp": .*No space left on/);
+      assertStringIncludes(stderr, `\`df -h ${folder}/temp\``);
+      assertEquals([namesIn(folder), namesIn(`${folder}/temp`)], [["temp"], []]);
+    }),
 });
 
 Deno.test("executable by deno compile is the same, byte for byte, when it is built again", async () => {
@@ -128,7 +179,10 @@ Deno.test({
       assertEquals(namesIn(folder), []);
       const made = await deno("--json");
       assertEquals(made.code, 0, made.stderr);
-      assertMatch(made.stderr, /^no denort for .*, so Deno from npm goes into it \(Cannot /);
+      assertMatch(
+        made.stderr,
+        /^no denort for .*, so Deno from npm goes into it: Cannot download https:[^ ]* [^/]*$/,
+      );
       assertEquals(JSON.parse(made.stdout)[0].runtime, "npm");
       assertEquals(namesIn(out), [`mqtt443-linux-${OWN.arch}`, "mqtt443.js"]);
     });

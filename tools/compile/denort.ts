@@ -1,6 +1,7 @@
 /**
  * denort, the runtime that `deno compile` puts a program into, looked for as Deno does: `DENORT_BIN`, Deno's cache, a
- * download by Deno itself. What is found is checked here, since Deno takes any file for it.
+ * download by Deno itself. What is found must be a whole ELF file for the target; that it is denort shows when what is
+ * made of it is tried (trial.ts), since Deno takes any file for it.
  */
 
 import { crc32, inflateRawSync } from "node:zlib";
@@ -64,7 +65,8 @@ export interface DenortSearch {
 /**
  * Finds denort for a target.
  *
- * @throws {UserError} If what is named or cached is unusable, or nothing is there and the download cannot be reached.
+ * @throws {UserError} If what is named or cached is unusable; or, with `unavailable`, nothing is there and the download
+ * cannot be reached.
  */
 export async function findDenort(target: Target, search: DenortSearch): Promise<Denort> {
   const { named, variable, denoDir, knockMs = KNOCK_MS } = search;
@@ -88,13 +90,21 @@ export async function findDenort(target: Target, search: DenortSearch): Promise<
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
   } catch (cause) {
     const deepest = cause instanceof Error ? cause.cause ?? cause : cause;
-    throw new UserError(`Cannot download ${url}: ${messageOf(deepest)}`, {
+    throw new UserError(`Cannot download ${url}: ${shortReason(deepest)}`, {
       hint: "pass --denort FILE with denort from another machine, or --runtime npm",
       exitCode: EXIT.unavailable,
       cause,
     });
   }
   return "download";
+}
+
+/** Without the address, which the sentence has. */
+function shortReason(cause: unknown): string {
+  return messageOf(cause).replace(
+    /^error sending request for url \([^)]*\): (client error \(Connect\): )?/,
+    "",
+  );
 }
 
 /**

@@ -8,6 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { inTempFolder } from "../temp_folder.ts";
 import { runDeno } from "./run_deno.ts";
 import { DENO_VERSION, type Target } from "./targets.ts";
 
@@ -65,8 +66,7 @@ async function fetched(
   { env, patienceMs }: NpmDenoOptions,
 ): Promise<string> {
   const specifier = `npm:${target.package}@${DENO_VERSION}`;
-  const folder = await Deno.makeTempDir({ prefix: "mqtt443-npm-" });
-  try {
+  return await inTempFolder("mqtt443-npm-", async (folder) => {
     const lock = `${folder}/deno.lock`;
     await Deno.writeTextFile(lock, lockOf(target));
     const common = ["--no-config", "--frozen", "--lock", lock, specifier];
@@ -77,25 +77,25 @@ async function fetched(
         env: { ...Deno.env.toObject(), ...env },
         patienceMs,
       });
-    await run("cache");
-    const { npmPackages } = JSON.parse(await run("info", "--json"));
-    return `${npmPackages[`${target.package}@${DENO_VERSION}`].localPath}/deno`;
-  } catch (cause) {
-    throw new UserError(
-      `Cannot fetch ${specifier}, the Deno that executables for ${target.machine} carry: ${
-        messageOf(cause)
-      }`,
-      {
-        hint:
-          "reach the npm registry once (NPM_CONFIG_REGISTRY, HTTPS_PROXY and DENO_CERT are heeded), " +
-          "or name denort with --denort FILE",
-        exitCode: EXIT.unavailable,
-        cause,
-      },
-    );
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+    try {
+      await run("cache");
+      const { npmPackages } = JSON.parse(await run("info", "--json"));
+      return `${npmPackages[`${target.package}@${DENO_VERSION}`].localPath}/deno`;
+    } catch (cause) {
+      throw new UserError(
+        `Cannot fetch ${specifier}, the Deno that executables for ${target.machine} carry: ${
+          messageOf(cause)
+        }`,
+        {
+          hint:
+            "reach the npm registry once (NPM_CONFIG_REGISTRY, HTTPS_PROXY and DENO_CERT are heeded), " +
+            "or name denort with --denort FILE",
+          exitCode: EXIT.unavailable,
+          cause,
+        },
+      );
+    }
+  });
 }
 
 function lockOf({ package: name, integrity }: Target): string {

@@ -3,6 +3,7 @@
 import type { Grants } from "../../lib/build.ts";
 import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
 import { grantFlags } from "../../lib/grants.ts";
+import { inTempFolder } from "../temp_folder.ts";
 import { V8_FLAGS } from "../v8_flags.ts";
 import type { Denort } from "./denort.ts";
 import { runDeno } from "./run_deno.ts";
@@ -16,6 +17,8 @@ export interface StandaloneOptions {
   readonly grants: Grants;
   /** Time of the bundle in the executable. */
   readonly date: string;
+  /** Throws where what was made will not do. @default nothing is tried */
+  readonly check?: (path: string) => Promise<void>;
 }
 
 /**
@@ -41,31 +44,32 @@ export function compileArguments(
  * Which CAs Deno trusts is not baked in: an executable of 2.9.5 looks at `DENO_TLS_CA_STORE` at its first use of TLS, as
  * `deno run` does, so that what lib/transport.ts sets holds there too.
  *
- * @throws {UserError} If Deno cannot.
+ * @throws {UserError} If Deno cannot, or the check fails.
  */
 export async function makeStandalone(options: StandaloneOptions): Promise<Uint8Array> {
-  const { denort, target, code, date } = options;
-  const folder = await Deno.makeTempDir({ prefix: "mqtt443-compile-" });
+  const { denort, target, code, date, check } = options;
   try {
-    const entry = `${folder}/mqtt443.js`;
-    const out = `${folder}/mqtt443`;
-    await Deno.writeTextFile(entry, code);
-    const time = new Date(date);
-    await Deno.utime(entry, time, time);
-    if (denort !== "download") await Deno.writeFile(`${folder}/denort`, denort.bytes);
-    await runDeno(compileArguments(options, out, entry), {
-      cwd: folder,
-      env: environment(denort === "download" ? undefined : `${folder}/denort`),
+    return await inTempFolder("mqtt443-compile-", async (folder) => {
+      const entry = `${folder}/mqtt443.js`;
+      const out = `${folder}/mqtt443`;
+      await Deno.writeTextFile(entry, code);
+      const time = new Date(date);
+      await Deno.utime(entry, time, time);
+      if (denort !== "download") await Deno.writeFile(`${folder}/denort`, denort.bytes);
+      await runDeno(compileArguments(options, out, entry), {
+        cwd: folder,
+        env: environment(denort === "download" ? undefined : `${folder}/denort`),
+      });
+      await check?.(out);
+      return await Deno.readFile(out);
     });
-    return await Deno.readFile(out);
   } catch (cause) {
+    if (cause instanceof UserError) throw cause;
     throw new UserError(`Cannot compile for ${target.name}: ${messageOf(cause)}`, {
       hint: "pass --denort FILE with denort from another machine, or --runtime npm",
       exitCode: EXIT.unavailable,
       cause,
     });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
   }
 }
 

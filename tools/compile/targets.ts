@@ -73,15 +73,21 @@ export function targetsOf(names: readonly string[]): Target[] {
 }
 
 /**
- * Checks that a file is an executable for a target.
+ * Checks that a file is a whole executable for a target.
  *
- * @param bytes Its beginning at least.
+ * @param bytes All of it.
  * @param what What it is, for the error: `denort "FILE"`.
  * @throws {UserError} If it is anything else.
  */
 export function assertElf(bytes: Uint8Array, target: Target, what: string): void {
   const found = machineOf(bytes);
-  if (found === target.elfMachine) return;
+  if (found === target.elfMachine) {
+    if (elfBytes(bytes) <= bytes.length) return;
+    throw new UserError(`Cannot use ${what} for ${target.name}: it is cut`, {
+      hint: `it must have ${elfBytes(bytes)} bytes at least: fetch it again`,
+      exitCode: EXIT.config,
+    });
+  }
   const why = found === undefined
     ? "it is no 64-bit ELF file"
     : `it is for ${
@@ -93,6 +99,17 @@ export function assertElf(bytes: Uint8Array, target: Target, what: string): void
       : `pass --target for that machine alone, or --denort with denort for ${target.machine} as well`,
     exitCode: EXIT.config,
   });
+}
+
+/** How long a 64-bit little-endian ELF file is at least: its section headers come last. */
+function elfBytes(bytes: Uint8Array): number {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [start, size, count] = [
+    Number(view.getBigUint64(40, true)),
+    view.getUint16(58, true),
+    view.getUint16(60, true),
+  ];
+  return start + size * count;
 }
 
 /** `e_machine` of a 64-bit little-endian ELF file; undefined for anything else. */

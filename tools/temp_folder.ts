@@ -1,0 +1,74 @@
+/**
+ * Folders of a task that are gone when it ends: with success, an error or a signal. Where none can be made or filled, the
+ * error says which way out there is.
+ */
+
+import { EXIT, messageOf, UserError } from "../lib/errors.ts";
+import { quote } from "../lib/words.ts";
+
+/** What ends a task, and the exit code that a shell gives it. */
+const SIGNALS = [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const;
+
+/**
+ * Gives the action an empty folder in `TMPDIR`.
+ *
+ * @param prefix Of its name.
+ * @throws {UserError} If none can be made there, or the place is full.
+ */
+export async function inTempFolder<T>(
+  prefix: string,
+  action: (folder: string) => Promise<T>,
+): Promise<T> {
+  const place = Deno.env.get("TMPDIR") || "/tmp";
+  let folder: string;
+  try {
+    folder = await Deno.makeTempDir({ dir: place, prefix });
+  } catch (cause) {
+    throw cannotUse(place, cause);
+  }
+  return await withFolder(folder, action).catch((cause) => {
+    throw isFull(cause) ? cannotUse(place, cause) : cause;
+  });
+}
+
+/** Removes a folder when the action ends, or a signal ends the process. */
+export async function withFolder<T>(
+  folder: string,
+  action: (folder: string) => Promise<T>,
+): Promise<T> {
+  const handlers = SIGNALS.map(([signal, code]) => {
+    const handler = () => {
+      try {
+        Deno.removeSync(folder, { recursive: true });
+      } catch {
+        // Somebody still writes there; nothing is left to do about it.
+      }
+      // After the handlers of other folders.
+      setTimeout(() => Deno.exit(code), 0);
+    };
+    Deno.addSignalListener(signal, handler);
+    return [signal, handler] as const;
+  });
+  try {
+    return await action(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+    for (const [signal, handler] of handlers) Deno.removeSignalListener(signal, handler);
+  }
+}
+
+/** Whether there was no room. */
+function isFull(error: unknown): boolean {
+  return !(error instanceof UserError) &&
+    /No space left on device|Disk quota exceeded/.test(messageOf(error));
+}
+
+function cannotUse(place: string, cause: unknown): UserError {
+  return new UserError(`Cannot use temporary folder ${quote(place)}: ${messageOf(cause)}`, {
+    hint: isFull(cause)
+      ? `free some space there: \`df -h ${place}\`; or set TMPDIR to a folder that has 500 MB free`
+      : "set TMPDIR to a folder that is there and may be written",
+    exitCode: EXIT.cannotCreate,
+    cause,
+  });
+}
