@@ -24,10 +24,15 @@ export async function inWorkFolder<T>(
   Deno.mkdirSync(out, { recursive: true });
   removeStale(out);
   let folder: string | undefined;
+  let isEnding = false;
   const listeners = NAMES.map((name) => {
     const listener = () => {
-      if (folder !== undefined) removeNow(folder);
-      Deno.exit(SIGNALS[name]);
+      isEnding = true;
+      // After the handlers of folders within; and at the very end, as work that goes on could make it anew.
+      setTimeout(() => {
+        if (folder !== undefined) removeNow(folder);
+        Deno.exit(SIGNALS[name]);
+      }, 0);
     };
     Deno.addSignalListener(name, listener);
     return { name, listener };
@@ -36,6 +41,8 @@ export async function inWorkFolder<T>(
     folder = Deno.makeTempDirSync({ dir: out, prefix: `.kit-${Deno.pid}-` });
     return await work(folder);
   } finally {
+    // Nobody is to hear what came of work that has lost its folder.
+    if (isEnding) await new Promise(() => {});
     if (folder !== undefined) Deno.removeSync(folder, { recursive: true });
     for (const { name, listener } of listeners) Deno.removeSignalListener(name, listener);
   }
