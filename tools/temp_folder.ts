@@ -36,8 +36,10 @@ export async function withFolder<T>(
   folder: string,
   action: (folder: string) => Promise<T>,
 ): Promise<T> {
+  let isEnding = false;
   const handlers = SIGNALS.map(([signal, code]) => {
     const handler = () => {
+      isEnding = true;
       try {
         Deno.removeSync(folder, { recursive: true });
       } catch {
@@ -52,6 +54,8 @@ export async function withFolder<T>(
   try {
     return await action(folder);
   } finally {
+    // Nobody is to hear how it fares without its folder.
+    if (isEnding) await new Promise(() => {});
     await Deno.remove(folder, { recursive: true });
     for (const [signal, handler] of handlers) Deno.removeSignalListener(signal, handler);
   }
