@@ -138,7 +138,7 @@ Usage: deno task compile [--target TARGET]… [--settings FILE] [--runtime auto|
 Example:
   deno task compile --target aarch64-unknown-linux-gnu --settings mqtt443.json
 
-Exit codes: 0 done, 64 wrong command line, 69 denort or Deno cannot be had, 73 the folder
+Exit codes: 0 done, 64 wrong command line, 69 denort or Deno cannot be had, 73 DIR or TMPDIR
 cannot be written, 78 settings or denort are wrong.
 `;
 
