@@ -22,7 +22,7 @@ import { licensesText } from "../tools/kit/licenses.ts";
 import { type Package, packagesIn, readLock } from "../tools/kit/packages.ts";
 import { type Parts, sbomText } from "../tools/kit/sbom.ts";
 import { manText, readmeText, sampleText } from "../tools/kit/texts.ts";
-import { inWorkFolder } from "../tools/kit/work_folder.ts";
+import { inWorkFolder } from "../tools/temp_folder.ts";
 import { inFolder, makeEnv } from "./command_line.ts";
 import { canMount, mountMemory } from "./mounting.ts";
 import { hasProgram } from "./queueing.ts";
@@ -269,7 +269,7 @@ Deno.test("the folder of work goes with it, and takes those of processes that ar
       Deno.writeTextFileSync(join(folder, name, "file"), "");
     }
     const names = () => [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
-    const made = await inWorkFolder(folder, async (work) => {
+    const made = await inWorkFolder(folder, ".kit-", async (work) => {
       await Deno.writeTextFile(join(work, "file"), "");
       assertEquals(names().length, 4);
       return "what was made";
@@ -277,7 +277,7 @@ Deno.test("the folder of work goes with it, and takes those of processes that ar
     assertEquals(made, "what was made");
     const left = others.slice(1).sort();
     assertEquals(names(), left);
-    const failed = inWorkFolder(folder, () => Promise.reject(new Error("no luck")));
+    const failed = inWorkFolder(folder, ".kit-", () => Promise.reject(new Error("no luck")));
     await assertRejects(() => failed, Error, "no luck");
     assertEquals(names(), left);
   }));

@@ -18,7 +18,7 @@ import { type Target, TARGETS } from "./compile/targets.ts";
 import { makeDeviceKit } from "./kit/device.ts";
 import { packagesIn, readLock, ROOT } from "./kit/packages.ts";
 import { makeSourceKit } from "./kit/source.ts";
-import { inWorkFolder } from "./kit/work_folder.ts";
+import { inWorkFolder } from "./temp_folder.ts";
 
 const HELP = `Makes a kit for a device, or a machine, without internet.
 
@@ -153,7 +153,7 @@ export async function makeKits(
 async function inFolder<T>(out: string, work: (folder: string) => Promise<T>): Promise<T> {
   let isMade = false;
   try {
-    return await inWorkFolder(out, (folder) => {
+    return await inWorkFolder(out, ".kit-", (folder) => {
       isMade = true;
       return work(folder);
     });

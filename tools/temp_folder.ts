@@ -31,8 +31,47 @@ export async function inTempFolder<T>(
   });
 }
 
+/**
+ * Gives the action an empty folder beside its result; first removes those of runs that nothing could stop properly
+ * (SIGKILL, a power cut).
+ *
+ * @param out Where it is made; it is made itself if it is missing.
+ * @param prefix Of its name, after which the process stands.
+ * @throws {Error} If it cannot be made.
+ */
+export async function inWorkFolder<T>(
+  out: string,
+  prefix: string,
+  action: (folder: string) => Promise<T>,
+): Promise<T> {
+  Deno.mkdirSync(out, { recursive: true });
+  for (const { name } of Deno.readDirSync(out)) {
+    const pid = name.startsWith(prefix) && /^\d+(?=-)/.exec(name.slice(prefix.length))?.[0];
+    if (pid && !isAlive(pid)) tryRemove(`${out}/${name}`);
+  }
+  const folder = await Deno.makeTempDir({ dir: out, prefix: `${prefix}${Deno.pid}-` });
+  return await withFolder(folder, action);
+}
+
+function isAlive(pid: string): boolean {
+  try {
+    Deno.statSync(`/proc/${pid}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function tryRemove(folder: string): void {
+  try {
+    Deno.removeSync(folder, { recursive: true });
+  } catch {
+    // Gone already; or somebody still writes there, or it is not ours, and a later run removes it.
+  }
+}
+
 /** Removes a folder when the action ends, or a signal ends the process. */
-export async function withFolder<T>(
+async function withFolder<T>(
   folder: string,
   action: (folder: string) => Promise<T>,
 ): Promise<T> {
@@ -40,13 +79,12 @@ export async function withFolder<T>(
   const handlers = SIGNALS.map(([signal, code]) => {
     const handler = () => {
       isEnding = true;
-      try {
-        Deno.removeSync(folder, { recursive: true });
-      } catch {
-        // Somebody still writes there; nothing is left to do about it.
-      }
-      // After the handlers of other folders.
-      setTimeout(() => Deno.exit(code), 0);
+      tryRemove(folder);
+      // After the handlers of other folders; and once more, as work that goes on can make it anew.
+      setTimeout(() => {
+        tryRemove(folder);
+        Deno.exit(code);
+      }, 0);
     };
     Deno.addSignalListener(signal, handler);
     return [signal, handler] as const;

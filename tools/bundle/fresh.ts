@@ -17,22 +17,25 @@ export const BUNDLE_PATH: string = join(ROOT, "dist", "mqtt443.js");
  * Where the bundle is, if it is younger than all that it is made of; else undefined.
  *
  * @param root The project's folder. @default this project's
+ * @param changedMs When a file or folder last changed; undefined if there is none.
  */
-export function freshBundle(root: string = ROOT): string | undefined {
+export function freshBundle(
+  root: string = ROOT,
+  changedMs: (path: string) => number | undefined = lastChangeMs,
+): string | undefined {
   const path = join(root, "dist", "mqtt443.js");
   const madeMs = changedMs(path);
   if (madeMs === undefined) return undefined;
-  return SOURCES.every((name) => isOlder(join(root, name), madeMs)) ? path : undefined;
-}
-
-function isOlder(path: string, thanMs: number): boolean {
-  if ((changedMs(path) ?? Infinity) >= thanMs) return false;
-  if (!Deno.statSync(path).isDirectory) return true;
-  return [...Deno.readDirSync(path)].every(({ name }) => isOlder(join(path, name), thanMs));
+  const isOlder = (path: string): boolean => {
+    if ((changedMs(path) ?? Infinity) >= madeMs) return false;
+    if (!Deno.statSync(path).isDirectory) return true;
+    return [...Deno.readDirSync(path)].every(({ name }) => isOlder(join(path, name)));
+  };
+  return SOURCES.every((name) => isOlder(join(root, name))) ? path : undefined;
 }
 
 /** The kernel's own time of the last change: an archive that is unpacked sets the other. */
-function changedMs(path: string): number | undefined {
+function lastChangeMs(path: string): number | undefined {
   try {
     return Deno.statSync(path).ctime?.getTime();
   } catch {

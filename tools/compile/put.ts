@@ -2,7 +2,7 @@
 
 import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
 import { quote } from "../../lib/words.ts";
-import { withFolder } from "../temp_folder.ts";
+import { inWorkFolder } from "../temp_folder.ts";
 
 /** A file, and where it goes. */
 export interface Put {
@@ -19,12 +19,8 @@ export interface Put {
  */
 export async function putAll(out: string, files: readonly Put[]): Promise<void> {
   try {
-    await Deno.mkdir(out, { recursive: true });
-    removeLeftovers(out);
     for (const { path } of files) await assertFree(path);
-    // The name has the process.
-    const made = await Deno.makeTempDir({ dir: out, prefix: `.new-${Deno.pid}-` });
-    await withFolder(made, async (folder) => {
+    await inWorkFolder(out, ".new-", async (folder) => {
       for (const [index, { content, mode }] of files.entries()) {
         await Deno.writeFile(`${folder}/${index}`, content);
         await Deno.chmod(`${folder}/${index}`, mode);
@@ -52,21 +48,4 @@ async function assertFree(path: string): Promise<void> {
     hint: `move it away: \`mv ${path} ${path}.old\`; or name another folder with --out DIR`,
     exitCode: EXIT.cannotCreate,
   });
-}
-
-function removeLeftovers(out: string): void {
-  for (const { name } of Deno.readDirSync(out)) {
-    const pid = /^\.new-(\d+)-/.exec(name)?.[1];
-    if (pid === undefined || isAlive(pid)) continue;
-    Deno.removeSync(`${out}/${name}`, { recursive: true });
-  }
-}
-
-function isAlive(pid: string): boolean {
-  try {
-    Deno.statSync(`/proc/${pid}`);
-    return true;
-  } catch {
-    return false;
-  }
 }
