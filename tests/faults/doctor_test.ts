@@ -31,7 +31,7 @@ Deno.test("mqtt443 doctor names a permission that lacks the endpoint", async () 
     const { code, stdout } = await child.output();
     const report = JSON.parse(new TextDecoder().decode(stdout)) as Report;
     const failed = report.checks.find(({ status }) => status === "fail");
-    assertEquals([failed?.name, code], ["dns", 78]);
+    assertEquals([failed?.name, code], ["settings", 78]);
     assertMatch(failed!.cause!, /was not granted to reach it/);
   });
 });
