@@ -35,7 +35,9 @@ function assertFlat(weights: readonly Weight[]): void {
   const said = JSON.stringify(weights.map(({ rssMiB }) => Math.round(rssMiB)));
   assertLessOrEqual(of("rssMiB", 3) - of("rssMiB", 1), MOST_GROWTH_MIB, said);
   assertLessOrEqual(of("heapMiB", 3), of("heapMiB", 1) * 1.1, said);
-  assertLessOrEqual(of("fds", 3), of("fds", 1));
+  const descriptors = JSON.stringify(weights.map(({ fds }) => fds));
+  // One may be an attempt to connect that is under way.
+  assertLessOrEqual(of("fds", 3), of("fds", 1) + 1, descriptors);
   assertLessOrEqual(of("timers", 3), of("timers", 1));
 }
 
