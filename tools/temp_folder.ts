@@ -20,13 +20,14 @@ export async function inTempFolder<T>(
   action: (folder: string) => Promise<T>,
 ): Promise<T> {
   const place = Deno.env.get("TMPDIR") || "/tmp";
-  let folder: string;
-  try {
-    folder = await Deno.makeTempDir({ dir: place, prefix });
-  } catch (cause) {
-    throw cannotUse(place, cause);
-  }
-  return await withFolder(folder, action).catch((cause) => {
+  const make = () => {
+    try {
+      return Deno.makeTempDirSync({ dir: place, prefix });
+    } catch (cause) {
+      throw cannotUse(place, cause);
+    }
+  };
+  return await withFolder(make, action).catch((cause) => {
     throw isFull(cause) ? cannotUse(place, cause) : cause;
   });
 }
@@ -49,8 +50,8 @@ export async function inWorkFolder<T>(
     const pid = name.startsWith(prefix) && /^\d+(?=-)/.exec(name.slice(prefix.length))?.[0];
     if (pid && !isAlive(pid)) tryRemove(`${out}/${name}`);
   }
-  const folder = await Deno.makeTempDir({ dir: out, prefix: `${prefix}${Deno.pid}-` });
-  return await withFolder(folder, action);
+  const make = () => Deno.makeTempDirSync({ dir: out, prefix: `${prefix}${Deno.pid}-` });
+  return await withFolder(make, action);
 }
 
 function isAlive(pid: string): boolean {
@@ -62,19 +63,21 @@ function isAlive(pid: string): boolean {
   }
 }
 
-function tryRemove(folder: string): void {
+function tryRemove(folder: string | undefined): void {
   try {
+    if (folder === undefined) return;
     Deno.removeSync(folder, { recursive: true });
   } catch {
     // Gone already; or somebody still writes there, or it is not ours, and a later run removes it.
   }
 }
 
-/** Removes a folder when the action ends, or a signal ends the process. */
+/** Removes a folder when the action ends, or a signal ends the process, from the moment on that it is made. */
 async function withFolder<T>(
-  folder: string,
+  make: () => string,
   action: (folder: string) => Promise<T>,
 ): Promise<T> {
+  let folder: string | undefined;
   let isEnding = false;
   const handlers = SIGNALS.map(([signal, code]) => {
     const handler = () => {
@@ -90,11 +93,12 @@ async function withFolder<T>(
     return [signal, handler] as const;
   });
   try {
+    folder = make();
     return await action(folder);
   } finally {
     // Nobody is to hear how it fares without its folder.
     if (isEnding) await new Promise(() => {});
-    await Deno.remove(folder, { recursive: true });
+    if (folder !== undefined) await Deno.remove(folder, { recursive: true });
     for (const [signal, handler] of handlers) Deno.removeSignalListener(signal, handler);
   }
 }
