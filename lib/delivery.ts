@@ -28,9 +28,6 @@ const MOST_REFUSED = 3;
 /** Why a message that ends sessions is set aside. */
 const ENDS_SESSIONS = "the session ended each time it was sent alone, and the endpoint took others";
 
-/** How long what was acknowledged may wait on disk for more of its kind, in ms. */
-const ACCEPT_MS = 10;
-
 /** How late a timer is after which this process has slept, or was kept from running, in ms. */
 const LATE_MS = 1000;
 
@@ -115,7 +112,6 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   let filling = false;
   let pauseTimer: ReturnType<typeof setTimeout> | undefined;
   let acceptTimer: ReturnType<typeof setTimeout> | undefined;
-  let isAcceptDue = false;
   let ackTimer: ReturnType<typeof setTimeout> | undefined;
   /** When it should fire. */
   let ackDueMs = 0;
@@ -228,23 +224,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     const { seq, topic, payloadBytes, sentMs } = flight;
     reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs });
     acknowledged.push(flight);
+    // Acknowledgements of one packet arrive in one turn; they leave the disk in one commit after it.
+    acceptTimer ??= setTimeout(() => guarded(accept));
     onTrial.delete(seq);
     const retry = suspicion.delivered(seq);
     if (retry || refused.size > 0) takeAgain();
     fill();
-    acceptSoon();
-  };
-  /**
-   * Acknowledgements leave the disk in one commit for a window of them; sooner where fewer are to come, and always soon,
-   * as after a crash they are sent again.
-   */
-  const acceptSoon = () => {
-    const isDue = acknowledged.length >= options.inflight || flying.length === 0;
-    if (acceptTimer !== undefined && (!isDue || isAcceptDue)) return;
-    clearTimeout(acceptTimer);
-    isAcceptDue = isDue;
-    // Due is after this turn, in which more may come.
-    acceptTimer = setTimeout(() => guarded(accept), isDue ? 0 : ACCEPT_MS);
   };
   /** Begins with the oldest again, for what was passed over. */
   const takeAgain = () => {
