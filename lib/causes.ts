@@ -158,6 +158,11 @@ export function explainSilence(
   });
 }
 
+/** The error of a process whose grants do not hold the endpoint. */
+export function explainNotGranted(target: Pick<Target, "endpoint" | "port">): UserError {
+  return failure(notGranted(target));
+}
+
 /** The topic on which AWS IoT Core says why a client did not come in, or had to go. */
 export function presenceTopic(
   event: "connect_failed" | "disconnected",
@@ -180,7 +185,10 @@ function notCapable(error: unknown, target: Target): Words | undefined {
   // `node:dns` says EPERM.
   const isDenied = error instanceof Error &&
     (error.name === "NotCapable" || /^getaddrinfo EPERM/.test(error.message));
-  if (!isDenied) return undefined;
+  return isDenied ? notGranted(target) : undefined;
+}
+
+function notGranted(target: Pick<Target, "endpoint" | "port">): Words {
   return {
     message: `Cannot connect to ${place(target)}: this process was not granted to reach it`,
     hint: grantHint(),

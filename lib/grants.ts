@@ -4,6 +4,7 @@
  */
 
 import type { Grants } from "./build.ts";
+import { place } from "./causes.ts";
 import { CERTS_PATHS, CONFIG_PATHS } from "./load.ts";
 import { NOTIFY_PATH, NOTIFY_VARIABLES } from "./notify.ts";
 import type { Settings } from "./settings.ts";
@@ -71,7 +72,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
   const { certs, ca, cert, key, keyPassphraseFile, state } = settings;
   const files = [ca, cert, key, keyPassphraseFile].filter((path) => path !== undefined);
   return {
-    net: settings.endpoint === "" ? [] : [addressOf(settings)],
+    net: settings.endpoint === "" ? [] : [place(settings)],
     read: unique([
       ...(configPath === undefined ? CONFIG_PATHS : [configPath]),
       certs,
@@ -84,11 +85,6 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
   };
-}
-
-/** `host:port` of the endpoint, as a grant and a question for one name it. */
-export function addressOf({ endpoint, port }: Pick<Settings, "endpoint" | "port">): string {
-  return endpoint.includes(":") ? `[${endpoint}]:${port}` : `${endpoint}:${port}`;
 }
 
 /** The grants with what the service manager's socket takes: Deno wants it both as a file and as an address. */

@@ -59,6 +59,16 @@ export interface QueueStats {
   readonly lastSeq: number;
 }
 
+/** Those of a queue that was never made. */
+export const EMPTY_STATS: QueueStats = {
+  waiting: 0,
+  bytes: 0,
+  oldestMs: undefined,
+  quarantined: 0,
+  dropped: 0,
+  lastSeq: 0,
+};
+
 /** Messages waiting to be delivered. Every method throws {@linkcode UserError} (73) when the storage fails. */
 export interface Queue {
   /**

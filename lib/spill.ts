@@ -7,6 +7,7 @@
 
 import type { UserError } from "./errors.ts";
 import type { Leaving, Queue } from "./queue.ts";
+import { EMPTY_STATS } from "./queue_types.ts";
 
 /** Options of {@linkcode createSpill}. */
 export interface SpillOptions {
@@ -21,16 +22,6 @@ export interface SpillOptions {
 
 /** Seqs remembered beyond those that memory holds before the difference is looked for. */
 const PRUNE_OVER = 1000;
-
-/** What a queue holds that was never opened. */
-const NOTHING = {
-  waiting: 0,
-  bytes: 0,
-  oldestMs: undefined,
-  quarantined: 0,
-  dropped: 0,
-  lastSeq: 0,
-};
 
 /** Makes one queue of the two. */
 export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOptions): Queue {
@@ -141,7 +132,7 @@ export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOpti
     stats() {
       const onDisk = attempt(() => disk.stats(), () => undefined);
       if (onDisk === undefined) return memory().stats();
-      const inMemory = opened?.stats() ?? NOTHING;
+      const inMemory = opened?.stats() ?? EMPTY_STATS;
       return {
         waiting: onDisk.waiting + inMemory.waiting - owed.length,
         bytes: onDisk.bytes + inMemory.bytes,

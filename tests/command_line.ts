@@ -84,6 +84,11 @@ export async function runProcess(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
+  return await outcomeOf(child, input);
+}
+
+/** Writes a process its input, and waits for what comes of it. */
+export async function outcomeOf(child: Deno.ChildProcess, input = ""): Promise<Outcome> {
   const writer = child.stdin.getWriter();
   // A command that does not read its input may be gone before it is written.
   await writer.write(new TextEncoder().encode(input)).catch(() => {});

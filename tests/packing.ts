@@ -3,6 +3,7 @@
  * seen so without 95 MB.
  */
 
+import { type Outcome, outcomeOf } from "./command_line.ts";
 import { hasProgram } from "./queueing.ts";
 import { packed } from "../tools/compile/packed.ts";
 
@@ -93,13 +94,6 @@ export async function writePacked(
   await Deno.writeFile(file, bytes, { mode: 0o755 });
 }
 
-/** How a start went. */
-export interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Options of {@linkcode run}. */
 export interface RunOptions {
   readonly args?: readonly string[];
@@ -114,12 +108,7 @@ export async function run(
   { args = [], env = {}, cwd, input = "" }: RunOptions = {},
 ): Promise<Outcome> {
   const child = spawn(command, { args, env, ...(cwd !== undefined && { cwd }) });
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(input)).catch(() => {});
-  await writer.close().catch(() => {});
-  const { code, stdout, stderr } = await child.output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
+  return await outcomeOf(child, input);
 }
 
 /** Starts a command with these variables and a PATH. */

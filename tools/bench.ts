@@ -14,7 +14,7 @@ import { measureDrain } from "./bench/drain.ts";
 import { findForms, sizeFigure } from "./bench/forms.ts";
 import { measureLink } from "./bench/link.ts";
 import { findPeers } from "./bench/peers.ts";
-import { denoCache, isFile } from "./bench/run.ts";
+import { isFile } from "./bench/run.ts";
 import { type Figure, jsonOf, missedBy, tableOf, unjudgedBy } from "./bench/report.ts";
 import { startServers } from "./bench/servers.ts";
 import { measureStalls } from "./bench/stalls.ts";
@@ -22,6 +22,7 @@ import { measureStart } from "./bench/start.ts";
 import { measureSteady } from "./bench/steady.ts";
 import { canCountSyncs, measureSyncs } from "./bench/syncs.ts";
 import { PEERS } from "./bench/targets.ts";
+import { denoDir } from "./compile/run_deno.ts";
 
 /** In their order. */
 const PHASES = ["start", "steady", "syncs", "bulk", "link", "stalls", "drain"] as const;
@@ -88,7 +89,7 @@ export async function bench(
   await using cleanup = new AsyncDisposableStack();
   const dir = await Deno.makeTempDir({ prefix: "mqtt443-bench-" });
   cleanup.defer(() => Deno.remove(dir, { recursive: true }));
-  const cache = await denoCache();
+  const cache = await denoDir();
   const servers = cleanup.use(await startServers(dir, cache, signal));
   say(`server: ${servers.main.name}, port ${servers.main.port}`);
   const { forms, missing: missingForms } = await findForms({

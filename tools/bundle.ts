@@ -9,7 +9,6 @@ import { dirname, join } from "node:path";
 import { builtinModules } from "node:module";
 import * as esbuild from "esbuild";
 import type { Build } from "../lib/build.ts";
-import { BUNDLE_PATH } from "./bundle/fresh.ts";
 import { inTempFolder } from "./temp_folder.ts";
 
 /** A bundle. */
@@ -65,15 +64,6 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
       await esbuild.stop();
     }
   });
-}
-
-/** Leaves a bundle with nothing baked in where `deno task publish` looks for one. */
-export async function writeFreshBundle(): Promise<void> {
-  const { code } = await makeBundle();
-  Deno.mkdirSync(dirname(BUNDLE_PATH), { recursive: true });
-  const made = `${BUNDLE_PATH}.${Deno.pid}`;
-  await Deno.writeTextFile(made, code);
-  await Deno.rename(made, BUNDLE_PATH);
 }
 
 /** What `deno info --json` tells, as far as it is used. */

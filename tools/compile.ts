@@ -15,6 +15,7 @@ import { parseFlags, type RuntimeChoice } from "./compile/flags.ts";
 import { npmDeno, sha256 } from "./compile/npm_deno.ts";
 import { packed } from "./compile/packed.ts";
 import { putAll } from "./compile/put.ts";
+import { denoDir } from "./compile/run_deno.ts";
 import { scopeOf } from "./compile/scope.ts";
 import { stampOf } from "./compile/stamp.ts";
 import { makeStandalone } from "./compile/standalone.ts";
@@ -110,14 +111,6 @@ export async function compile(options: CompileOptions = {}): Promise<Built[]> {
     mode: 0o644,
   }]);
   return made.map(({ content, ...built }) => ({ ...built, bytes: content.length, build }));
-}
-
-/** Where Deno keeps what it downloads. */
-async function denoDir(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", "--no-config"],
-  }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
 }
 
 const HELP = `Makes executables of mqtt443, each one file.

@@ -1,8 +1,7 @@
 /** What several commands begin with. */
 
-import { grantHint } from "../build.ts";
+import { explainNotGranted, place } from "../causes.ts";
 import { EXIT, UserError } from "../errors.ts";
-import { addressOf } from "../grants.ts";
 import { type Logger, openLog } from "../log.ts";
 import type { Settings } from "../settings.ts";
 import { TRUST_VARIABLES } from "../trust.ts";
@@ -52,11 +51,6 @@ export function checkEnvironment(env: World["env"], log: Logger): void {
  * @throws {UserError} If it may not.
  */
 export function checkGrants(settings: Settings): void {
-  const host = addressOf(settings);
-  if (Deno.permissions.querySync({ name: "net", host }).state === "granted") return;
-  throw new UserError(`Cannot connect to ${host}: this process was not granted to reach it`, {
-    hint: grantHint(),
-    exitCode: EXIT.config,
-    step: "settings",
-  });
+  const { state } = Deno.permissions.querySync({ name: "net", host: place(settings) });
+  if (state !== "granted") throw explainNotGranted(settings);
 }

@@ -5,21 +5,13 @@ import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode, messageOf, UserError } from "../errors.ts";
 import { loadSettings } from "../load.ts";
 import { openQueue, type QueueStats } from "../queue.ts";
+import { EMPTY_STATS } from "../queue_types.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
 import { roundSize } from "../values.ts";
 import { quote } from "../words.ts";
 import type { World } from "../world.ts";
 import { queueOptions } from "./state.ts";
-
-const EMPTY: QueueStats = {
-  waiting: 0,
-  bytes: 0,
-  oldestMs: undefined,
-  quarantined: 0,
-  dropped: 0,
-  lastSeq: 0,
-};
 
 /** Shows or clears the queue of the state directory. */
 export function queueCommand(command: Command, world: World): ExitCode {
@@ -41,9 +33,9 @@ export function queueCommand(command: Command, world: World): ExitCode {
 function statsOf(settings: Settings, world: World): QueueStats {
   const path = queuePathOf(settings.state);
   try {
-    if (Deno.statSync(path).size === 0) return EMPTY;
+    if (Deno.statSync(path).size === 0) return EMPTY_STATS;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return EMPTY;
+    if (error instanceof Deno.errors.NotFound) return EMPTY_STATS;
     const isDenied = error instanceof Deno.errors.NotCapable;
     const why = isDenied ? "this process was not granted to read there" : messageOf(error);
     throw new UserError(`Cannot read queue ${quote(path)}: ${why}`, {
@@ -79,7 +71,7 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
     return EXIT.ok;
   };
   // Nothing is made where nothing was.
-  if (stats === EMPTY) return told(0);
+  if (stats === EMPTY_STATS) return told(0);
   const directory = holdStateDirectory(settings.state);
   try {
     const queue = openQueue(directory.queuePath, queueOptions(settings, world));

@@ -10,7 +10,7 @@ import { BUNDLE_FLAGS } from "../../tools/bundle/fresh.ts";
 import { compile } from "../../tools/compile.ts";
 import { type Endpoint, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
 import { V8_FLAGS } from "../../tools/v8_flags.ts";
-import type { Outcome } from "../command_line.ts";
+import { type Outcome, outcomeOf } from "../command_line.ts";
 import { pki } from "../publishing.ts";
 
 /** One form of the program. */
@@ -126,17 +126,4 @@ export function start(form: Form, directory: string, args: readonly string[], in
     stderr: "piped",
   }).spawn();
   return { process, outcome: outcomeOf(process, input) };
-}
-
-async function outcomeOf(process: Deno.ChildProcess, input: string): Promise<Outcome> {
-  const writer = process.stdin.getWriter();
-  // One that does not read its input may be gone before it is written.
-  await writer.write(new TextEncoder().encode(input)).catch(() => {});
-  await writer.close().catch(() => {});
-  const [status, stdout, stderr] = await Promise.all([
-    process.status,
-    new Response(process.stdout).text(),
-    new Response(process.stderr).text(),
-  ]);
-  return { code: status.code, stdout, stderr };
 }

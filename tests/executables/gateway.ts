@@ -7,6 +7,7 @@
 
 import type { Grants } from "../../lib/build.ts";
 import { generalGrants, grantFlags } from "../../lib/grants.ts";
+import { BUNDLE_FLAGS } from "../../tools/bundle/fresh.ts";
 import { makeBundle } from "../../tools/bundle.ts";
 import { compile } from "../../tools/compile.ts";
 import { type Endpoint, startEndpoint } from "../../tools/endpoint.ts";
@@ -147,14 +148,7 @@ export function settingsText(port: number): string {
 export function program(port: number): string {
   const general = generalGrants();
   const grants: Grants = { ...general, net: [...general.net, `localhost:${port}`] };
-  const flags = [
-    "--no-config",
-    "--no-lock",
-    "--no-remote",
-    "--no-npm",
-    "--no-code-cache",
-    V8_FLAGS,
-  ];
+  const flags = [...BUNDLE_FLAGS, "--no-code-cache", V8_FLAGS];
   const words = [...flags, ...grantFlags(grants)].map((word) => `'${word}'`).join(" ");
   const folder = "/usr/local/lib/mqtt443";
   return `#!/bin/sh\nexport DENO_NO_UPDATE_CHECK=1\nexec ${folder}/deno run ${words} ${folder}/mqtt443.js "$@"\n`;

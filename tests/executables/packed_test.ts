@@ -5,7 +5,8 @@ import { type Built, compile } from "../../tools/compile.ts";
 import { TARGETS } from "../../tools/compile/targets.ts";
 import { type Endpoint, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
 import { canMount, mountAt, mountMemory, succeeds } from "../mounting.ts";
-import { namesIn, type Outcome, run, type RunOptions, SHELLS, spawn } from "../packing.ts";
+import type { Outcome } from "../command_line.ts";
+import { namesIn, run, type RunOptions, SHELLS, spawn } from "../packing.ts";
 import { pki } from "../publishing.ts";
 import { hasArm64 } from "./emulation.ts";
 

@@ -5,6 +5,7 @@
 
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { startEndpoint, writeCerts } from "../../tools/endpoint.ts";
+import { denoDir } from "../../tools/compile/run_deno.ts";
 import { denoArguments, ENVIRONMENT } from "../../tools/publish.ts";
 import { inFolder } from "../command_line.ts";
 import { pki } from "../publishing.ts";
@@ -86,12 +87,6 @@ async function listeningOf(pid: number): Promise<string[]> {
     .filter((line) => line.includes(`pid=${pid},`) && /\b(LISTEN|UNCONN)\b/.test(line));
 }
 
-/** Where Deno keeps what it made of the sources. An executable has none of it. */
-async function denoDir(): Promise<string> {
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
-}
-
 const missing = ["strace", "ss"].filter((program) => !hasProgram(program));
 
 Deno.test({
@@ -130,6 +125,7 @@ Deno.test({
       assertEquals(threads.filter((call) => !call.includes("CLONE_THREAD")), []);
 
       // Writes: the state directory; and what only Deno from source has, its caches.
+      // Where Deno keeps what it made of the sources. An executable has none of it.
       const cache = await denoDir();
       const isOurs = (path: string) => path === state || path.startsWith(`${state}/`);
       const isDenos = (path: string) => path.startsWith(`${cache}/`) || path === "/dev/null";

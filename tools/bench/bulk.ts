@@ -5,7 +5,7 @@ import type { Form } from "./ours.ts";
 import type { Peer } from "./peers.ts";
 import { type Figure, OURS } from "./report.ts";
 import { run } from "./run.ts";
-import type { Servers } from "./servers.ts";
+import type { PhaseOptions } from "./servers.ts";
 import { PEERS, TARGETS } from "./targets.ts";
 
 /** Windows: the largest that AWS takes, and the largest there is. */
@@ -15,15 +15,12 @@ export const WINDOWS = [100, 1000] as const;
 export const rateId = (window: number): string => `rate, window ${window}`;
 
 /** What {@linkcode measureBulk} is told. */
-export interface BulkPhaseOptions {
-  readonly servers: Servers;
-  readonly dir: string;
+export interface BulkPhaseOptions extends PhaseOptions {
   readonly form: Form;
   readonly peers: readonly Peer[];
   readonly runs: number;
   /** Messages of ours in a run. */
   readonly messages: number;
-  readonly signal: AbortSignal;
 }
 
 /** Measures everybody at each window, in turn. */

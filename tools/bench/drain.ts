@@ -7,7 +7,7 @@ import { PAYLOAD } from "./peers.ts";
 import { peakOf, rssKib } from "./process.ts";
 import { type Figure, OURS } from "./report.ts";
 import { run } from "./run.ts";
-import type { Servers } from "./servers.ts";
+import type { PhaseOptions } from "./servers.ts";
 import { PEERS, TARGETS } from "./targets.ts";
 
 /** Bytes of a large message, and how many of them wait. */
@@ -17,16 +17,13 @@ const LARGE = 600;
 const LOOK_MS = 50;
 
 /** What {@linkcode measureDrain} is told. */
-export interface DrainOptions {
-  readonly servers: Servers;
-  readonly dir: string;
+export interface DrainOptions extends PhaseOptions {
   readonly form: Form;
   readonly runs: number;
   /** Messages that wait. */
   readonly backlog: number;
   /** Messages a second of a C client that sends live, by window. */
   readonly live: ReadonlyMap<number, readonly number[]>;
-  readonly signal: AbortSignal;
 }
 
 /** One drain; memory in MiB, its growth in MiB for 100,000 messages. */

@@ -10,7 +10,7 @@ import type { Form } from "./ours.ts";
 import type { Peer } from "./peers.ts";
 import { type Figure, OURS } from "./report.ts";
 import { run } from "./run.ts";
-import { LINK_MS, type Server, type Servers } from "./servers.ts";
+import { LINK_MS, type PhaseOptions, type Server } from "./servers.ts";
 import { PEERS, TARGETS } from "./targets.ts";
 
 /** The default of `inflight`. */
@@ -19,15 +19,12 @@ const WINDOW = 20;
 const PINGS = 21;
 
 /** What {@linkcode measureLink} is told. */
-export interface LinkOptions {
-  readonly servers: Servers;
-  readonly dir: string;
+export interface LinkOptions extends PhaseOptions {
   readonly form: Form;
   readonly peers: readonly Peer[];
   readonly runs: number;
   /** Messages of each run: so many that the round trip at its end does not matter. */
   readonly messages: number;
-  readonly signal: AbortSignal;
 }
 
 /** Measures all runs over a link at once: none of them has much to do. */

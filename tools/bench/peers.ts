@@ -6,6 +6,7 @@
  */
 
 import * as esbuild from "esbuild";
+import { BUNDLE_FLAGS } from "../bundle/fresh.ts";
 import { denoDir } from "./ours.ts";
 import { type CommandLine, commandOf, isFile, programPath } from "./run.ts";
 import type { Paths, Server } from "./servers.ts";
@@ -52,9 +53,6 @@ export const PAYLOAD = JSON.stringify({
   time: "2026-11-23T03:24:45.123Z",
   metrics: { temperature_celsius: 21.5, cpu_load_1m: 0.12, pump: "on" },
 });
-
-/** Deno without a project around it. */
-const BARE = ["--no-config", "--no-lock", "--no-remote", "--no-npm"];
 
 /** How long it may take to find out whether a peer is here. */
 const MOST_MS = 30_000;
@@ -119,7 +117,7 @@ function findNpm({ dir, server, paths, cache }: FindOptions): Finding {
 async function findEmpty({ dir }: FindOptions): Promise<Finding> {
   await Deno.writeTextFile(`${dir}/empty.js`, "");
   const env = { DENO_DIR: `${dir}/deno-empty` };
-  const once = { program: Deno.execPath(), args: ["run", ...BARE, `${dir}/empty.js`], env };
+  const once = { program: Deno.execPath(), args: ["run", ...BUNDLE_FLAGS, `${dir}/empty.js`], env };
   return { name: PEERS.empty, once };
 }
 

@@ -73,13 +73,6 @@ function nameOf({ program, args }: CommandLine): string {
   return (file ?? program).replace(/^.*\//, "");
 }
 
-/** Deno's cache, with the packages of this project. */
-export async function denoCache(): Promise<string> {
-  const args = ["info", "--json", "--no-config"];
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
-  return JSON.parse(new TextDecoder().decode(stdout)).denoDir;
-}
-
 /** Where a program is, or undefined. Debian keeps servers where the PATH of a user does not reach. */
 export function programPath(name: string): string | undefined {
   const folders = [...(Deno.env.get("PATH") ?? "").split(":"), "/usr/local/sbin", "/usr/sbin"];

@@ -48,6 +48,15 @@ export interface Servers extends AsyncDisposable {
   arrivals(): Promise<number[]>;
 }
 
+/** What each phase is told. */
+export interface PhaseOptions {
+  readonly servers: Servers;
+  /** A folder of the bench's own. */
+  readonly dir: string;
+  /** Stops it. */
+  readonly signal: AbortSignal;
+}
+
 /** Starts them. */
 export async function startServers(
   dir: string,

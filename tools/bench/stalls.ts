@@ -8,17 +8,14 @@
 import { runBulk } from "./bulk_run.ts";
 import type { Form } from "./ours.ts";
 import { type Figure, OURS } from "./report.ts";
-import { type Server, type Servers, startMosquitto } from "./servers.ts";
+import { type PhaseOptions, type Server, startMosquitto } from "./servers.ts";
 import { TARGETS } from "./targets.ts";
 
 /** What {@linkcode measureStalls} is told. */
-export interface StallsOptions {
-  readonly servers: Servers;
-  readonly dir: string;
+export interface StallsOptions extends PhaseOptions {
   readonly form: Form;
   readonly runs: number;
   readonly messages: number;
-  readonly signal: AbortSignal;
 }
 
 /** Measures against each server. */

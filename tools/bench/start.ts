@@ -6,20 +6,17 @@ import { PAYLOAD, type Peer } from "./peers.ts";
 import type { Figure } from "./report.ts";
 import { OURS } from "./report.ts";
 import { type CommandLine, run } from "./run.ts";
-import type { Servers } from "./servers.ts";
+import type { PhaseOptions } from "./servers.ts";
 import { PEERS, TARGETS } from "./targets.ts";
 
 /** What {@linkcode measureStart} is told. */
-export interface StartOptions {
-  readonly servers: Servers;
-  readonly dir: string;
+export interface StartOptions extends PhaseOptions {
   /** What stands for ours, first; then its other forms. */
   readonly forms: readonly Form[];
   readonly peers: readonly Peer[];
   readonly runs: number;
   /** Runs with nothing unpacked or compiled. */
   readonly firstRuns: number;
-  readonly signal: AbortSignal;
 }
 
 /** Something that sends one message. */

@@ -19,13 +19,11 @@ import {
 } from "./process.ts";
 import { type Figure, OURS } from "./report.ts";
 import { type CommandLine, commandOf } from "./run.ts";
-import type { Servers } from "./servers.ts";
+import type { PhaseOptions } from "./servers.ts";
 import { TARGETS } from "./targets.ts";
 
 /** What {@linkcode measureSteady} is told. */
-export interface SteadyOptions {
-  readonly servers: Servers;
-  readonly dir: string;
+export interface SteadyOptions extends PhaseOptions {
   /** What stands for ours, first; then its other forms. */
   readonly forms: readonly Form[];
   readonly peers: readonly Peer[];
@@ -34,7 +32,6 @@ export interface SteadyOptions {
   /** How long to let them settle, then watch them. */
   readonly settleMs: number;
   readonly watchMs: number;
-  readonly signal: AbortSignal;
 }
 
 /** One of them. */

@@ -4,19 +4,16 @@ import { bulkArgs } from "./bulk_run.ts";
 import { type Form, ourFlags } from "./ours.ts";
 import { type Figure, OURS } from "./report.ts";
 import { type CommandLine, programPath, run } from "./run.ts";
-import type { Servers } from "./servers.ts";
+import type { PhaseOptions } from "./servers.ts";
 import { TARGETS } from "./targets.ts";
 
 /** What {@linkcode measureSyncs} is told. */
-export interface SyncsOptions {
-  readonly servers: Servers;
-  readonly dir: string;
+export interface SyncsOptions extends PhaseOptions {
   readonly form: Form;
   /** Messages at 1 Hz. */
   readonly seconds: number;
   /** Messages in bulk. */
   readonly messages: number;
-  readonly signal: AbortSignal;
 }
 
 /** Whether it can be measured here. */

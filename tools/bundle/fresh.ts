@@ -10,9 +10,6 @@ const SOURCES = ["main.ts", "deno.json", "deno.lock", "lib", "tools/bundle.ts", 
 /** The flags with which Deno runs a bundle: there is nothing to look for. */
 export const BUNDLE_FLAGS = ["--no-config", "--no-lock", "--no-remote", "--no-npm"] as const;
 
-/** Where the bundle is. */
-export const BUNDLE_PATH: string = join(ROOT, "dist", "mqtt443.js");
-
 /**
  * Where the bundle is, if it is younger than all that it is made of; else undefined.
  *

@@ -35,6 +35,12 @@ export async function runDeno(args: readonly string[], options: RunDenoOptions):
   );
 }
 
+/** Where Deno keeps what it downloads. */
+export async function denoDir(): Promise<string> {
+  const args = ["info", "--json", "--no-config"];
+  return JSON.parse(await runDeno(args, { cwd: Deno.cwd(), env: Deno.env.toObject() })).denoDir;
+}
+
 /** The sentence in what Deno says when it fails. */
 function reasonOf(stderr: string): string {
   const lines = stderr.split("\n").map((line) => line.trim()).filter((line) =>
