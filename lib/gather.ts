@@ -29,6 +29,7 @@ export type GatherSettings = Pick<
   | "interval"
   | "giveUpAfter"
   | "count"
+  | "inflight"
   | "queueMaxMessages"
   | "queueMaxBytes"
 >;
@@ -110,6 +111,7 @@ export async function gatherLines(
   for await (const batch of batches) {
     for (const lines of partsOf(batch, settings)) {
       await waitForRoom(lines, options);
+      await waitForTurn(options);
       if (signal.aborted) return;
       const time = sampleTime();
       const drafts: Draft[] = [];
@@ -176,6 +178,27 @@ async function waitForRoom(
     await Promise.race([room(), sleep(ROOM_MS, AbortSignal.any([signal, enough.signal]))]);
     enough.abort();
   }
+}
+
+/** Messages that wait besides those in flight before lines wait for them: what leaves at once, and as many again. */
+const AHEAD = 2 * PART;
+/** How long lines wait for that, in ms: a slow link takes 10,000 a second from the pipe all the same. */
+const TURN_MS = 50;
+
+/**
+ * Waits, not for long, until what was put before is nearly gone: a short queue is read from memory, and its place on disk
+ * is used again.
+ */
+async function waitForTurn(
+  { settings, stats, room, signal }: GatherLinesOptions,
+): Promise<void> {
+  const isNear = () => signal.aborted || stats().waiting <= settings.inflight + AHEAD;
+  if (isNear()) return;
+  const enough = new AbortController();
+  let isLate = false;
+  const late = sleep(TURN_MS, AbortSignal.any([signal, enough.signal])).then(() => isLate = true);
+  while (!isLate && !isNear()) await Promise.race([room(), late]);
+  enough.abort();
 }
 
 /** A draft of a sample. */

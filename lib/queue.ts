@@ -4,14 +4,32 @@
  * Rules: `put` returns after the commit (and, with durability `power`, its fsync); a message leaves by `accept`,
  * `quarantine` or a limit, and only so; `seq` grows by one per message for the life of the file, a dropped message
  * included. What is taken stays on disk until accepted. Who may open the file is queue_dir.ts's business.
+ *
+ * Messages are nearly always delivered in their order: how far is noted in a mark beside the file, and the rows up to it
+ * are left for the next commit to delete. A commit for each PUBACK would be most of what is written and half of the work.
  */
 
 import { DatabaseSync } from "node:sqlite";
 import { messageOf } from "./errors.ts";
-import { MAX_PAYLOAD_BYTES, utf8Bytes } from "./message.ts";
+import { createAhead } from "./queue_ahead.ts";
 import { storageError } from "./queue_errors.ts";
-import { type Counts, createLimits, type Limits } from "./queue_limits.ts";
-import { type Found, rangesOf, readAfter, sizeOf, valuesOf } from "./queue_rows.ts";
+import {
+  type Counts,
+  createLimits,
+  type Limits,
+  numbered,
+  type Oldest,
+  TAKE_BYTES,
+} from "./queue_limits.ts";
+import {
+  createRows,
+  type Found,
+  rangesOf,
+  readAfter,
+  type Rows,
+  sizeOf,
+  valuesOf,
+} from "./queue_rows.ts";
 import { inTransaction, prepareFile, prepareStatements, type Statements } from "./queue_schema.ts";
 import type {
   Draft,
@@ -57,10 +75,11 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
   }
 }
 
-/** Bytes of messages after which no more are read at once: what is taken lies in memory. */
-const TAKE_BYTES = 256 * 1024;
 /** Rows read before their bytes are looked at; of the largest, 2 MiB. */
 const FEW = 16;
+/** Messages that have left, and bytes of them, whose rows may stay until a commit is made for them alone. */
+const MOST_LEFT = 1000;
+const MOST_LEFT_BYTES = 1024 * 1024;
 
 class SqliteQueue implements Queue {
   readonly #db: DatabaseSync;
@@ -69,8 +88,16 @@ class SqliteQueue implements Queue {
   readonly #statements: Statements;
   readonly #counts: Counts;
   readonly #limits: Limits;
-  /** `seq` of the last message taken; 0 after a rewind. */
+  readonly #rows: Rows;
+  readonly #ahead = createAhead();
+  /** All messages up to this `seq` have left; some of them may still have rows. */
+  #through: number;
+  /** How many have, and their bytes; or fewer. */
+  #left = { messages: 0, bytes: 0 };
+  /** `seq` of the last message taken. */
   #cursor = 0;
+  /** Dropped before this was opened. */
+  readonly #droppedBefore: number;
   #synchronous = "";
 
   constructor(db: DatabaseSync, path: string, options: QueueOptions) {
@@ -78,86 +105,82 @@ class SqliteQueue implements Queue {
     this.#path = path;
     this.#options = options;
     this.#statements = prepareStatements(db);
+    this.#rows = createRows(this.#statements);
+    this.#through = options.delivered?.through ?? 0;
+    this.#left.messages = this.#through;
+    this.#droppedBefore = this.#counter("dropped");
     this.#counts = {
       ...this.#totals(),
-      lastSeq: this.#counter("seq"),
-      dropped: this.#counter("dropped"),
+      // A power cut may have taken the last of them and not the mark: their numbers are not given again.
+      lastSeq: Math.max(this.#counter("seq"), this.#through),
+      dropped: this.#droppedBefore,
     };
-    this.#limits = createLimits(this.#statements, this.#counts, options);
+    const store = {
+      oldest: (after: number) => this.#oldest(after),
+      remove: (seq: number) => void this.#statements.deleteRange.run(seq, seq),
+    };
+    this.#limits = createLimits(store, this.#counts, options);
+    this.rewind();
   }
 
   put(drafts: readonly Draft[], afterSeq = 0): PutResult {
-    const { maxMessages, maxBytes, full } = this.#options;
     const counts = this.#counts;
     const before = { ...counts };
-    let stored = 0;
+    const { messages, tooLarge } = numbered(drafts, Math.max(counts.lastSeq, afterSeq));
+    const stored: TakenMessage[] = [];
     let droppedThrough = 0;
-    const tooLarge: number[] = [];
-    this.#guard(() => {
-      // FULL: in WAL mode the one level that syncs at each commit.
-      this.#setSynchronous("FULL");
-      inTransaction(this.#db, () => {
-        droppedThrough = this.#limits.dropAged();
-        counts.lastSeq = Math.max(counts.lastSeq, afterSeq);
-        for (const draft of drafts) {
-          const seq = ++counts.lastSeq;
-          const payload = draft.payload(seq);
-          // A string is at most three bytes of UTF-8 per unit: most payloads need no counting here.
-          if (payload.length * 3 > MAX_PAYLOAD_BYTES && utf8Bytes(payload) > MAX_PAYLOAD_BYTES) {
-            tooLarge.push(utf8Bytes(payload));
-            counts.lastSeq--;
-            continue;
-          }
-          const bytes = sizeOf(draft.topic, payload);
-          const over = counts.waiting + 1 > maxMessages || counts.bytes + bytes > maxBytes;
-          if (over && full === "drop-newest") {
-            counts.dropped++;
-            continue;
-          }
-          const { topic, qos, timeMs } = draft;
-          this.#statements.insert.run(...valuesOf({ seq, topic, qos, timeMs, payload }));
-          counts.waiting++;
-          counts.bytes += bytes;
-          stored++;
-          if (over) droppedThrough = Math.max(droppedThrough, this.#limits.dropOldest());
-        }
-        this.#writeCounts();
+    this.#commit("FULL", () => {
+      counts.lastSeq = Math.max(counts.lastSeq, afterSeq);
+      const aged = this.#limits.dropAged();
+      const dropped = this.#limits.admit(messages, (message) => {
+        this.#rows.add(message);
+        stored.push(message);
       });
-    }, before);
+      this.#rows.flush();
+      droppedThrough = Math.max(aged, dropped);
+      this.#writeCounts();
+    });
+    if (droppedThrough > 0) this.#ahead.forget();
+    else this.#ahead.add(stored, before.lastSeq, counts.lastSeq);
     const dropped = counts.dropped - before.dropped;
-    return { lastSeq: counts.lastSeq, stored, dropped, droppedThrough, tooLarge };
+    return { lastSeq: counts.lastSeq, stored: stored.length, dropped, droppedThrough, tooLarge };
   }
 
   restore(messages: readonly QueuedMessage[]): void {
     const counts = this.#counts;
-    const before = { ...counts };
-    this.#guard(() => {
-      this.#setSynchronous("FULL");
-      inTransaction(this.#db, () => {
-        for (const message of messages) {
-          const { changes } = this.#statements.restore.run(...valuesOf(message));
-          if (changes === 0) continue;
-          counts.waiting++;
-          counts.bytes += sizeOf(message.topic, message.payload);
-          counts.lastSeq = Math.max(counts.lastSeq, message.seq);
-        }
-        this.#limits.dropOldest();
-        this.#writeCounts();
-      });
-    }, before);
+    this.#ahead.forget();
+    this.#commit("FULL", () => {
+      for (const message of messages) {
+        const { changes } = this.#statements.restore.run(...valuesOf(message));
+        if (changes === 0) continue;
+        counts.waiting++;
+        counts.bytes += sizeOf(message.topic, message.payload);
+        counts.lastSeq = Math.max(counts.lastSeq, message.seq);
+      }
+      this.#limits.dropOldest();
+      this.#writeCounts();
+    });
   }
 
   take(most: number): TakenMessage[] {
     this.#expire();
-    const { bytes: allBytes, waiting } = this.#counts;
+    const { bytes: allBytes, waiting, lastSeq } = this.#counts;
+    const known = this.#ahead.take(most, lastSeq);
+    if (known !== undefined) {
+      this.#cursor = known.at(-1)?.seq ?? this.#cursor;
+      return known;
+    }
     const taken: TakenMessage[] = [];
-    let cursor = this.#cursor;
+    let cursor = Math.max(this.#cursor, this.#through);
     for (let bytes = 0; taken.length < most && bytes < TAKE_BYTES;) {
       // Of the average size, just enough.
       const enough = Math.ceil(TAKE_BYTES * waiting / allBytes) || 1;
       const few = Math.min(FEW, enough, most - taken.length);
       const { messages, damaged, last } = this.#read(cursor, few);
-      if (last === cursor) break;
+      if (last === cursor) {
+        this.#ahead.empty(lastSeq);
+        break;
+      }
       cursor = last;
       if (damaged.length > 0) this.#setDamagedAside(damaged);
       for (const message of messages) bytes += message.bytes;
@@ -168,29 +191,44 @@ class SqliteQueue implements Queue {
   }
 
   find(seq: number): TakenMessage | undefined {
+    if (seq <= this.#through) return undefined;
     const [message] = this.#read(seq - 1, 1).messages;
     return message?.seq === seq ? message : undefined;
   }
 
   accept(messages: readonly Leaving[]): void {
-    if (messages.length === 0) return;
+    const leaving = messages.filter(({ seq }) => seq > this.#through);
+    if (leaving.length === 0) return;
     const before = { ...this.#counts };
     this.#guard(() => {
-      // A delivered message that a power cut brings back is sent twice, not lost: no need to sync for it.
-      this.#setSynchronous("NORMAL");
-      inTransaction(this.#db, () => {
-        let deleted = 0;
-        for (const [first, last] of rangesOf(messages.map(({ seq }) => seq))) {
-          deleted += Number(this.#statements.deleteRange.run(first, last).changes);
-        }
-        if (deleted !== messages.length) return this.#countAgain();
-        for (const { bytes } of messages) this.#forget(bytes);
-      });
+      const ranges = rangesOf(leaving.map(({ seq }) => seq));
+      const isAll = before.dropped === this.#droppedBefore || this.#isThere(ranges, leaving.length);
+      const { delivered } = this.#options;
+      const inTurn = delivered && this.#isNext(ranges[0]![0]) ? ranges.shift() : undefined;
+      const { messages: left, bytes: leftBytes } = this.#left;
+      if (ranges.length > 0 || left > MOST_LEFT || leftBytes > MOST_LEFT_BYTES) {
+        // A delivered message that a power cut brings back is sent twice, not lost: no need to sync for it.
+        this.#commit("NORMAL", () => {
+          for (const [first, last] of ranges) this.#statements.deleteRange.run(first, last);
+        });
+      }
+      if (inTurn) {
+        delivered?.write(inTurn[1]);
+        this.#through = inTurn[1];
+      }
+      for (const { bytes } of leaving) {
+        this.#forget(bytes);
+        this.#left.messages++;
+        this.#left.bytes += bytes;
+      }
+      if (!isAll) this.#countAgain();
     }, before);
   }
 
   rewind(): void {
     this.#cursor = 0;
+    if (this.#counts.waiting === 0) this.#ahead.empty(this.#counts.lastSeq);
+    else this.#ahead.forget();
   }
 
   protect(isInFlight: (seq: number) => boolean): void {
@@ -198,22 +236,18 @@ class SqliteQueue implements Queue {
   }
 
   quarantine({ seq, bytes }: Leaving, reason: string): void {
-    const before = { ...this.#counts };
-    this.#guard(() => {
-      this.#setSynchronous("FULL");
-      inTransaction(this.#db, () => {
-        const { changes } = this.#statements.quarantine.run(reason, seq);
-        if (changes === 0) return;
-        this.#statements.deleteRange.run(seq, seq);
-        this.#forget(bytes);
-      });
-    }, before);
+    this.#commit("FULL", () => {
+      const { changes } = this.#statements.quarantine.run(reason, seq);
+      if (changes === 0) return;
+      this.#statements.deleteRange.run(seq, seq);
+      this.#forget(bytes);
+    });
   }
 
   stats(): QueueStats {
     return this.#guard(() => ({
       ...this.#counts,
-      oldestMs: (this.#statements.oldest.get(0) as { timeMs: number } | undefined)?.timeMs,
+      oldestMs: this.#oldest(0)?.timeMs,
       quarantined: this.#statements.quarantined.get()!.n as number,
     }));
   }
@@ -224,6 +258,7 @@ class SqliteQueue implements Queue {
       inTransaction(this.#db, () => this.#db.exec("DELETE FROM message; DELETE FROM quarantine"));
       this.#counts.waiting = 0;
       this.#counts.bytes = 0;
+      this.rewind();
       // Gives the space back, which deleting alone does not.
       this.#db.exec("VACUUM");
       return waiting + quarantined;
@@ -232,9 +267,40 @@ class SqliteQueue implements Queue {
 
   close(): void {
     try {
-      if (!this.#options.readOnly) this.#statements.setCounter.run(this.#counts.waiting, "waiting");
+      if (!this.#options.readOnly) this.#commit("NORMAL", () => this.#writeCounts());
     } catch { /* the disk fails, which is no reason to stay */ }
     this.#db.close();
+  }
+
+  /** Runs an action in a commit, which deletes the rows of what has left besides. */
+  #commit(level: "FULL" | "NORMAL", action: () => void): void {
+    this.#guard(() => {
+      this.#setSynchronous(level);
+      this.#rows.forget();
+      inTransaction(this.#db, () => {
+        if (this.#left.messages > 0) this.#statements.deleteRange.run(0, this.#through);
+        action();
+      });
+      this.#left = { messages: 0, bytes: 0 };
+    });
+  }
+
+  /** The first that waits after a `seq`. */
+  #oldest(after: number): Oldest | undefined {
+    this.#rows.flush();
+    return this.#statements.oldest.get(Math.max(after, this.#through)) as Oldest | undefined;
+  }
+
+  /** Whether nothing waits before it. */
+  #isNext(seq: number): boolean {
+    return seq === this.#through + 1 || this.#oldest(0)?.seq === seq;
+  }
+
+  /** Whether none of so many has been dropped. */
+  #isThere(ranges: readonly (readonly [number, number])[], messages: number): boolean {
+    const count = (first: number, last: number) =>
+      this.#statements.countRange.get(first, last)!.n as number;
+    return ranges.reduce((sum, range) => sum + count(...range), 0) === messages;
   }
 
   #read(after: number, most: number): Found {
@@ -263,9 +329,7 @@ class SqliteQueue implements Queue {
 
   #writeCounts(): void {
     const { lastSeq, waiting, dropped } = this.#counts;
-    this.#statements.setCounter.run(lastSeq, "seq");
-    this.#statements.setCounter.run(waiting, "waiting");
-    this.#statements.setCounter.run(dropped, "dropped");
+    this.#statements.setCounters.run(lastSeq, waiting, dropped);
   }
 
   /** For when some of what left had been dropped before, while it was in flight. */
@@ -274,7 +338,7 @@ class SqliteQueue implements Queue {
   }
 
   #totals(): { waiting: number; bytes: number } {
-    return this.#statements.totals.get() as { waiting: number; bytes: number };
+    return this.#statements.totals.get(this.#through) as { waiting: number; bytes: number };
   }
 
   #forget(bytes: number): void {
@@ -293,9 +357,12 @@ class SqliteQueue implements Queue {
       });
     }, before);
     const dropped = this.#counts.dropped - before.dropped;
-    if (dropped > 0) this.#options.onAged?.(dropped);
+    if (dropped === 0) return;
+    this.#ahead.forget();
+    this.#options.onAged?.(dropped);
   }
 
+  /** With `FULL` each commit is synced: in WAL mode the one level that does. */
   #setSynchronous(wanted: "FULL" | "NORMAL"): void {
     const level = this.#options.durability === "power" ? wanted : "NORMAL";
     if (level === this.#synchronous) return;

@@ -8,6 +8,7 @@
 
 import { grantHint } from "./build.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
+import type { DeliveredMark } from "./queue_types.ts";
 import { quote } from "./words.ts";
 
 /** A state directory held by this process. */
@@ -26,6 +27,8 @@ export interface StateDirectory {
   readonly seqMark: number;
   /** Writes a mark beside the queue file, for when that is damaged beyond reading. */
   markSeq(seq: number): void;
+  /** How far messages have left the queue. */
+  readonly delivered: DeliveredMark;
   /** Gives the directory free. */
   release(): void;
 }
@@ -36,6 +39,9 @@ const MENDING = "queue.db.mending";
 const MENDED = "queue.db.mended-";
 /** Room for the largest safe integer and a line end. */
 const MARK_BYTES = 20;
+/** How the marks lie in `queue.lock`: one that is synced, and one that is not; that one is there twice, as proof. */
+const SEQ_AT = 0;
+const DELIVERED_AT = MARK_BYTES;
 
 /** The queue file of a state directory. */
 export function queuePathOf(directory: string): string {
@@ -72,10 +78,19 @@ export function holdStateDirectory(directory: string): StateDirectory {
     Deno.openSync(queuePath, { write: true, create: true, mode: 0o600 }).close();
     syncDirectory(directory);
     const mending = `${directory}/${MENDING}`;
+    const marks = readMarks(lock);
     return {
       queuePath,
-      seqMark: readMark(lock),
-      markSeq: (seq) => writeMark(lock, seq),
+      seqMark: marks.seq,
+      markSeq(seq) {
+        writeAt(lock, SEQ_AT, markOf(seq));
+        lock.syncDataSync();
+      },
+      delivered: {
+        through: marks.delivered,
+        // Not synced: a power cut may bring delivered messages back, as a repeat.
+        write: (seq) => writeAt(lock, DELIVERED_AT, markOf(seq) + markOf(seq)),
+      },
       makeMending() {
         for (const path of pathsOf(directory, MENDING)) Deno.removeSync(path);
         Deno.openSync(mending, { write: true, createNew: true, mode: 0o600 }).close();
@@ -97,18 +112,39 @@ export function holdStateDirectory(directory: string): StateDirectory {
   }
 }
 
-function readMark(file: Deno.FsFile): number {
-  const bytes = new Uint8Array(MARK_BYTES);
+/** How far messages have left the queue of a directory that another process may hold; 0 if that cannot be read. */
+export function deliveredThrough(directory: string): number {
+  try {
+    using file = Deno.openSync(`${directory}/queue.lock`, { read: true });
+    return readMarks(file).delivered;
+  } catch {
+    return 0;
+  }
+}
+
+function readMarks(file: Deno.FsFile): { seq: number; delivered: number } {
+  const bytes = new Uint8Array(3 * MARK_BYTES);
   const length = file.readSync(bytes) ?? 0;
-  const mark = Number(new TextDecoder().decode(bytes.subarray(0, length)));
+  const text = new TextDecoder().decode(bytes.subarray(0, length));
+  const [seq, delivered, again] = [0, 1, 2].map((n) =>
+    numberIn(text.slice(n * MARK_BYTES, (n + 1) * MARK_BYTES))
+  ) as [number, number, number];
+  return { seq, delivered: delivered === again ? delivered : 0 };
+}
+
+function numberIn(text: string): number {
+  const mark = Number(text);
   return Number.isSafeInteger(mark) ? Math.max(0, mark) : 0;
 }
 
-function writeMark(file: Deno.FsFile, seq: number): void {
-  file.seekSync(0, Deno.SeekMode.Start);
-  // Always as long, so that no shorter number leaves the end of a longer one behind.
-  file.writeSync(new TextEncoder().encode(`${seq}\n`.padStart(MARK_BYTES)));
-  file.syncDataSync();
+/** Always as long, so that no shorter number leaves the end of a longer one behind. */
+function markOf(seq: number): string {
+  return `${seq}\n`.padStart(MARK_BYTES);
+}
+
+function writeAt(file: Deno.FsFile, offset: number, text: string): void {
+  file.seekSync(offset, Deno.SeekMode.Start);
+  file.writeSync(new TextEncoder().encode(text));
 }
 
 /** The queue file and the two that SQLite keeps beside it. */

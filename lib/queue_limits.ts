@@ -1,10 +1,11 @@
 /**
- * What keeps a queue within its limits: the oldest messages are dropped, those in flight only where nothing else is left,
- * because they may have been delivered. Runs inside its caller's transaction.
+ * What keeps a queue within its limits: new messages are let in or left out, the oldest are dropped, those in flight only
+ * where nothing else is left, because they may have been delivered. Where messages lie is the caller's business.
  */
 
-import type { Statements } from "./queue_schema.ts";
-import type { QueueOptions } from "./queue_types.ts";
+import { Buffer } from "node:buffer";
+import { MAX_PAYLOAD_BYTES } from "./message.ts";
+import type { Draft, QueueOptions, TakenMessage } from "./queue_types.ts";
 
 /** What a queue knows of itself without asking the disk. */
 export interface Counts {
@@ -16,8 +17,25 @@ export interface Counts {
   dropped: number;
 }
 
+/** Where the messages lie. */
+export interface Store {
+  /** The first that waits after a `seq`. */
+  oldest(after: number): Oldest | undefined;
+  /** Removes one that waits. */
+  remove(seq: number): void;
+}
+
+/** What is asked of the oldest message. */
+export type Oldest = Pick<TakenMessage, "seq" | "bytes" | "timeMs">;
+
 /** Drops what is beyond the limits. */
 export interface Limits {
+  /**
+   * Lets messages in, each by `add`, and makes room for them; what is left out has its `seq` all the same.
+   *
+   * @returns The last `seq` of those that were dropped for them, or 0.
+   */
+  admit(messages: readonly TakenMessage[], add: (message: TakenMessage) => void): number;
   /** Drops the oldest until number and bytes are within their limits; returns the last `seq` dropped, or 0. */
   dropOldest(): number;
   /** Drops what is too old; returns the last `seq` dropped, or 0. */
@@ -26,51 +44,66 @@ export interface Limits {
   protect(isInFlight: (seq: number) => boolean): void;
 }
 
+/** Bytes of messages after which no more are taken at once: what is taken lies in memory. */
+export const TAKE_BYTES = 256 * 1024;
+
 /** No message was taken before this: its clock was not set yet. */
 const CLOCK_UNSET_BEFORE_MS = Date.UTC(2026, 0, 1);
 
-interface OldestRow {
-  readonly seq: number;
-  readonly bytes: number;
-  readonly timeMs: number;
-}
-
-/** Makes the limits of a queue; what they drop is counted in `counts`. */
+/** Makes the limits of a queue; what they let in and drop is counted in `counts`. */
 export function createLimits(
-  { oldest, deleteRange }: Pick<Statements, "oldest" | "deleteRange">,
+  { oldest, remove }: Store,
   counts: Counts,
-  { maxMessages, maxBytes, maxAgeMs, now = Date.now }: QueueOptions,
+  { maxMessages, maxBytes, maxAgeMs, full, now = Date.now }: QueueOptions,
 ): Limits {
   let isInFlight: (seq: number) => boolean = () => false;
 
   /** The oldest that is not in flight, or the oldest of all. */
-  const next = (): OldestRow | undefined => {
+  const next = (): Oldest | undefined => {
     for (let after = 0;;) {
-      const row = oldest.get(after) as OldestRow | undefined;
-      if (row === undefined) return oldest.get(0) as OldestRow | undefined;
+      const row = oldest(after);
+      if (row === undefined) return oldest(0);
       if (!isInFlight(row.seq)) return row;
       after = row.seq;
     }
   };
-  const drop = ({ seq, bytes }: OldestRow): number => {
-    deleteRange.run(seq, seq);
+  const drop = ({ seq, bytes }: Oldest): number => {
+    remove(seq);
     counts.waiting--;
     counts.bytes -= bytes;
     counts.dropped++;
     return seq;
   };
-  const isTooOld = ({ timeMs }: OldestRow, limitMs: number) =>
+  const isTooOld = ({ timeMs }: Oldest, limitMs: number) =>
     // A message from before the clock was set has no age that could be known.
     timeMs < limitMs && timeMs >= CLOCK_UNSET_BEFORE_MS;
+  const isOver = () => counts.waiting > maxMessages || counts.bytes > maxBytes;
+  const dropOldest = () => {
+    let through = 0;
+    while (isOver()) through = Math.max(through, drop(next()!));
+    return through;
+  };
 
   return {
-    dropOldest() {
+    admit(messages, add) {
       let through = 0;
-      while (counts.waiting > maxMessages || counts.bytes > maxBytes) {
-        through = Math.max(through, drop(next()!));
+      for (const message of messages) {
+        counts.lastSeq = message.seq;
+        counts.waiting++;
+        counts.bytes += message.bytes;
+        const over = isOver();
+        if (over && full === "drop-newest") {
+          counts.waiting--;
+          counts.bytes -= message.bytes;
+          counts.dropped++;
+          continue;
+        }
+        add(message);
+        if (over) through = Math.max(through, dropOldest());
       }
       return through;
     },
+    dropOldest,
     dropAged() {
       let through = 0;
       if (maxAgeMs === undefined) return through;
@@ -85,4 +118,32 @@ export function createLimits(
       isInFlight = isOne;
     },
   };
+}
+
+/**
+ * Drafts as messages, numbered from the `seq` after the last one; a payload that no endpoint takes gets none.
+ *
+ * @throws What a draft's payload throws.
+ */
+export function numbered(
+  drafts: readonly Draft[],
+  lastSeq: number,
+): { messages: TakenMessage[]; tooLarge: number[] } {
+  const messages: TakenMessage[] = [];
+  const tooLarge: number[] = [];
+  let seq = lastSeq;
+  for (const draft of drafts) {
+    const payload = draft.payload(seq + 1);
+    // Counted without the bytes being made, which takes ten times as long.
+    const payloadBytes = Buffer.byteLength(payload);
+    if (payloadBytes > MAX_PAYLOAD_BYTES) {
+      tooLarge.push(payloadBytes);
+      continue;
+    }
+    seq++;
+    const { topic, qos, timeMs } = draft;
+    const bytes = Buffer.byteLength(topic) + payloadBytes;
+    messages.push({ seq, topic, qos, timeMs, payload, payloadBytes, bytes });
+  }
+  return { messages, tooLarge };
 }

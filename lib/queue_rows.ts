@@ -18,6 +18,37 @@ type Row = [
   bytes: number,
 ];
 
+/** Rows written together: one statement for several takes half the time of one for each. */
+export const ROWS_AT_ONCE = 10;
+
+/** Rows on their way into the file. */
+export interface Rows {
+  add(message: QueuedMessage): void;
+  /** Writes what has been added. */
+  flush(): void;
+  /** Writes it never. */
+  forget(): void;
+}
+
+/** Makes an empty one. */
+export function createRows(
+  statements: { readonly insert: StatementSync; readonly insertMany: StatementSync },
+): Rows {
+  let values: ReturnType<typeof valuesOf>[] = [];
+  return {
+    add(message) {
+      if (values.push(valuesOf(message)) < ROWS_AT_ONCE) return;
+      statements.insertMany.run(...values.flat());
+      values = [];
+    },
+    flush() {
+      for (const row of values) statements.insert.run(...row);
+      values = [];
+    },
+    forget: () => void (values = []),
+  };
+}
+
 /** What was read. */
 export interface Found {
   readonly messages: readonly TakenMessage[];

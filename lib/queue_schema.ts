@@ -2,6 +2,7 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { EXIT, UserError } from "./errors.ts";
+import { ROWS_AT_ONCE } from "./queue_rows.ts";
 import { quote } from "./words.ts";
 
 /** What made each version of the schema out of the one before; never changed, only added to. */
@@ -79,12 +80,14 @@ export function prepareFile(db: DatabaseSync, path: string, readOnly: boolean): 
 export function prepareStatements(db: DatabaseSync): Record<
   | "totals"
   | "counter"
-  | "setCounter"
+  | "setCounters"
   | "insert"
+  | "insertMany"
   | "restore"
   | "take"
   | "oldest"
   | "deleteRange"
+  | "countRange"
   | "quarantine"
   | "quarantined",
   StatementSync
@@ -102,6 +105,9 @@ export function prepareStatements(db: DatabaseSync): Record<
     return () => made ??= make();
   };
   const insert = later("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)");
+  const insertMany = later(
+    `INSERT INTO message VALUES ${Array(ROWS_AT_ONCE).fill("(?, ?, ?, ?, ?, ?)").join()}`,
+  );
   const restore = later("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)");
   const take = later(
     `SELECT seq, topic, qos, time_ms, payload, checksum, octet_length(payload), ${bytes}
@@ -113,6 +119,9 @@ export function prepareStatements(db: DatabaseSync): Record<
     get insert() {
       return insert();
     },
+    get insertMany() {
+      return insertMany();
+    },
     get restore() {
       return restore();
     },
@@ -120,14 +129,19 @@ export function prepareStatements(db: DatabaseSync): Record<
       return take();
     },
     totals: db.prepare(
-      `SELECT count(*) AS waiting, ifnull(sum(${bytes}), 0) AS bytes FROM message`,
+      `SELECT count(*) AS waiting, ifnull(sum(${bytes}), 0) AS bytes FROM message
+       WHERE seq > ?`,
     ),
     counter: db.prepare("SELECT value FROM counter WHERE name = ?"),
-    setCounter: db.prepare("UPDATE counter SET value = ? WHERE name = ?"),
+    setCounters: db.prepare(
+      `UPDATE counter SET value = CASE name WHEN 'seq' THEN ? WHEN 'waiting' THEN ? ELSE ? END
+       WHERE name IN ('seq', 'waiting', 'dropped')`,
+    ),
     oldest: db.prepare(
       `SELECT seq, time_ms AS timeMs, ${bytes} AS bytes FROM message WHERE seq > ? ORDER BY seq LIMIT 1`,
     ),
     deleteRange: db.prepare("DELETE FROM message WHERE seq BETWEEN ? AND ?"),
+    countRange: db.prepare("SELECT count(*) AS n FROM message WHERE seq BETWEEN ? AND ?"),
     quarantine: db.prepare(
       "INSERT INTO quarantine SELECT seq, topic, qos, time_ms, payload, ? FROM message WHERE seq = ?",
     ),

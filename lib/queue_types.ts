@@ -100,6 +100,14 @@ export interface Queue {
   close(): void;
 }
 
+/** A note beside the queue file of how far messages have left it. */
+export interface DeliveredMark {
+  /** The last `seq` noted; 0: none was. */
+  readonly through: number;
+  /** Notes that no message up to this one is to be sent again. */
+  write(seq: number): void;
+}
+
 /** Options of {@linkcode openQueue}. */
 export interface QueueOptions {
   readonly maxMessages: number;
@@ -108,10 +116,11 @@ export interface QueueOptions {
   /** Age in ms, or undefined. */
   readonly maxAgeMs?: number | undefined;
   readonly full: "drop-oldest" | "drop-newest";
-  /** `none` is what `:memory:` gives. */
   readonly durability: "power" | "crash" | "none";
   /** ms since the epoch. @default Date.now */
   readonly now?: () => number;
+  /** Where it is noted what was delivered in its turn; without it, each delivery is a commit. */
+  readonly delivered?: DeliveredMark | undefined;
   /** Opens it for {@linkcode Queue.stats} alone. @default {false} */
   readonly readOnly?: boolean;
   /** Told how many messages grew too old, besides those that `put` tells of. */

@@ -11,6 +11,12 @@ import { type Found, readAround } from "./damaged_table.ts";
 import { storageError } from "./queue_errors.ts";
 import { inTransaction, prepareFile } from "./queue_schema.ts";
 
+/** What is known of a queue besides its file. */
+export interface Marks {
+  readonly seqMark: number;
+  readonly deliveredThrough: number;
+}
+
 /** What was saved of a damaged queue file, and what not. */
 export interface Salvage {
   /** Messages that wait. */
@@ -27,18 +33,18 @@ export interface Salvage {
  *
  * @param from The damaged file; its log lies beside it.
  * @param into Path of the empty file; `${into}-from` is used too.
- * @param seqMark No `seq` above it was given; 0: not known.
+ * @param marks No `seq` above `seqMark` was given (0: not known), and what is not above `deliveredThrough` has left.
  * @throws {UserError} With exit code 73 if nothing can be written.
  */
-export function salvage(from: string, into: string, seqMark: number): Salvage {
+export function salvage(from: string, into: string, marks: Marks): Salvage {
   try {
     using fresh = new DatabaseSync(into);
     prepareFile(fresh, into, false);
     try {
       using damaged = open(from) ?? open(withFirstPage(from, `${into}-from`));
-      if (damaged !== undefined) return copy(damaged, fresh, seqMark);
+      if (damaged !== undefined) return copy(damaged, fresh, marks);
     } catch { /* no room for it */ }
-    setCounters(fresh, { seq: seqMark });
+    setCounters(fresh, { seq: marks.seqMark });
     return { saved: 0, quarantined: 0, lost: undefined };
   } catch (error) {
     throw storageError(into, error);
@@ -82,7 +88,11 @@ function withFirstPage(from: string, to: string): string {
   return to;
 }
 
-function copy(damaged: DatabaseSync, fresh: DatabaseSync, seqMark: number): Salvage {
+function copy(
+  damaged: DatabaseSync,
+  fresh: DatabaseSync,
+  { seqMark, deliveredThrough }: Marks,
+): Salvage {
   const keep = fresh.prepare("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)");
   const keepAside = fresh.prepare("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)");
   let saved = 0;
@@ -101,6 +111,7 @@ function copy(damaged: DatabaseSync, fresh: DatabaseSync, seqMark: number): Salv
       take: (rows) =>
         keepWhole(rows, (found) => {
           const { seq, topic, qos, timeMs, payload } = found;
+          if (seq <= deliveredThrough) return;
           saved += Number(keep.run(seq, topic, qos, timeMs, payload, checksumOf(found)).changes);
         }),
     });

@@ -176,7 +176,7 @@ async function lookAtQueue(facts: Case, world: World): Promise<Finding> {
     };
   }
   try {
-    const queue = openQueue(path, { ...queueOptions(settings, world), readOnly: false });
+    const queue = openQueue(path, { ...queueOptions(settings, world), delivered: held.delivered });
     const { waiting, bytes, quarantined, dropped } = queue.stats();
     queue.close();
     const brief = `${waiting} waiting (${

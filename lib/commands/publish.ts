@@ -9,7 +9,7 @@ import { gatherLines, gatherTicks } from "../gather.ts";
 import type { Logger } from "../log.ts";
 import { loadSettings } from "../load.ts";
 import type { Draft, Queue } from "../queue.ts";
-import { openQueue } from "../queue.ts";
+import { MemoryQueue } from "../queue_memory.ts";
 import { runPublisher } from "../publisher.ts";
 import { createReports, type Reports } from "../reports.ts";
 import { isAws, type Settings } from "../settings.ts";
@@ -150,7 +150,7 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
 /** Prints what would be sent, with a queue in memory that nothing leaves. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
-  const queue = openQueue(":memory:", queueOptions(settings, world));
+  const queue = new MemoryQueue(queueOptions(settings, world));
   const { stop, done } = listen(world);
   const put = (drafts: readonly Draft[]) => {
     for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);

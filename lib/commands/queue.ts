@@ -6,7 +6,7 @@ import { EXIT, type ExitCode, messageOf, UserError } from "../errors.ts";
 import { loadSettings } from "../load.ts";
 import { openQueue, type QueueStats } from "../queue.ts";
 import { EMPTY_STATS } from "../queue_types.ts";
-import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
+import { deliveredThrough, holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
 import { roundSize } from "../values.ts";
 import { quote } from "../words.ts";
@@ -45,7 +45,8 @@ function statsOf(settings: Settings, world: World): QueueStats {
       cause: error,
     });
   }
-  const queue = openQueue(path, { ...queueOptions(settings, world), readOnly: true });
+  const delivered = { through: deliveredThrough(settings.state), write() {} };
+  const queue = openQueue(path, { ...queueOptions(settings, world), delivered, readOnly: true });
   try {
     return queue.stats();
   } finally {
@@ -74,7 +75,8 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
   if (stats === EMPTY_STATS) return told(0);
   const directory = holdStateDirectory(settings.state);
   try {
-    const queue = openQueue(directory.queuePath, queueOptions(settings, world));
+    const { delivered } = directory;
+    const queue = openQueue(directory.queuePath, { ...queueOptions(settings, world), delivered });
     const discarded = queue.clear();
     queue.close();
     return told(discarded);

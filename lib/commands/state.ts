@@ -3,6 +3,7 @@
 import { failureFields, type UserError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
+import { MemoryQueue } from "../queue_memory.ts";
 import { salvage } from "../salvage.ts";
 import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
 import { createRepeats } from "../reports.ts";
@@ -61,7 +62,7 @@ export function openStateQueue(
       }),
   };
   if (settings.durability === "none") {
-    const queue = openQueue(":memory:", options);
+    const queue = new MemoryQueue(options);
     return { queue, close: () => queue.close() };
   }
   const directory = holdStateDirectory(settings.state);
@@ -75,7 +76,7 @@ export function openStateQueue(
       createSpill({
         disk,
         openMemory: () =>
-          openQueue(":memory:", {
+          new MemoryQueue({
             ...options,
             maxMessages: Math.min(options.maxMessages, SPILL_MESSAGES),
             maxBytes: Math.min(options.maxBytes, SPILL_BYTES),
@@ -142,13 +143,15 @@ function openOrMend(
   options: QueueOptions,
   { log, now }: { log: Logger; now: () => Date },
 ): Queue {
+  const open = () =>
+    openQueue(directory.queuePath, { ...options, delivered: directory.delivered });
   let queue: Queue;
   try {
-    queue = openQueue(directory.queuePath, options);
+    queue = open();
   } catch (error) {
     if (!(error instanceof DamagedQueueError)) throw error;
     mend(directory, error, { log, stamp: now().toISOString().replaceAll(":", "") });
-    queue = openQueue(directory.queuePath, options);
+    queue = open();
   }
   const { lastSeq } = queue.stats();
   // The file is not the one that was here, or not all of it: emptied, removed, or put back from some time ago.
@@ -169,8 +172,11 @@ function mend(
   error: DamagedQueueError,
   { log, stamp }: { log: Logger; stamp: string },
 ): void {
-  const { queuePath, seqMark } = directory;
-  const { saved, quarantined, lost } = salvage(queuePath, directory.makeMending(), seqMark);
+  const { queuePath, seqMark, delivered } = directory;
+  const { saved, quarantined, lost } = salvage(queuePath, directory.makeMending(), {
+    seqMark,
+    deliveredThrough: delivered.through,
+  });
   // Said first: should this start not live to the end, the next one finds the mended file and goes on in silence.
   log.error("warning", {
     ...failureFields(error),

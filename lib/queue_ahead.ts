@@ -1,0 +1,64 @@
+/**
+ * Messages on disk that are in memory too, because they were put while nothing else was left to be taken: they need not be
+ * read, and cannot be told from those that were. Pure.
+ */
+
+import type { TakenMessage } from "./queue_types.ts";
+import { TAKE_BYTES } from "./queue_limits.ts";
+
+/** Bytes that a message takes besides topic and payload, or more. */
+const OVERHEAD_BYTES = 150;
+
+/** What comes after the last message taken. */
+export interface Ahead {
+  /** Notes that nothing waits after the last message taken. */
+  empty(lastSeq: number): void;
+  /** Notes messages that were put, if nothing was put before them that must be read, and they do not become too many. */
+  add(messages: readonly TakenMessage[], lastSeqBefore: number, lastSeq: number): void;
+  /** The next ones; undefined: they must be read. */
+  take(most: number, lastSeq: number): TakenMessage[] | undefined;
+  /** Forgets all: what waits must be read. */
+  forget(): void;
+}
+
+/** Makes one that knows nothing. */
+export function createAhead(): Ahead {
+  let messages: TakenMessage[] = [];
+  let taken = 0;
+  let bytes = 0;
+  /** All that waits after the last one taken, up to this `seq`, is here. */
+  let through = -1;
+  const weigh = (some: readonly TakenMessage[]) =>
+    some.reduce((sum, message) => sum + message.bytes + OVERHEAD_BYTES, 0);
+  const forget = () => {
+    messages = [];
+    taken = bytes = 0;
+    through = -1;
+  };
+  return {
+    empty(lastSeq) {
+      forget();
+      through = lastSeq;
+    },
+    add(some, lastSeqBefore, lastSeq) {
+      if (through !== lastSeqBefore) return;
+      const more = weigh(some);
+      if (bytes + more > TAKE_BYTES) return;
+      messages.push(...some);
+      bytes += more;
+      through = lastSeq;
+    },
+    take(most, lastSeq) {
+      if (taken === messages.length) return through === lastSeq ? [] : undefined;
+      const next = messages.slice(taken, taken + most);
+      taken += next.length;
+      bytes -= weigh(next);
+      if (taken === messages.length) {
+        messages = [];
+        taken = bytes = 0;
+      }
+      return next;
+    },
+    forget,
+  };
+}
