@@ -9,6 +9,8 @@
 import { EXIT, UserError } from "./errors.ts";
 import {
   MAX_PAYLOAD_BYTES,
+  type Metrics,
+  metricsOf,
   payloadOf,
   type Reading,
   type Sample,
@@ -68,7 +70,9 @@ export async function gatherTicks(read: ReadSources, options: GatherOptions): Pr
     const { readings, failures } = await read();
     for (const { source, error } of failures) reports.sourceFailed(source, error);
     if (readings.length > 0) {
-      put([draftOf({ device: settings.clientId, ...time, readings }, settings)]);
+      put([
+        draftOf({ device: settings.clientId, ...time, metrics: metricsOf(readings) }, settings),
+      ]);
       taken++;
       if (taken === settings.count) return;
       readMs = monotonicMs();
@@ -94,9 +98,9 @@ function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserEr
 
 /** What input needs besides. */
 export interface GatherLinesOptions extends GatherOptions {
-  readonly lineReadings: (line: string) => readonly Reading[];
+  readonly lineMetrics: (line: string) => Metrics;
   /** Number and size of what waits. */
-  readonly stats: () => { readonly waiting: number; readonly bytes: number };
+  readonly waiting: () => { readonly messages: number; readonly bytes: number };
   /** Settles when something left the queue. */
   readonly room: () => Promise<void>;
 }
@@ -106,14 +110,15 @@ export async function gatherLines(
   batches: AsyncIterable<readonly Line[]>,
   options: GatherLinesOptions,
 ): Promise<void> {
-  const { settings, reports, put, signal, sampleTime, lineReadings } = options;
+  const { settings, reports, put, signal, sampleTime, lineMetrics } = options;
+  const device = settings.clientId;
   let taken = 0;
   for await (const batch of batches) {
     for (const lines of partsOf(batch, settings)) {
       await waitForRoom(lines, options);
       await waitForTurn(options);
       if (signal.aborted) return;
-      const time = sampleTime();
+      const { timeMs, clock } = sampleTime();
       const drafts: Draft[] = [];
       for (const line of lines) {
         if (taken === settings.count) break;
@@ -121,8 +126,7 @@ export async function gatherLines(
           reports.sourceFailed("stdin", tooLarge(line.bytes));
           continue;
         }
-        const sample = { device: settings.clientId, ...time, readings: lineReadings(line) };
-        drafts.push(draftOf(sample, settings));
+        drafts.push(draftOf({ device, timeMs, clock, metrics: lineMetrics(line) }, settings));
         taken++;
       }
       if (drafts.length > 0) put(drafts);
@@ -134,14 +138,15 @@ export async function gatherLines(
 /** How often a full queue is looked at again, in ms. */
 const ROOM_MS = 1000;
 /** Lines put in one commit at most. */
-const PART = 500;
+const PART = 600;
 
-/** Cuts lines into parts of at most a quarter of what the queue may hold, a single large line apart. */
+/** Cuts lines into parts of at most a quarter of what the queue may hold, of about one size, a single large line apart. */
 function* partsOf(
   lines: readonly Line[],
   { queueMaxMessages, queueMaxBytes }: GatherSettings,
 ): Generator<readonly Line[]> {
-  const most = Math.min(PART, Math.max(1, Math.floor(queueMaxMessages / 4)));
+  const even = Math.ceil(lines.length / Math.ceil(lines.length / PART));
+  const most = Math.min(even, Math.max(1, Math.floor(queueMaxMessages / 4)));
   let part: Line[] = [];
   let bytes = 0;
   for (const line of lines) {
@@ -165,14 +170,14 @@ function mostBytes(line: Line): number {
 /** Waits until the queue would be at most half full, so that its limits are never met by input. */
 async function waitForRoom(
   lines: readonly Line[],
-  { settings, stats, room, signal }: GatherLinesOptions,
+  { settings, waiting, room, signal }: GatherLinesOptions,
 ): Promise<void> {
   const more = lines.reduce((sum, line) => sum + mostBytes(line), 0);
   for (;;) {
-    const { waiting, bytes } = stats();
-    const hasRoom = waiting + lines.length <= settings.queueMaxMessages / 2 &&
+    const { messages, bytes } = waiting();
+    const hasRoom = messages + lines.length <= settings.queueMaxMessages / 2 &&
       bytes + more <= settings.queueMaxBytes / 2;
-    if (hasRoom || waiting === 0 || signal.aborted) return;
+    if (hasRoom || messages === 0 || signal.aborted) return;
     // A look now and then, as drops make room too.
     const enough = new AbortController();
     await Promise.race([room(), sleep(ROOM_MS, AbortSignal.any([signal, enough.signal]))]);
@@ -180,8 +185,8 @@ async function waitForRoom(
   }
 }
 
-/** Messages that wait besides those in flight before lines wait for them: what leaves at once, and as many again. */
-const AHEAD = 2 * PART;
+/** Messages that wait besides those in flight before lines wait for them: less than queue_ahead.ts takes. */
+const AHEAD = PART;
 /** How long lines wait for that, in ms: a slow link takes 10,000 a second from the pipe all the same. */
 const TURN_MS = 50;
 
@@ -190,9 +195,9 @@ const TURN_MS = 50;
  * is used again.
  */
 async function waitForTurn(
-  { settings, stats, room, signal }: GatherLinesOptions,
+  { settings, waiting, room, signal }: GatherLinesOptions,
 ): Promise<void> {
-  const isNear = () => signal.aborted || stats().waiting <= settings.inflight + AHEAD;
+  const isNear = () => signal.aborted || waiting().messages <= settings.inflight + AHEAD;
   if (isNear()) return;
   const enough = new AbortController();
   let isLate = false;

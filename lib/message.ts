@@ -20,7 +20,10 @@ export interface Reading {
   readonly value: Json;
 }
 
-/** How readings become a payload. */
+/** Measured values by name, in their order. */
+export type Metrics = Readonly<Record<string, Json>>;
+
+/** How metrics become a payload. */
 export type Format = "json" | "text" | "shadow";
 
 /** Quality of service; AWS IoT Core answers no QoS 2. */
@@ -31,14 +34,14 @@ export interface SampleTime {
   /** ms since the epoch. */
   readonly timeMs: number;
   /** Said where the clock could not be right. */
-  readonly clock?: "unsynchronised";
+  readonly clock?: "unsynchronised" | undefined;
 }
 
 /** What a payload is made of, besides its `seq`, which the queue gives. */
 export interface Sample extends SampleTime {
   /** The client id. */
   readonly device: string;
-  readonly readings: readonly Reading[];
+  readonly metrics: Metrics;
 }
 
 /** Largest payload in bytes that AWS IoT Core takes: 128 KiB. */
@@ -63,7 +66,7 @@ export function utf8Bytes(text: string): number {
  * import { assertEquals } from "@std/assert";
  * import { payloadOf } from "./message.ts";
  *
- * const sample = { device: "gw-7", timeMs: 0, readings: [{ name: "cpu_load_1m", value: 0.12 }] };
+ * const sample = { device: "gw-7", timeMs: 0, metrics: { cpu_load_1m: 0.12 } };
  * assertEquals(
  *   payloadOf(sample, "json", 1042),
  *   '{"device":"gw-7","seq":1042,"time":"1970-01-01T00:00:00.000Z","metrics":{"cpu_load_1m":0.12}}',
@@ -77,23 +80,31 @@ export function utf8Bytes(text: string): number {
  * assertEquals(payloadOf(sample, "shadow", 1042), '{"state":{"reported":{"cpu_load_1m":0.12}}}');
  * ```
  */
-export function payloadOf(sample: Sample, format: Format, seq: number): string {
+export function payloadOf(
+  { device, timeMs, clock, metrics }: Sample,
+  format: Format,
+  seq: number,
+): string {
   if (format === "text") {
-    const value = sample.readings[0]?.value ?? "";
+    const value = firstOf(metrics);
     return typeof value === "string" ? value : JSON.stringify(value);
   }
-  const metrics = metricsOf(sample.readings);
-  if (format === "shadow") return JSON.stringify({ state: { reported: metrics } });
-  return JSON.stringify({
-    device: sample.device,
-    seq,
-    time: textOfTime(sample.timeMs),
-    ...(sample.clock && { clock: sample.clock }),
-    metrics,
-  });
+  const text = JSON.stringify(metrics);
+  if (format === "shadow") return `{"state":{"reported":${text}}}`;
+  const mark = clock === undefined ? "" : `,"clock":"${clock}"`;
+  const time = textOfTime(timeMs);
+  return `{"device":${
+    JSON.stringify(device)
+  },"seq":${seq},"time":"${time}"${mark},"metrics":${text}}`;
 }
 
-function metricsOf(readings: readonly Reading[]): Record<string, Json> {
+function firstOf(metrics: Metrics): Json {
+  for (const name in metrics) return metrics[name]!;
+  return "";
+}
+
+/** Readings by their names; of two of one name the last. */
+export function metricsOf(readings: readonly Reading[]): Metrics {
   const metrics: Record<string, Json> = {};
   for (const { name, value } of readings) {
     // Assigned to that name, it would not become a metric.

@@ -244,6 +244,10 @@ class SqliteQueue implements Queue {
     });
   }
 
+  waiting(): { messages: number; bytes: number } {
+    return { messages: this.#counts.waiting, bytes: this.#counts.bytes };
+  }
+
   stats(): QueueStats {
     return this.#guard(() => ({
       ...this.#counts,

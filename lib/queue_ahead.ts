@@ -4,8 +4,9 @@
  */
 
 import type { TakenMessage } from "./queue_types.ts";
-import { TAKE_BYTES } from "./queue_limits.ts";
 
+/** Bytes of messages kept at most: more than what is put and sent at once. */
+const MOST_BYTES = 512 * 1024;
 /** Bytes that a message takes besides topic and payload, or more. */
 const OVERHEAD_BYTES = 150;
 
@@ -43,7 +44,7 @@ export function createAhead(): Ahead {
     add(some, lastSeqBefore, lastSeq) {
       if (through !== lastSeqBefore) return;
       const more = weigh(some);
-      if (bytes + more > TAKE_BYTES) return;
+      if (bytes + more > MOST_BYTES) return;
       messages.push(...some);
       bytes += more;
       through = lastSeq;

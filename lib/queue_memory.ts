@@ -18,7 +18,15 @@ import type {
 /** Places of messages that have left before they are cut off, where they are most of all. */
 const CUT_OVER = 1000;
 /** Stands in such a place, so that the message itself leaves the memory. */
-const GONE = { seq: 0, topic: "", qos: 0, timeMs: 0, payload: "", payloadBytes: 0, bytes: 0 } as const;
+const GONE = {
+  seq: 0,
+  topic: "",
+  qos: 0,
+  timeMs: 0,
+  payload: "",
+  payloadBytes: 0,
+  bytes: 0,
+} as const;
 
 /** Messages in memory, oldest first. */
 export class MemoryQueue implements Queue {
@@ -110,6 +118,10 @@ export class MemoryQueue implements Queue {
     if (this.#leave(seq)) this.#quarantined++;
   }
 
+  waiting(): { messages: number; bytes: number } {
+    return { messages: this.#counts.waiting, bytes: this.#counts.bytes };
+  }
+
   stats(): QueueStats {
     return {
       ...this.#counts,
@@ -121,7 +133,11 @@ export class MemoryQueue implements Queue {
   clear(): number {
     const discarded = this.#counts.waiting + this.#quarantined;
     this.#messages = [];
-    this.#head = this.#quarantined = this.#counts.waiting = this.#counts.bytes = 0;
+    this.#head =
+      this.#quarantined =
+      this.#counts.waiting =
+      this.#counts.bytes =
+        0;
     return discarded;
   }
 

@@ -36,6 +36,9 @@ INSERT INTO counter SELECT 'waiting', count(*) FROM message;
 `,
 ];
 
+/** Bytes of a page of a new file. */
+export const PAGE_BYTES = 2048;
+
 /** An older file is carried over, a newer one refused. */
 const SCHEMA_VERSION = STEPS.length;
 
@@ -63,8 +66,13 @@ export function prepareFile(db: DatabaseSync, path: string, readOnly: boolean): 
     );
   }
   if (readOnly) return;
+  // Of 1, 2, 4 and 8 KiB, 2 has the least written for each message, both one by one and 500 a commit. An older file keeps
+  // what it has.
+  db.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
   // WAL: one sequential write per commit, and \`queue\` can read beside it.
   db.exec("PRAGMA journal_mode = WAL");
+  // 4 MiB, as SQLite does it with its own, larger pages.
+  db.exec("PRAGMA wal_autocheckpoint = 2000");
   // The log is cut back to this after a checkpoint, or a burst would leave it large for ever.
   db.exec("PRAGMA journal_size_limit = 1048576");
   // Its own, 2 MiB, is of no more use: messages are read once, in their order.

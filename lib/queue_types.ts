@@ -94,6 +94,8 @@ export interface Queue {
   protect(isInFlight: (seq: number) => boolean): void;
   /** Sets a message aside that the server will not take. */
   quarantine(message: Leaving, reason: string): void;
+  /** How many messages wait, and their bytes of topic and payload: what {@linkcode Queue.stats} says, without a look at the disk. */
+  waiting(): { readonly messages: number; readonly bytes: number };
   stats(): QueueStats;
   /** Discards all that waits, quarantined ones too; returns how many. `seq` goes on. */
   clear(): number;

@@ -129,6 +129,14 @@ export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOpti
       if (spilled.delete(message.seq)) memory().quarantine(message, reason);
       else attempt(() => disk.quarantine(message, reason), () => void owed.push(message));
     },
+    waiting() {
+      const onDisk = disk.waiting();
+      const inMemory = opened?.waiting() ?? { messages: 0, bytes: 0 };
+      return {
+        messages: onDisk.messages + inMemory.messages - owed.length,
+        bytes: onDisk.bytes + inMemory.bytes,
+      };
+    },
     stats() {
       const onDisk = attempt(() => disk.stats(), () => undefined);
       if (onDisk === undefined) return memory().stats();

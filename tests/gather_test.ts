@@ -3,7 +3,7 @@ import { EXIT, UserError } from "../lib/errors.ts";
 import { gatherLines, type GatherOptions, gatherTicks, sleep } from "../lib/gather.ts";
 import type { Draft } from "../lib/queue.ts";
 import { createReports } from "../lib/reports.ts";
-import { lineReadings } from "../lib/sources/mod.ts";
+import { lineMetrics } from "../lib/sources/mod.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 const broken = new UserError("gone", { hint: "look", exitCode: EXIT.config });
@@ -25,6 +25,7 @@ function makeOptions(
       interval: 1,
       giveUpAfter: 1000,
       count: undefined,
+      inflight: 20,
       queueMaxMessages: 100,
       queueMaxBytes: 1024 ** 2,
       ...settings,
@@ -107,8 +108,8 @@ Deno.test("gathering lines waits for room, so that the queue's limit is never me
       waiting += drafts.length;
       most = Math.max(most, waiting);
     },
-    lineReadings,
-    stats: () => ({ waiting, bytes: 0 }),
+    lineMetrics,
+    waiting: () => ({ messages: waiting, bytes: 0 }),
     room() {
       rooms++;
       waiting = 0;
@@ -123,8 +124,8 @@ Deno.test("gathering lines ends at the signal though there is no room, with no m
   const { options, payloads } = makeOptions({ queueMaxMessages: 4 }, stop.signal);
   await gatherLines(ReadableStream.from([["a", "b", "c"]]), {
     ...options,
-    lineReadings,
-    stats: () => ({ waiting: payloads.length, bytes: 0 }),
+    lineMetrics,
+    waiting: () => ({ messages: payloads.length, bytes: 0 }),
     room() {
       stop.abort();
       return new Promise<void>(() => {});
@@ -137,8 +138,8 @@ Deno.test("gathering lines leaves out one that is too long, and its neighbours i
   const { options, payloads } = makeOptions();
   await gatherLines(ReadableStream.from([["a", { tooLong: true, bytes: 200_000 } as const, "b"]]), {
     ...options,
-    lineReadings,
-    stats: () => ({ waiting: 0, bytes: 0 }),
+    lineMetrics,
+    waiting: () => ({ messages: 0, bytes: 0 }),
     room: () => Promise.resolve(),
   });
   assertEquals(payloads, ["a", "b"]);

@@ -4,15 +4,18 @@ import {
   filterProblem,
   type Format,
   MAX_TOPIC_BYTES,
+  metricsOf,
   payloadOf,
+  type Reading,
   type Sample,
   textProblem,
   topicProblem,
   utf8Bytes,
 } from "../lib/message.ts";
 
-function sample(readings: Sample["readings"]): Sample {
-  return { device: "gw-7", timeMs: Date.UTC(2026, 10, 23, 3, 24, 45, 123), readings };
+function sample(readings: readonly Reading[]): Sample {
+  const metrics = metricsOf(readings);
+  return { device: "gw-7", timeMs: Date.UTC(2026, 10, 23, 3, 24, 45, 123), metrics };
 }
 
 Deno.test("json payload is the documented one", () => {
@@ -33,7 +36,7 @@ Deno.test("shadow payload is a reported state", () => {
 });
 
 Deno.test("text payload is the first reading's value alone", () => {
-  const text = (value: Sample["readings"][number]["value"]) =>
+  const text = (value: Reading["value"]) =>
     payloadOf(sample([{ name: "first", value }, { name: "second", value: 2 }]), "text", 1);
   assertEquals(text("2026-11-23T03:24:45"), "2026-11-23T03:24:45");
   assertEquals(text(0.5), "0.5");

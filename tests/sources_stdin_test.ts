@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { payloadOf } from "../lib/message.ts";
-import { type Line, lineReadings, readLines } from "../lib/sources/mod.ts";
+import { type Line, lineMetrics, readLines } from "../lib/sources/mod.ts";
 
 const encoder = new TextEncoder();
 
@@ -154,12 +154,12 @@ Deno.test("readLines fails as its stream fails, after the lines before", async (
   await assertRejects(() => lines.next(), Error, "broken pipe");
 });
 
-Deno.test("lineReadings makes readings of the entries of a JSON object", () => {
-  assertEquals(lineReadings(' {"a":1,"b":{"c":[true,null]},"d":"x"}'), [
-    { name: "a", value: 1 },
-    { name: "b", value: { c: [true, null] } },
-    { name: "d", value: "x" },
-  ]);
+Deno.test("lineMetrics are the entries of a JSON object", () => {
+  assertEquals(lineMetrics(' {"a":1,"b":{"c":[true,null]},"d":"x"}'), {
+    a: 1,
+    b: { c: [true, null] },
+    d: "x",
+  });
 });
 
 for (
@@ -175,15 +175,15 @@ for (
     "{}x",
   ]
 ) {
-  Deno.test(`lineReadings takes ${JSON.stringify(line)} for text`, () => {
-    assertEquals(lineReadings(line), [{ name: "text", value: line }]);
+  Deno.test(`lineMetrics takes ${JSON.stringify(line)} for text`, () => {
+    assertEquals(lineMetrics(line), { text: line });
   });
 }
 
-Deno.test("lineReadings keeps a key called __proto__, down to the payload", () => {
+Deno.test("lineMetrics keeps a key called __proto__, down to the payload", () => {
   const line = '{"__proto__":{"x":1},"a":{"__proto__":2}}';
   const payload = payloadOf(
-    { device: "d", timeMs: 0, readings: lineReadings(line) },
+    { device: "d", timeMs: 0, metrics: lineMetrics(line) },
     "json",
     1,
   );
@@ -193,7 +193,7 @@ Deno.test("lineReadings keeps a key called __proto__, down to the payload", () =
   );
 });
 
-Deno.test("lineReadings takes a line nested too deep for text, at any depth (X7)", () => {
+Deno.test("lineMetrics takes a line nested too deep for text, at any depth (X7)", () => {
   for (const depth of [65, 100_000]) {
     for (
       const line of [
@@ -201,9 +201,9 @@ Deno.test("lineReadings takes a line nested too deep for text, at any depth (X7)
         `{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`,
       ]
     ) {
-      assertEquals(lineReadings(line), [{ name: "text", value: line }]);
+      assertEquals(lineMetrics(line), { text: line });
     }
     const objects = `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
-    assertEquals(lineReadings(objects), [{ name: "text", value: objects }]);
+    assertEquals(lineMetrics(objects), { text: objects });
   }
 });

@@ -96,7 +96,12 @@ Deno.test("a source that hangs costs the others one time limit, and no tick afte
     { name: "good", read: () => Promise.resolve([{ name: "n", value: ++reads }]) },
     { name: "hangs", read: () => reads === 1 ? hang : Promise.reject(new Error("still hangs")) },
   ];
-  const limits = { giveUpAfter: 1000, queueMaxMessages: 100, queueMaxBytes: 1024 ** 2 };
+  const limits = {
+    giveUpAfter: 1000,
+    inflight: 20,
+    queueMaxMessages: 100,
+    queueMaxBytes: 1024 ** 2,
+  };
   const message = { clientId: "gw-7", topic: "t", qos: 1, format: "text" } as const;
   const settings = { ...limits, ...message, interval: 1, count: undefined };
   const payloads: string[] = [];

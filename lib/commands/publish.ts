@@ -13,7 +13,7 @@ import { MemoryQueue } from "../queue_memory.ts";
 import { runPublisher } from "../publisher.ts";
 import { createReports, type Reports } from "../reports.ts";
 import { isAws, type Settings } from "../settings.ts";
-import { lineReadings, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
+import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../version.ts";
 import type { World } from "../world.ts";
 import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
@@ -124,8 +124,8 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input, { signal: tools.signal }));
-    const stats = () => tools.queue.stats();
-    return await gatherLines(lines, { ...options, lineReadings, stats });
+    const waiting = () => tools.queue.waiting();
+    return await gatherLines(lines, { ...options, lineMetrics, waiting });
   }
   const sources = openSources(settings.source, { now: world.now });
   // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.

@@ -143,8 +143,7 @@ function openOrMend(
   options: QueueOptions,
   { log, now }: { log: Logger; now: () => Date },
 ): Queue {
-  const open = () =>
-    openQueue(directory.queuePath, { ...options, delivered: directory.delivered });
+  const open = () => openQueue(directory.queuePath, { ...options, delivered: directory.delivered });
   let queue: Queue;
   try {
     queue = open();

@@ -15,7 +15,7 @@ import { systemLimits, systemSources } from "./system.ts";
 export { readAll } from "./read_all.ts";
 export type { ReadAllOptions, ReadAllResult, Source, SourceFailure } from "./read_all.ts";
 export { sourcePaths, sourceProblem, sourcesProblem, sourceSysKinds } from "./spec.ts";
-export { lineReadings, readLines } from "./stdin.ts";
+export { lineMetrics, readLines } from "./stdin.ts";
 export type { Line, ReadLinesOptions, TooLongLine } from "./stdin.ts";
 
 /** Options of {@linkcode openSources}. */

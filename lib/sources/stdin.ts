@@ -1,12 +1,12 @@
 /**
- * Lines of a stream, and the readings in a line.
+ * Lines of a stream, and the metrics in a line.
  *
  * A chunk is asked for only when the lines of the last one have been taken, so a slow queue slows the writer of
  * the pipe and nothing piles up in memory. A line that is too long is counted, not kept. Bytes that are not
  * UTF-8 become U+FFFD.
  */
 
-import type { Json, Reading } from "../message.ts";
+import type { Json, Metrics } from "../message.ts";
 
 /** A line that was too long, and is gone. */
 export interface TooLongLine {
@@ -68,34 +68,25 @@ export async function* readLines(
 }
 
 /**
- * The readings in a line: the entries of a JSON object, or else the line itself under the name `text`.
+ * The metrics in a line: the entries of a JSON object, or else the line itself under the name `text`.
  *
  * A JSON object that is nested more than 64 deep, or holds a number beyond what a double can say, is text too. Never throws.
  *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { lineReadings } from "./stdin.ts";
+ * import { lineMetrics } from "./stdin.ts";
  *
- * assertEquals(lineReadings('{"flow":1.5,"valve":"open"}'), [
- *   { name: "flow", value: 1.5 },
- *   { name: "valve", value: "open" },
- * ]);
- * assertEquals(lineReadings("pump started"), [{ name: "text", value: "pump started" }]);
+ * assertEquals(lineMetrics('{"flow":1.5,"valve":"open"}'), { flow: 1.5, valve: "open" });
+ * assertEquals(lineMetrics("pump started"), { text: "pump started" });
  * ```
  */
-export function lineReadings(line: string): readonly Reading[] {
+export function lineMetrics(line: string): Metrics {
   const object = OPENS_OBJECT.test(line) ? parseJson(line) : undefined;
-  if (object === undefined) return [{ name: "text", value: line }];
-  const readings: Reading[] = [];
-  for (const [name, value] of Object.entries(object)) {
-    if (!isPlain(value, MAX_DEPTH - 1)) return [{ name: "text", value: line }];
-    readings.push({ name, value });
-  }
-  return readings;
+  return object !== undefined && isPlain(object, MAX_DEPTH) ? object : { text: line };
 }
 
-function parseJson(text: string): Readonly<Record<string, Json>> | undefined {
+function parseJson(text: string): Metrics | undefined {
   try {
     return JSON.parse(text);
   } catch {
@@ -107,8 +98,10 @@ function parseJson(text: string): Readonly<Record<string, Json>> | undefined {
 function isPlain(value: Json, depth: number): boolean {
   if (typeof value === "number") return Number.isFinite(value);
   if (typeof value !== "object" || value === null) return true;
-  return depth > 0 &&
-    Object.values(value).every((inner) => isPlain(inner, depth - 1));
+  if (depth === 0) return false;
+  const entries = value as Readonly<Record<string, Json>>;
+  for (const name in entries) if (!isPlain(entries[name]!, depth - 1)) return false;
+  return true;
 }
 
 /** Cuts chunks into lines; keeps at most one line that is not complete. */
