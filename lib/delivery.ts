@@ -163,12 +163,12 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const isHeldBack = ({ seq, topic }: TakenMessage) =>
     isSent(seq) || refused.has(seq) || postponed.has(seq) ||
     (refused.size >= MOST_REFUSED && refused.values().some((other) => other.topic === topic));
-  const fill = () => {
+  const fill = (nowMs = monotonicMs()) => {
     // With QoS 0 a message may be delivered while it is being sent.
     if (filling) return;
     filling = true;
     try {
-      fillWindow();
+      fillWindow(nowMs);
     } finally {
       filling = false;
     }
@@ -177,14 +177,13 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const hasRoom = () =>
     flying.length < Math.min(options.inflight, suspicion.window()) &&
     flyingBytes < MOST_FLYING_BYTES;
-  const fillWindow = () => {
+  const fillWindow = (nowMs: number) => {
     while (!stopped && !held && hasRoom()) {
-      const nowMs = monotonicMs();
       const waitMs = pacer.waitMs(nowMs);
       if (waitMs > 0) {
         pauseTimer ??= setTimeout(() => {
           pauseTimer = undefined;
-          guarded(fill);
+          guarded(() => fill());
         }, waitMs);
         return;
       }
@@ -222,14 +221,14 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     counts.delivered++;
     postponedInARow = 0;
     const { seq, topic, payloadBytes, sentMs } = flight;
-    reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs });
+    reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
     acknowledged.push(flight);
     // Acknowledgements of one packet arrive in one turn; they leave the disk in one commit after it.
     acceptTimer ??= setTimeout(() => guarded(accept));
     onTrial.delete(seq);
     const retry = suspicion.delivered(seq);
     if (retry || refused.size > 0) takeAgain();
-    fill();
+    fill(nowMs);
   };
   /** Begins with the oldest again, for what was passed over. */
   const takeAgain = () => {
@@ -299,7 +298,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   const isIdle = () => isTried() && refused.size === 0 && postponed.size === 0;
 
   queue.protect(isSent);
-  guarded(fill);
+  guarded(() => fill());
   return {
     counts,
     wake: (droppedThrough) =>

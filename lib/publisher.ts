@@ -106,7 +106,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       reports: {
         ...reports,
         published(message) {
-          progressMs = monotonicMs();
+          progressMs = message.atMs;
           reports.published(message);
         },
       },

@@ -67,7 +67,7 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(location, { readOnly: options.readOnly ?? false });
-    prepareFile(db, path, options.readOnly ?? false);
+    prepareFile(db, path, { readOnly: options.readOnly ?? false });
     return new SqliteQueue(db, path, options);
   } catch (error) {
     db?.close();

@@ -36,8 +36,11 @@ INSERT INTO counter SELECT 'waiting', count(*) FROM message;
 `,
 ];
 
-/** Bytes of a page of a new file. */
-export const PAGE_BYTES = 2048;
+/**
+ * Bytes of a page: of a new file, and of those of versions before. Of 1, 2, 4 and 8 KiB, with 2 the least is written for
+ * each message, be they put one by one or 500 at once.
+ */
+export const PAGE_BYTES = [2048, 4096] as const;
 
 /** An older file is carried over, a newer one refused. */
 const SCHEMA_VERSION = STEPS.length;
@@ -47,7 +50,11 @@ const SCHEMA_VERSION = STEPS.length;
  *
  * @throws {UserError} If a newer version wrote it. Throws SQLite's own errors too.
  */
-export function prepareFile(db: DatabaseSync, path: string, readOnly: boolean): void {
+export function prepareFile(
+  db: DatabaseSync,
+  path: string,
+  { readOnly = false, pageBytes = PAGE_BYTES[0] }: { readOnly?: boolean; pageBytes?: number } = {},
+): void {
   // A reader (the command \`queue\`) waits for the publisher's commits instead of failing.
   db.exec("PRAGMA busy_timeout = 2000");
   const version = db.prepare("PRAGMA user_version").get()!.user_version as number;
@@ -66,9 +73,8 @@ export function prepareFile(db: DatabaseSync, path: string, readOnly: boolean): 
     );
   }
   if (readOnly) return;
-  // Of 1, 2, 4 and 8 KiB, 2 has the least written for each message, both one by one and 500 a commit. An older file keeps
-  // what it has.
-  db.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
+  // A file that has pages keeps them as they are.
+  db.exec(`PRAGMA page_size = ${pageBytes}`);
   // WAL: one sequential write per commit, and \`queue\` can read beside it.
   db.exec("PRAGMA journal_mode = WAL");
   // 4 MiB, as SQLite does it with its own, larger pages.

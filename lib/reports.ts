@@ -21,6 +21,8 @@ export interface Delivered {
   readonly bytes: number;
   /** From sending to PUBACK. */
   readonly ms: number;
+  /** When that came, ms of the monotonic clock. */
+  readonly atMs: number;
 }
 
 /** Says what happened, not too often. */
@@ -87,9 +89,8 @@ export function createReports(
 
   return {
     totals,
-    published({ topic, seq, bytes, ms }) {
+    published({ topic, seq, bytes, ms, atMs: nowMs }) {
       totals.published++;
-      const nowMs = monotonicMs();
       if (summary.messages === 0 && nowMs - lastMs >= ONE_BY_ONE_MS) {
         log.info("published", { topic, seq, bytes, ms: Math.round(ms) });
         lastMs = nowMs;

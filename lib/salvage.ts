@@ -9,13 +9,16 @@ import { DatabaseSync } from "node:sqlite";
 import { checksumOf } from "./checksum.ts";
 import { type Found, readAround } from "./damaged_table.ts";
 import { storageError } from "./queue_errors.ts";
-import { inTransaction, prepareFile } from "./queue_schema.ts";
+import { inTransaction, PAGE_BYTES, prepareFile } from "./queue_schema.ts";
 
 /** What is known of a queue besides its file. */
 export interface Marks {
   readonly seqMark: number;
   readonly deliveredThrough: number;
 }
+
+/** What a page of a table begins with: it leads to others, or has rows (SQLite's file format, 1.6). */
+const TABLE_PAGES: readonly number[] = [5, 13];
 
 /** What was saved of a damaged queue file, and what not. */
 export interface Salvage {
@@ -39,7 +42,7 @@ export interface Salvage {
 export function salvage(from: string, into: string, marks: Marks): Salvage {
   try {
     using fresh = new DatabaseSync(into);
-    prepareFile(fresh, into, false);
+    prepareFile(fresh, into);
     try {
       using damaged = open(from) ?? open(withFirstPage(from, `${into}-from`));
       if (damaged !== undefined) return copy(damaged, fresh, marks);
@@ -69,13 +72,13 @@ function open(path: string): DatabaseSync | undefined {
  * pages, as the tables are always made in the same order.
  */
 function withFirstPage(from: string, to: string): string {
+  const pageBytes = pageBytesOf(from);
   {
     using model = new DatabaseSync(to);
-    prepareFile(model, to, false);
+    prepareFile(model, to, { pageBytes });
   }
   const model = new DataView(Deno.readFileSync(to).buffer);
-  // What the header says at these places: bytes of a page, and number of pages.
-  const pageBytes = model.getUint16(16);
+  // What the header says at this place: number of pages.
   model.setUint32(28, Math.ceil(Deno.statSync(from).size / pageBytes));
   Deno.copyFileSync(from, to);
   try {
@@ -86,6 +89,17 @@ function withFirstPage(from: string, to: string): string {
   using file = Deno.openSync(to, { write: true });
   file.writeSync(new Uint8Array(model.buffer, 0, pageBytes));
   return to;
+}
+
+/** By what the second and the third page begin with: they are the first of the tables. */
+function pageBytesOf(path: string): number {
+  using file = Deno.openSync(path, { read: true });
+  const isPage = (at: number) => {
+    const kind = new Uint8Array(1);
+    file.seekSync(at, Deno.SeekMode.Start);
+    return file.readSync(kind) === 1 && TABLE_PAGES.includes(kind[0]!);
+  };
+  return PAGE_BYTES.find((bytes) => isPage(bytes) && isPage(2 * bytes)) ?? PAGE_BYTES[0];
 }
 
 function copy(

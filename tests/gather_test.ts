@@ -119,6 +119,37 @@ Deno.test("gathering lines waits for room, so that the queue's limit is never me
   assertEquals([most <= 10, rooms > 0], [true, true]);
 });
 
+Deno.test("gathering lines waits until what was put before is nearly gone, so that the queue stays short", async () => {
+  const { options } = makeOptions({ queueMaxMessages: 100_000 });
+  let waiting = 0;
+  let most = 0;
+  await gatherLines(ReadableStream.from([Array.from({ length: 10_000 }, (_, n) => `${n}`)]), {
+    ...options,
+    put(drafts) {
+      waiting += drafts.length;
+      most = Math.max(most, waiting);
+    },
+    lineMetrics,
+    waiting: () => ({ messages: waiting, bytes: 0 }),
+    room() {
+      waiting -= 100;
+      return Promise.resolve();
+    },
+  });
+  assertEquals([most < 2000, waiting > 0], [true, true]);
+});
+
+Deno.test("gathering lines goes on though nothing leaves the queue, while that has room", async () => {
+  const { options, payloads } = makeOptions({ queueMaxMessages: 100_000 });
+  await gatherLines(ReadableStream.from([Array.from({ length: 3000 }, (_, n) => `${n}`)]), {
+    ...options,
+    lineMetrics,
+    waiting: () => ({ messages: payloads.length, bytes: 0 }),
+    room: () => new Promise(() => {}),
+  });
+  assertEquals(payloads.length, 3000);
+});
+
 Deno.test("gathering lines ends at the signal though there is no room, with no message lost (X2)", async () => {
   const stop = new AbortController();
   const { options, payloads } = makeOptions({ queueMaxMessages: 4 }, stop.signal);

@@ -3,7 +3,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import { openQueue } from "../lib/queue.ts";
-import { holdStateDirectory, queuePathOf } from "../lib/queue_dir.ts";
+import { deliveredThrough, holdStateDirectory, queuePathOf } from "../lib/queue_dir.ts";
 import { draft, inStateFolder, isRoot, OPTIONS } from "./queueing.ts";
 
 function modeOf(path: string): string {
@@ -221,6 +221,38 @@ Deno.test("state directory takes a mark that is no number for none", () => {
     state.release();
   });
 });
+
+Deno.test("state directory remembers what was delivered, beside how far seq has come (Q1)", () => {
+  inStateFolder((folder) => {
+    const first = holdStateDirectory(folder);
+    assertEquals(first.delivered.through, 0);
+    first.delivered.write(12);
+    first.markSeq(1000);
+    first.delivered.write(7);
+    first.release();
+    assertEquals(deliveredThrough(folder), 7);
+    const second = holdStateDirectory(folder);
+    assertEquals([second.seqMark, second.delivered.through], [1000, 7]);
+    second.release();
+  });
+});
+
+for (const [what, at] of [["first", 20 + 18], ["second", 40 + 18]] as const) {
+  Deno.test(`state directory takes nothing for delivered where the ${what} half of that mark is damaged (Q3)`, () => {
+    inStateFolder((folder) => {
+      const first = holdStateDirectory(folder);
+      first.markSeq(1000);
+      first.delivered.write(12);
+      first.release();
+      const bytes = Deno.readFileSync(`${folder}/queue.lock`);
+      bytes[at] = "9".charCodeAt(0);
+      Deno.writeFileSync(`${folder}/queue.lock`, bytes);
+      const second = holdStateDirectory(folder);
+      assertEquals([second.seqMark, second.delivered.through], [1000, 0]);
+      second.release();
+    });
+  });
+}
 
 Deno.test("state directory may be written with a slash at its end", () => {
   assertEquals(queuePathOf("/var/lib/mqtt443/"), "/var/lib/mqtt443/queue.db");

@@ -1,22 +1,25 @@
-/** The queue: one suite, run in memory and on a file, with real SQLite. */
+/** The queue: one suite, run in memory and on a file, with real SQLite, with and without a mark of what is delivered. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import { MAX_PAYLOAD_BYTES } from "../lib/message.ts";
 import { openQueue, type Queue, type QueueOptions } from "../lib/queue.ts";
-import { draft, OPTIONS, seqs } from "./queueing.ts";
+import { MemoryQueue } from "../lib/queue_memory.ts";
+import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "./queueing.ts";
 
-for (const place of ["memory", "file"] as const) {
+for (const place of ["memory", "file", "file and mark"] as const) {
   /** Runs an action with a queue that is closed and removed after it. */
   const withQueue = (more: Partial<QueueOptions>, action: (queue: Queue) => void) => {
-    const folder = place === "file" ? Deno.makeTempDirSync({ prefix: "mqtt443-test-" }) : undefined;
-    const queue = openQueue(folder ? `${folder}/queue.db` : ":memory:", { ...OPTIONS, ...more });
-    try {
-      action(queue);
-    } finally {
-      queue.close();
-      if (folder) Deno.removeSync(folder, { recursive: true });
-    }
+    if (place === "memory") return action(new MemoryQueue({ ...OPTIONS, ...more }));
+    const delivered = place === "file" ? undefined : makeMark();
+    inStateFolder((folder) => {
+      const queue = openQueue(`${folder}/queue.db`, { ...OPTIONS, ...more, delivered });
+      try {
+        action(queue);
+      } finally {
+        queue.close();
+      }
+    });
   };
   const test = (promise: string, more: Partial<QueueOptions>, action: (queue: Queue) => void) =>
     Deno.test(`queue (${place}) ${promise}`, () => withQueue(more, action));

@@ -1,6 +1,6 @@
 /** Drafts and files for the tests of the queue. */
 
-import type { Draft, QueueOptions } from "../lib/queue.ts";
+import type { DeliveredMark, Draft, QueueOptions } from "../lib/queue.ts";
 
 /** Limits that are not met. */
 export const OPTIONS: QueueOptions = {
@@ -20,6 +20,18 @@ export function draft(
   } = {},
 ): Draft {
   return { topic, qos, timeMs, payload: (seq) => `${seq} ${text}` };
+}
+
+/** A mark that is in no file; `fail` lets each write fail. */
+export function makeMark(): DeliveredMark & { through: number; fail: boolean } {
+  return {
+    through: 0,
+    fail: false,
+    write(seq) {
+      if (this.fail) throw new Error("Input/output error");
+      this.through = seq;
+    },
+  };
 }
 
 /** The `seq` of each. */

@@ -8,6 +8,8 @@ function makeBench(): {
   said: string[];
   /** Lets time pass, with what is due meanwhile. */
   pass: (ms: number) => void;
+  /** Reports a message that is delivered now. */
+  published: (seq: number) => void;
   /** How many timers run. */
   timers: () => number;
 } {
@@ -17,12 +19,14 @@ function makeBench(): {
   const note = (event: string, { messages, failures, seq }: Fields = {}) =>
     void said.push([event, messages ?? failures ?? `seq ${seq}`].join(" "));
   const log = { debug: note, info: note, warn: note, error: note };
+  const reports = createReports(log, () => nowMs, (ms, action) => {
+    const timer = { dueMs: nowMs + ms, ms, action };
+    timers.add(timer);
+    return () => timers.delete(timer);
+  });
   return {
-    reports: createReports(log, () => nowMs, (ms, action) => {
-      const timer = { dueMs: nowMs + ms, ms, action };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    }),
+    reports,
+    published: (seq) => reports.published({ topic: "t", seq, bytes: 10, ms: 5, atMs: nowMs }),
     said,
     pass(ms) {
       for (const endMs = nowMs + ms; nowMs < endMs;) {
@@ -37,22 +41,21 @@ function makeBench(): {
   };
 }
 
-const message = (seq: number) => ({ topic: "t", seq, bytes: 10, ms: 5 });
 const failure = new UserError("gone", { hint: "look", exitCode: EXIT.config });
 
 Deno.test("reports tell of each message at one a second", () => {
-  const { reports, said, pass } = makeBench();
+  const { published, said, pass } = makeBench();
   for (let seq = 1; seq <= 3; seq++) {
-    reports.published(message(seq));
+    published(seq);
     pass(1000);
   }
   assertEquals(said, ["published seq 1", "published seq 2", "published seq 3"]);
 });
 
 Deno.test("reports tell of many messages in one line every 10 s, and leave none out", () => {
-  const { reports, said, pass } = makeBench();
+  const { reports, published, said, pass } = makeBench();
   for (let seq = 1; seq <= 250; seq++) {
-    reports.published(message(seq));
+    published(seq);
     pass(100);
   }
   reports.flush();
@@ -82,8 +85,8 @@ Deno.test("reports tell of a failing source once a minute, with a count", () => 
 });
 
 Deno.test("reports tell of what came last within 10 s or once a minute, though nothing comes after it", () => {
-  const { reports, said, pass } = makeBench();
-  for (let seq = 1; seq <= 5; seq++) reports.published(message(seq));
+  const { reports, published, said, pass } = makeBench();
+  for (let seq = 1; seq <= 5; seq++) published(seq);
   reports.dropped(1, "the queue is full");
   reports.dropped(7, "the queue is full");
   for (let n = 1; n <= 3; n++) reports.sourceFailed("file:x=/y", failure);
@@ -92,7 +95,7 @@ Deno.test("reports tell of what came last within 10 s or once a minute, though n
   assertEquals(said, []);
   pass(1);
   assertEquals(said.splice(0), ["published 4"]);
-  for (let seq = 6; seq <= 7; seq++) reports.published(message(seq));
+  for (let seq = 6; seq <= 7; seq++) published(seq);
   pass(10_000);
   assertEquals(said.splice(0), ["published seq 6", "published 1"]);
   pass(40_000);
@@ -102,26 +105,26 @@ Deno.test("reports tell of what came last within 10 s or once a minute, though n
 });
 
 Deno.test("reports run a timer only while something is unsaid", () => {
-  const { reports, pass, timers } = makeBench();
+  const { reports, published, pass, timers } = makeBench();
   const counts = [timers()];
   const step = (action: () => void) => {
     action();
     counts.push(timers());
   };
-  step(() => reports.published(message(1)));
+  step(() => published(1));
   step(() => reports.dropped(1, "the queue is full"));
   step(() => reports.sourceFailed("file:x=/y", failure));
   assertEquals(counts.splice(0), [0, 0, 0, 0]);
-  step(() => reports.published(message(2)));
-  step(() => reports.published(message(3)));
+  step(() => published(2));
+  step(() => published(3));
   step(() => pass(10_000));
   assertEquals(counts.splice(0), [1, 1, 0]);
   step(() => reports.dropped(1, "the queue is full"));
   step(() => pass(40_000));
   step(() => pass(10_000));
   assertEquals(counts.splice(0), [1, 1, 0]);
-  step(() => reports.published(message(4)));
-  step(() => reports.published(message(5)));
+  step(() => published(4));
+  step(() => published(5));
   step(() => reports.flush());
   assertEquals(counts, [0, 1, 0]);
 });

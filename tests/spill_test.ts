@@ -1,8 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { EXIT, UserError } from "../lib/errors.ts";
 import { openQueue, type Queue } from "../lib/queue.ts";
+import { MemoryQueue } from "../lib/queue_memory.ts";
 import { createSpill } from "../lib/spill.ts";
-import { draft, OPTIONS, seqs } from "./queueing.ts";
+import { draft, makeMark, OPTIONS, seqs } from "./queueing.ts";
 
 /** A spill over a real queue whose writes fail when they are told to. */
 function makeBench(): {
@@ -13,8 +14,8 @@ function makeBench(): {
   /** Lets all writes fail, none, or one kind. */
   set: (broken: boolean | "restore") => void;
 } {
-  const disk = openQueue(":memory:", OPTIONS);
-  const memory = openQueue(":memory:", { ...OPTIONS, maxMessages: 1000 });
+  const disk = openQueue(":memory:", { ...OPTIONS, delivered: makeMark() });
+  const memory = new MemoryQueue({ ...OPTIONS, maxMessages: 1000 });
   let broken: boolean | string = false;
   const failures: string[] = [];
   const healed: number[] = [];

@@ -1,14 +1,16 @@
 /** The queue of a run: mended when its file is damaged, and telemetry goes on (Q5). */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
 import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
 import type { Logger } from "../lib/log.ts";
+import { holdStateDirectory } from "../lib/queue_dir.ts";
 import type { Settings } from "../lib/settings.ts";
 import { volatileWarning } from "../lib/volatile.ts";
 import { realWorld } from "../lib/world.ts";
 import { draft, inStateFolder, isSame, seqs } from "./queueing.ts";
 
-const PAGE_BYTES = 4096;
+const PAGE_BYTES = 2048;
 const MESSAGES = 200;
 
 interface Said {
@@ -51,7 +53,7 @@ function asideOf(folder: string): string[] {
 const DAMAGES: Record<string, (bytes: Uint8Array) => Uint8Array> = {
   "a junk header": (bytes) => bytes.fill(0x5a, 0, 100),
   "nothing but junk": (bytes) => bytes.fill(0x5a),
-  "its tail cut off": (bytes) => bytes.slice(0, bytes.length - 3 * PAGE_BYTES),
+  "its tail cut off": (bytes) => bytes.slice(0, bytes.length - 6 * PAGE_BYTES),
   "a page of zeros": (bytes) => bytes.fill(0, 5 * PAGE_BYTES, 6 * PAGE_BYTES),
   "its last page of zeros": (bytes) => bytes.fill(0, bytes.length - PAGE_BYTES),
   "a flipped byte in the head of a page": (bytes) => {
@@ -90,6 +92,35 @@ Deno.test("queue with one damaged page saves the messages on all others (Q5)", (
     // A page holds fewer than twenty of them.
     assert(found.length >= MESSAGES - 20, `${found.length} saved`);
     for (const { seq, payload } of found) assertEquals(payload, `${seq} ${"x".repeat(200)}`);
+    close();
+  });
+});
+
+Deno.test("queue of a version before, with pages of 4 KiB, is used as it is, and saved behind a junk header (Q5)", () => {
+  inStateFolder((folder) => {
+    const path = `${folder}/queue.db`;
+    {
+      using made = new DatabaseSync(path);
+      made.exec("PRAGMA page_size = 4096; VACUUM");
+    }
+    damaged(folder, (bytes) => {
+      assertEquals(new DataView(bytes.buffer).getUint16(16), 4096);
+      return DAMAGES["a junk header"]!(bytes);
+    });
+    const { queue, close } = open(folder);
+    assertEquals(queue.stats().waiting, MESSAGES);
+    close();
+  });
+});
+
+Deno.test("queue with a junk header is saved whole, but for what was delivered (Q5)", () => {
+  inStateFolder((folder) => {
+    damaged(folder, DAMAGES["a junk header"]!);
+    const state = holdStateDirectory(folder);
+    state.delivered.write(50);
+    state.release();
+    const { queue, close } = open(folder);
+    assertEquals([queue.stats().waiting, queue.take(1)[0]?.seq], [MESSAGES - 50, 51]);
     close();
   });
 });
