@@ -22,12 +22,12 @@ import {
   TAKE_BYTES,
 } from "./queue_limits.ts";
 import {
+  bytesOf,
   createRows,
   type Found,
   rangesOf,
   readAfter,
   type Rows,
-  sizeOf,
   valuesOf,
 } from "./queue_rows.ts";
 import { inTransaction, prepareFile, prepareStatements, type Statements } from "./queue_schema.ts";
@@ -154,7 +154,7 @@ class SqliteQueue implements Queue {
         const { changes } = this.#statements.restore.run(...valuesOf(message));
         if (changes === 0) continue;
         counts.waiting++;
-        counts.bytes += sizeOf(message.topic, message.payload);
+        counts.bytes += bytesOf(message.topic) + bytesOf(message.payload);
         counts.lastSeq = Math.max(counts.lastSeq, message.seq);
       }
       this.#limits.dropOldest();

@@ -49,6 +49,8 @@ const LAYERS: Record<string, number> = {
   "queue_schema.ts": 2,
   "queue_rows.ts": 2,
   "queue_limits.ts": 2,
+  "queue_ahead.ts": 1,
+  "queue_memory.ts": 2,
   "damaged_table.ts": 2,
   "salvage.ts": 2,
   "queue.ts": 2,
