@@ -137,15 +137,15 @@ export async function gatherLines(
 
 /** How often a full queue is looked at again, in ms. */
 const ROOM_MS = 1000;
-/** Lines put in one commit at most. */
-const PART = 600;
+/** Lines put in one commit at most: those of 64 KiB, which is what a pipe holds. */
+export const LINES_AT_ONCE = 1200;
 
 /** Cuts lines into parts of at most a quarter of what the queue may hold, of about one size, a single large line apart. */
 function* partsOf(
   lines: readonly Line[],
   { queueMaxMessages, queueMaxBytes }: GatherSettings,
 ): Generator<readonly Line[]> {
-  const even = Math.ceil(lines.length / Math.ceil(lines.length / PART));
+  const even = Math.ceil(lines.length / Math.ceil(lines.length / LINES_AT_ONCE));
   const most = Math.min(even, Math.max(1, Math.floor(queueMaxMessages / 4)));
   let part: Line[] = [];
   let bytes = 0;
@@ -185,8 +185,8 @@ async function waitForRoom(
   }
 }
 
-/** Messages that wait besides those in flight before lines wait for them: less than queue_ahead.ts takes. */
-const AHEAD = PART;
+/** Messages that wait besides those in flight before lines wait for them. */
+const AHEAD = LINES_AT_ONCE / 4;
 /** How long lines wait for that, in ms: a slow link takes 10,000 a second from the pipe all the same. */
 const TURN_MS = 50;
 

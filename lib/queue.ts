@@ -78,7 +78,7 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
 /** Rows read before their bytes are looked at; of the largest, 2 MiB. */
 const FEW = 16;
 /** Messages that have left, and bytes of them, whose rows may stay until a commit is made for them alone. */
-const MOST_LEFT = 1000;
+const MOST_LEFT = 3000;
 const MOST_LEFT_BYTES = 1024 * 1024;
 
 class SqliteQueue implements Queue {

@@ -5,8 +5,8 @@
 
 import type { TakenMessage } from "./queue_types.ts";
 
-/** Bytes of messages kept at most: more than what is put and sent at once. */
-const MOST_BYTES = 512 * 1024;
+/** Bytes kept at most: of small messages, more than lines put them ahead of those in flight. */
+const MOST_BYTES = 640 * 1024;
 /** Bytes that a message takes besides topic and payload, or more. */
 const OVERHEAD_BYTES = 150;
 

@@ -34,18 +34,18 @@ export interface Rows {
 export function createRows(
   statements: { readonly insert: StatementSync; readonly insertMany: StatementSync },
 ): Rows {
-  let values: ReturnType<typeof valuesOf>[] = [];
+  let waiting: QueuedMessage[] = [];
   return {
     add(message) {
-      if (values.push(valuesOf(message)) < ROWS_AT_ONCE) return;
-      statements.insertMany.run(...values.flat());
-      values = [];
+      if (waiting.push(message) < ROWS_AT_ONCE) return;
+      statements.insertMany.run(...waiting.flatMap(valuesOf));
+      waiting = [];
     },
     flush() {
-      for (const row of values) statements.insert.run(...row);
-      values = [];
+      for (const message of waiting) statements.insert.run(...valuesOf(message));
+      waiting = [];
     },
-    forget: () => void (values = []),
+    forget: () => void (waiting = []),
   };
 }
 

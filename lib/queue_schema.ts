@@ -77,8 +77,8 @@ export function prepareFile(
   db.exec(`PRAGMA page_size = ${pageBytes}`);
   // WAL: one sequential write per commit, and \`queue\` can read beside it.
   db.exec("PRAGMA journal_mode = WAL");
-  // 4 MiB, as SQLite does it with its own, larger pages.
-  db.exec("PRAGMA wal_autocheckpoint = 2000");
+  // 6 MiB of log until it is moved into the file: the pages of a short queue are then written there once for many times.
+  db.exec("PRAGMA wal_autocheckpoint = 3000");
   // The log is cut back to this after a checkpoint, or a burst would leave it large for ever.
   db.exec("PRAGMA journal_size_limit = 1048576");
   // Its own, 2 MiB, is of no more use: messages are read once, in their order.

@@ -74,7 +74,7 @@ for (const [what, damage] of Object.entries(DAMAGES)) {
       assertMatch(String(warning?.fields.hint), /it is moved to .*queue\.db\.damaged-/);
       const { lastSeq } = queue.put([draft()]);
       assert(lastSeq > MESSAGES, `seq goes on after ${MESSAGES}, not at ${lastSeq}`);
-      assert(lastSeq <= MESSAGES + 2000);
+      assert(lastSeq <= MESSAGES + 5000);
       const found = seqs(queue.take(1000));
       assertEquals(found.at(-1), lastSeq);
       assertEquals(found.length - 1, warning?.fields.saved, "what was saved is there, and counted");

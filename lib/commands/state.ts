@@ -1,6 +1,7 @@
 /** Opens the queue of the state directory: held by us, mended if it is damaged, backed by memory if its disk fails. */
 
 import { failureFields, type UserError } from "../errors.ts";
+import { LINES_AT_ONCE } from "../gather.ts";
 import type { Logger } from "../log.ts";
 import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
 import { MemoryQueue } from "../queue_memory.ts";
@@ -98,9 +99,9 @@ export function openStateQueue(
 }
 
 /** The mark is written so far ahead: the gap that damage to all counters leaves at most. */
-const MARK_STEP = 1000;
-/** It is written again when `seq` is so near: more than one put gives, so that none comes past it. */
-const MARK_NEAR = 500;
+const MARK_STEP = 4000;
+/** It is written again when `seq` is so near: what one put gives at most, so that none comes past it. */
+const MARK_NEAR = LINES_AT_ONCE;
 
 /** The same queue, which notes beside the file how far `seq` has come. */
 function marked(directory: StateDirectory, queue: Queue): Queue {
