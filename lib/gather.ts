@@ -13,7 +13,6 @@ import {
   metricsOf,
   payloadOf,
   type Reading,
-  type Sample,
   type SampleTime,
 } from "./message.ts";
 import type { Draft } from "./queue.ts";
@@ -70,9 +69,7 @@ export async function gatherTicks(read: ReadSources, options: GatherOptions): Pr
     const { readings, failures } = await read();
     for (const { source, error } of failures) reports.sourceFailed(source, error);
     if (readings.length > 0) {
-      put([
-        draftOf({ device: settings.clientId, ...time, metrics: metricsOf(readings) }, settings),
-      ]);
+      put([draftOf(settings, time, () => metricsOf(readings))]);
       taken++;
       if (taken === settings.count) return;
       readMs = monotonicMs();
@@ -111,14 +108,13 @@ export async function gatherLines(
   options: GatherLinesOptions,
 ): Promise<void> {
   const { settings, reports, put, signal, sampleTime, lineMetrics } = options;
-  const device = settings.clientId;
   let taken = 0;
   for await (const batch of batches) {
     for (const lines of partsOf(batch, settings)) {
       await waitForRoom(lines, options);
       await waitForTurn(options);
       if (signal.aborted) return;
-      const { timeMs, clock } = sampleTime();
+      const time = sampleTime();
       const drafts: Draft[] = [];
       for (const line of lines) {
         if (taken === settings.count) break;
@@ -126,7 +122,7 @@ export async function gatherLines(
           reports.sourceFailed("stdin", tooLarge(line.bytes));
           continue;
         }
-        drafts.push(draftOf({ device, timeMs, clock, metrics: lineMetrics(line) }, settings));
+        drafts.push(draftOf(settings, time, () => lineMetrics(line)));
         taken++;
       }
       if (drafts.length > 0) put(drafts);
@@ -206,12 +202,18 @@ async function waitForTurn(
   enough.abort();
 }
 
-/** A draft of a sample. */
-export function draftOf(
-  sample: Sample,
-  { topic, qos, format }: Pick<Settings, "topic" | "qos" | "format">,
+/** A draft; its metrics are made with its payload, so that they are not in memory before. */
+function draftOf(
+  { clientId: device, topic, qos, format }: GatherSettings,
+  { timeMs, clock }: SampleTime,
+  metricsOf: () => Metrics,
 ): Draft {
-  return { topic, qos, timeMs: sample.timeMs, payload: (seq) => payloadOf(sample, format, seq) };
+  return {
+    topic,
+    qos,
+    timeMs,
+    payload: (seq) => payloadOf({ device, timeMs, clock, metrics: metricsOf() }, format, seq),
+  };
 }
 
 /** The error about a message that no endpoint takes. */
