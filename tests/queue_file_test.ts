@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { UserError } from "../lib/errors.ts";
-import { DamagedQueueError, type DeliveredMark, openQueue, type Queue } from "../lib/queue.ts";
+import { DamagedQueueError, type DeliveredMark, openQueue } from "../lib/queue.ts";
 import {
   draft,
   hasProgram,
@@ -166,44 +166,72 @@ for (
       " (needs strace)",
     ignore: !hasProgram("strace"),
     fn() {
-      inStateFolder((folder) => {
-        const script = `
-          import { openQueue } from ${JSON.stringify(new URL("../lib/queue.ts", import.meta.url))};
-          const options = { maxMessages: 1e5, maxBytes: 1e8, full: "drop-oldest" };
-          const queue = openQueue("${folder}/queue.db", { ...options, durability: "${durability}" });
-          const draft = { topic: "t", qos: 1, timeMs: 0, payload: String };
-          queue.put([draft]);
-          Deno.statSync("${folder}/begin-puts");
-          for (let n = 0; n < 20; n++) queue.put([draft]);
-          Deno.statSync("${folder}/begin-accepts");
-          for (let n = 0; n < 20; n++) queue.accept(queue.take(1));
-          Deno.statSync("${folder}/end");
-          queue.close();`;
-        for (const name of ["begin-puts", "begin-accepts", "end", "main.ts"]) {
-          Deno.writeTextFileSync(`${folder}/${name}`, name === "main.ts" ? script : "");
-        }
-        const config = new URL("../deno.json", import.meta.url).pathname;
-        const run = [
-          "run",
-          "-A",
-          "--no-check",
-          "--no-lock",
-          "--config",
-          config,
-          `${folder}/main.ts`,
-        ];
-        const calls = "trace=fsync,fdatasync,statx,stat,newfstatat";
-        const traced = ["-f", "-qq", "-e", calls, "-o", `${folder}/trace`, Deno.execPath(), ...run];
-        const { code, stderr } = new Deno.Command("strace", { args: traced }).outputSync();
-        assertEquals(code, 0, new TextDecoder().decode(stderr));
-        const trace = Deno.readTextFileSync(`${folder}/trace`);
-        const between = (from: string, to: string) =>
-          trace.slice(trace.indexOf(`${folder}/${from}"`), trace.indexOf(`${folder}/${to}"`))
-            .match(/\bf(?:data)?sync\(/g)?.length ?? 0;
-        assertEquals(between("begin-puts", "begin-accepts"), syncs);
-        assertEquals(between("begin-accepts", "end"), 0);
-      });
+      const trace = traced(
+        durability,
+        "trace=fsync,fdatasync,statx,stat,newfstatat",
+        `queue.put([draft]);
+        Deno.statSync("begin-puts");
+        for (let n = 0; n < 20; n++) queue.put([draft]);
+        Deno.statSync("begin-accepts");
+        for (let n = 0; n < 20; n++) queue.accept(queue.take(1));
+        Deno.statSync("end");`,
+      );
+      const between = (from: string, to: string) =>
+        trace.slice(trace.indexOf(`"${from}"`), trace.indexOf(`"${to}"`))
+          .match(/\bf(?:data)?sync\(/g)?.length ?? 0;
+      assertEquals(between("begin-puts", "begin-accepts"), syncs);
+      assertEquals(between("begin-accepts", "end"), 0);
     },
+  });
+}
+
+Deno.test({
+  name:
+    "queue writes at most 250 bytes for a message of 150 that comes and goes with others (needs strace)",
+  ignore: !hasProgram("strace"),
+  fn() {
+    const messages = 30_000;
+    const trace = traced(
+      "power",
+      "trace=pwrite64",
+      `for (let n = 0; n < ${messages / 1000}; n++) {
+        queue.put(Array(1000).fill({ ...draft, payload: () => "x".repeat(140) }));
+        for (let some = queue.take(75); some.length > 0; some = queue.take(75)) queue.accept(some);
+      }`,
+    );
+    const written = [...trace.matchAll(/= (\d+)$/gm)].reduce(
+      (sum, [, bytes]) => sum + Number(bytes),
+      0,
+    );
+    assert(written / messages > 150, "not less than what was put");
+    assert(written / messages <= 250, `${written / messages} bytes`);
+  },
+});
+
+/** The system calls of a process that opens a queue with a mark and does something with it. */
+function traced(durability: string, calls: string, action: string): string {
+  return inStateFolder((folder) => {
+    const script = `
+      import { openQueue } from ${JSON.stringify(new URL("../lib/queue.ts", import.meta.url))};
+      import { holdStateDirectory } from ${
+      JSON.stringify(new URL("../lib/queue_dir.ts", import.meta.url))
+    };
+      const { queuePath, delivered } = holdStateDirectory("${folder}/state");
+      const options = { maxMessages: 1e5, maxBytes: 1e8, full: "drop-oldest", delivered };
+      const queue = openQueue(queuePath, { ...options, durability: "${durability}" });
+      const draft = { topic: "t", qos: 1, timeMs: 0, payload: String };
+      ${action}
+      queue.close();`;
+    for (const name of ["begin-puts", "begin-accepts", "end", "main.ts"]) {
+      Deno.writeTextFileSync(`${folder}/${name}`, name === "main.ts" ? script : "");
+    }
+    const config = new URL("../deno.json", import.meta.url).pathname;
+    const run = ["run", "-A", "--no-check", "--no-lock", "--config", config, `${folder}/main.ts`];
+    const args = ["-f", "-qq", "-y", "-e", calls, "-o", `${folder}/trace`, Deno.execPath(), ...run];
+    const { code, stderr } = new Deno.Command("strace", { args, cwd: folder }).outputSync();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    const trace = Deno.readTextFileSync(`${folder}/trace`);
+    return calls.includes("pwrite64") ? trace.match(/^.*queue\.db.*$/gm)!.join("\n") : trace;
   });
 }
 
@@ -246,104 +274,3 @@ function playWith(folder: string, delivered: DeliveredMark | undefined): void {
   assertEquals(seqs(queue.take(10_000)), model);
   queue.close();
 }
-
-/** Runs an action on a queue that holds these messages and has a mark. */
-function withMark(
-  messages: number,
-  action: (tools: {
-    readonly mark: ReturnType<typeof makeMark>;
-    readonly open: () => Queue;
-    readonly path: string;
-  }) => void,
-): void {
-  inStateFolder((folder) => {
-    const mark = makeMark();
-    const path = `${folder}/queue.db`;
-    const open = () => openQueue(path, { ...OPTIONS, delivered: mark });
-    const queue = open();
-    queue.put(Array(messages).fill(draft()));
-    queue.close();
-    action({ mark, open, path });
-  });
-}
-
-/** The rows that are in a file beside an open queue. */
-function rowsOf(path: string): number {
-  using db = new DatabaseSync(path, { readOnly: true });
-  return Number(db.prepare("SELECT count(*) AS n FROM message").get()!.n);
-}
-
-Deno.test("queue with a mark makes no commit for what is delivered in its turn, and deletes it with the next one", () => {
-  withMark(5, ({ mark, open, path }) => {
-    const queue = open();
-    for (let n = 0; n < 3; n++) queue.accept(queue.take(1));
-    assertEquals([mark.through, rowsOf(path), queue.stats().waiting], [3, 5, 2]);
-    queue.put([draft()]);
-    assertEquals(rowsOf(path), 3);
-    assertEquals(seqs(queue.take(9)), [4, 5, 6]);
-    queue.close();
-  });
-});
-
-Deno.test("queue with a mark gives nothing that was delivered again when it is opened, though its row is still there (Q1)", () => {
-  withMark(5, ({ open, path }) => {
-    const killed = open();
-    killed.accept(killed.take(3));
-    const next = open();
-    assertEquals(rowsOf(path), 5);
-    assertEquals([next.stats().waiting, next.find(3), seqs(next.take(9))], [2, undefined, [4, 5]]);
-    next.close();
-    killed.close();
-  });
-});
-
-Deno.test("queue with a mark keeps what waits before a message that was delivered out of its turn", () => {
-  withMark(5, ({ mark, open }) => {
-    const queue = open();
-    const [, second, third] = queue.take(3);
-    queue.accept([second!, third!]);
-    assertEquals(mark.through, 0);
-    queue.close();
-    const next = open();
-    assertEquals(seqs(next.take(9)), [1, 4, 5]);
-    next.rewind();
-    for (let n = 0; n < 2; n++) next.accept(next.take(1));
-    assertEquals(mark.through, 4, "what is gone already does not hold it up");
-    next.close();
-  });
-});
-
-Deno.test("queue with a mark deletes what is delivered, however long nothing is put", () => {
-  withMark(5000, ({ open, path }) => {
-    const queue = open();
-    for (let n = 0; n < 40; n++) queue.accept(queue.take(100));
-    assert(rowsOf(path) < 4500, `${rowsOf(path)} rows`);
-    assertEquals(queue.stats().waiting, 1000);
-    queue.close();
-  });
-});
-
-Deno.test("queue with a mark gives no seq again that a power cut has taken from the file and not from the mark (Q3)", () => {
-  withMark(5, ({ mark, open }) => {
-    mark.through = 8;
-    const queue = open();
-    assertEquals([queue.stats().waiting, queue.stats().lastSeq], [0, 8]);
-    assertEquals(queue.put([draft()]).lastSeq, 9);
-    assertEquals(seqs(queue.take(9)), [9]);
-    queue.close();
-  });
-});
-
-Deno.test("queue whose mark cannot be written says so, and forgets nothing", () => {
-  withMark(3, ({ mark, open }) => {
-    const queue = open();
-    const taken = queue.take(2);
-    mark.fail = true;
-    assertThrows(() => queue.accept(taken), UserError, "Input/output error");
-    assertEquals(queue.stats().waiting, 3);
-    mark.fail = false;
-    queue.accept(taken);
-    assertEquals([queue.stats().waiting, mark.through], [1, 2]);
-    queue.close();
-  });
-});
