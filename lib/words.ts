@@ -48,7 +48,7 @@ export function oneLine(text: string): string {
 
 /** Leaves out what follows the beginning of a PEM block: a key may be pasted where its path is wanted. */
 function hideKeys(text: string): string {
-  return text.replace(/-----BEGIN (?!…)[^]*/, "-----BEGIN … (not shown)");
+  return text.replace(/-----BEGIN (?!\u2026)[^]*/, "-----BEGIN … (not shown)");
 }
 
 // deno-lint-ignore no-control-regex -- these are just what must not reach a terminal

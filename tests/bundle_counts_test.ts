@@ -19,6 +19,10 @@ Deno.test("bundle is no larger than its limit", () => {
   assert(bytes <= BUNDLE_LIMIT_BYTES, `${bytes} bytes, at most ${BUNDLE_LIMIT_BYTES}`);
 });
 
+Deno.test("bundle is ASCII, of which V8 needs one byte a character and not two", () => {
+  assertEquals(/[\x80-\uffff]/.exec(code)?.[0], undefined);
+});
+
 /** Tells what is asked of Node's built-in modules at run time: those of CommonJS. */
 const SPY = `
   import process from "node:process";
@@ -56,5 +60,5 @@ Deno.test("bundle loads no more of Node before the first CONNECT than it needs, 
 
 /** By SQLite, by MQTT.js and its codec, by checks of certificates; "process" is the global of MQTT.js as well. */
 const NEEDED = new Set([
-  ...["sqlite", "buffer", "events", "stream", "util", "crypto", "zlib", "process"],
+  ...["sqlite", "buffer", "events", "stream", "crypto", "zlib", "process"],
 ]);

@@ -25,8 +25,13 @@ const STAND_INS: Readonly<Record<string, string>> = {
   // The same streams as Node's, a second time: 90 KB.
   "readable-stream": "node:stream",
   "debug": join(ROOT, "tools/bundle/debug.cjs"),
-  "worker-timers": join(ROOT, "tools/bundle/worker_timers.cjs"),
+  "bl": join(ROOT, "tools/bundle/bl.cjs"),
+  "process-nextick-args": join(ROOT, "tools/bundle/nextick.cjs"),
+  "rfdc/default": join(ROOT, "tools/bundle/rfdc.cjs"),
   "../topic-alias-send": join(ROOT, "tools/bundle/topic_alias_send.cjs"),
+  "./generate": join(ROOT, "tools/bundle/generate.cjs"),
+  "./get-timer": join(ROOT, "tools/bundle/get_timer.cjs"),
+  "./is-browser": join(ROOT, "tools/bundle/is_browser.cjs"),
 };
 
 /**

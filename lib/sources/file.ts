@@ -13,7 +13,7 @@ import { type FileSpec, parseDecimal } from "./spec.ts";
 /** Largest file that is read, in bytes: one page, which is what sysfs gives at most. */
 const MAX_BYTES = 4096;
 /** A number of some other form, perhaps with its unit. Other text is not shown: a wrong path may lead to a secret. */
-const NEARLY_A_NUMBER = /^[-+.,\d\s]{1,20}(e[-+]?\d{1,3})?\s?[a-z%°/]{0,8}$/i;
+const NEARLY_A_NUMBER = /^[-+.,\d\s]{1,20}(e[-+]?\d{1,3})?\s?[a-z%\xb0/]{0,8}$/i;
 
 /**
  * Parses the number in a file and scales it.
