@@ -35,6 +35,22 @@ const STAND_INS: Readonly<Record<string, string>> = {
 };
 
 /**
+ * What this program imports of Node's modules. Each is imported where its turn comes, and kept in `NODE` for CommonJS,
+ * which cannot import: to ask `process` for them would load a dozen scripts of Node more, of 0.9 MiB.
+ */
+const IMPORTED: Readonly<Record<string, readonly string[]>> = {
+  "node:buffer": ["Buffer"],
+  "node:crypto": ["X509Certificate", "createPrivateKey"],
+  "node:process": ["nextTick"],
+  "node:sqlite": ["DatabaseSync"],
+  "node:stream": ["Duplex"],
+  "node:zlib": ["crc32"],
+};
+
+/** What CommonJS alone asks for, and what brings it along. */
+const ALONG: Readonly<Record<string, string>> = { "node:stream": "node:events" };
+
+/**
  * Bundles the program.
  *
  * @param build What to write into it; without it the bundle says what the source would.
@@ -59,12 +75,13 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
         target: "esnext",
         legalComments: "none",
         logLevel: "silent",
+        banner: { js: "const NODE={};" },
         define: { MQTT443_BUILD: build === undefined ? "undefined" : JSON.stringify(build) },
         plugins: [resolverOf(graph)],
       });
-      const modules = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
-        .map((path) => nameOf(path, dir, graph)).sort();
-      return { code: outputFiles[0]!.text, modules };
+      const names = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
+        .map((path) => nameOf(path, dir, graph));
+      return { code: outputFiles[0]!.text, modules: [...new Set(names)].sort() };
     } finally {
       await esbuild.stop();
     }
@@ -131,9 +148,8 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
         if (bare.startsWith("/")) return { path: bare };
         if (builtinModules.includes(bare.replace(/^node:/, ""))) {
           const name = bare.replace(/^(node:)?/, "node:");
-          return kind === "dynamic-import"
-            ? { path: name, external: true }
-            : { path: name, namespace: "builtin" };
+          if (kind === "dynamic-import") return { path: name, external: true };
+          return { path: name, namespace: kind === "require-call" ? "required" : "builtin" };
         }
         const from = specifiers.get(namespace === "jsr" ? importer : realPath(importer));
         const target = from && files.get(imports.get(`${from} ${path}`) ?? "");
@@ -149,8 +165,16 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
       }));
       // Asked for at its turn: as imports of the bundle they would all be loaded before its first statement.
       build.onLoad({ filter: /^/, namespace: "builtin" }, ({ path }) => ({
-        contents: `module.exports = process.getBuiltinModule("${path}");`,
+        contents: [path, ALONG[path] ?? []].flat().map((name) =>
+          `NODE["${name}"] = (await import("${name}")).default;`
+        ).join("") + `export const { ${IMPORTED[path]?.join()} } = NODE["${path}"];`,
       }));
+      build.onLoad({ filter: /^/, namespace: "required" }, ({ path }) => {
+        if (path in IMPORTED || Object.values(ALONG).includes(path)) {
+          return { contents: `module.exports = NODE["${path}"];` };
+        }
+        return { errors: [{ text: `"${path}" is imported by nothing of ours` }] };
+      });
       // A text of which only the version is read.
       build.onLoad({ filter: /\/(deno|mqtt\/package)\.json$/ }, async ({ path }) => {
         const { version } = JSON.parse(await Deno.readTextFile(path));
@@ -163,7 +187,7 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
 /** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`; of a package of JSR its address. */
 function nameOf(path: string, dir: string, { modules }: Graph): string {
   if (path.startsWith("node_modules/")) return path.replace("node_modules/", "npm:");
-  const file = path.replace(/^(builtin|jsr):/, "");
+  const file = path.replace(/^(builtin|jsr|required):/, "");
   const specifier = modules.find(({ local }) => local === file)?.specifier;
   if (specifier?.startsWith("http")) return specifier;
   return (file.startsWith("../") ? join(dir, file) : file).replace(`${ROOT}/`, "");
