@@ -17,7 +17,8 @@ export interface World {
   readonly paintOut?:
     | ((status: "ok" | "warn" | "fail" | "skipped", text: string) => string)
     | undefined;
-  readonly input: ReadableStream<Uint8Array>;
+  /** Standard input, which is asked for where it is read: for streams of the web Deno loads 208 KB of script. */
+  readonly input: () => ReadableStream<Uint8Array>;
   /** Asks on the terminal; undefined where there is none. */
   readonly confirm: ((question: string) => boolean) | undefined;
   /** Listens for signals until the returned function is called. */
@@ -67,7 +68,7 @@ export function realWorld(): RealWorld {
     isErrTerminal: Deno.stderr.isTerminal(),
     isOutTerminal: Deno.stdout.isTerminal(),
     paintOut: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR") ? paint : undefined,
-    input: Deno.stdin.readable,
+    input: () => Deno.stdin.readable,
     confirm: Deno.stdin.isTerminal() ? confirm : undefined,
     onSignals(names, listener) {
       const listeners = names.map((name) => [name, () => listener(name)] as const);

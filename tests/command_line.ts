@@ -49,7 +49,7 @@ export async function run(args: readonly string[], around: Around = {}): Promise
     err: (line) => void err.push(`${line}\n`),
     isErrTerminal: false,
     isOutTerminal: around.isTerminal ?? false,
-    input: ReadableStream.from([new TextEncoder().encode(around.input ?? "")]),
+    input: () => ReadableStream.from([new TextEncoder().encode(around.input ?? "")]),
     confirm: answer === undefined ? undefined : () => answer,
     onSignals: () => () => {},
     every: () => () => {},

@@ -151,7 +151,7 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
       changed();
     },
     isErrTerminal: around.isErrTerminal ?? false,
-    input: around.input ?? ReadableStream.from([]),
+    input: () => around.input ?? ReadableStream.from([]),
     confirm: undefined,
     onSignals(_names, listener) {
       listeners.add(listener);

@@ -123,7 +123,7 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   }
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
-    const lines = readable(readLines(world.input, { signal: tools.signal }));
+    const lines = readable(readLines(world.input(), { signal: tools.signal }));
     const waiting = () => tools.queue.waiting();
     return await gatherLines(lines, { ...options, lineMetrics, waiting });
   }

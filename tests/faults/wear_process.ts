@@ -70,7 +70,7 @@ async function run(
       }
       if (seq >= messages) stop();
     },
-    input,
+    input: () => input,
     onSignals(names, listener) {
       if (names.includes("SIGTERM")) stop = listener;
       return () => {};
