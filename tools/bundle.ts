@@ -36,7 +36,7 @@ const STAND_INS: Readonly<Record<string, string>> = {
 
 /**
  * What this program imports of Node's modules. Each is imported where its turn comes, and kept in `NODE` for CommonJS,
- * which cannot import: to ask `process` for them would load a dozen scripts of Node more, of 0.9 MiB.
+ * which cannot import: to ask `process` for them would load a dozen scripts of Node more.
  */
 const IMPORTED: Readonly<Record<string, readonly string[]>> = {
   "node:buffer": ["Buffer"],
