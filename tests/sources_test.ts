@@ -369,6 +369,38 @@ Deno.test("readAll drops NaN and Infinity (X7)", async () => {
   assertEquals(readings, [{ name: "c", value: 0 }]);
 });
 
+/** How many timers an action sets. */
+async function timersOf(action: () => Promise<unknown>): Promise<number> {
+  const real = globalThis.setTimeout;
+  let count = 0;
+  const counting = (...args: Parameters<typeof real>) => {
+    count++;
+    return real(...args);
+  };
+  globalThis.setTimeout = Object.assign(counting, real);
+  try {
+    await action();
+    return count;
+  } finally {
+    globalThis.setTimeout = real;
+  }
+}
+
+Deno.test("readAll sets no timer where every source answers at once, and one where any does not", async () => {
+  const atOnce = { name: "good", read: () => [{ name: "b", value: 2 }] };
+  const later = source("slow", () => Promise.resolve([{ name: "a", value: 1 }]));
+  assertEquals(await timersOf(() => readAll([atOnce, atOnce])), 0);
+  assertEquals(await timersOf(() => readAll([atOnce, later, later])), 1);
+});
+
+Deno.test("system source answers at once from its second reading on, where there are no sensors", async () => {
+  const sources = openSources(["system"], { root: fixture("gateway"), now: NOW });
+  const first = await readAll(sources);
+  assertEquals(await timersOf(() => readAll(sources)), 0);
+  const names = async () => (await readAll(sources)).readings.map(({ name }) => name);
+  assertEquals(await names(), first.readings.map(({ name }) => name));
+});
+
 Deno.test("onceAtATime begins no second read while one hangs (X7)", async () => {
   const hung = Promise.withResolvers<readonly Reading[]>();
   let begun = 0;
@@ -377,7 +409,7 @@ Deno.test("onceAtATime begins no second read while one hangs (X7)", async () => 
     return hung.promise;
   }));
   const first = guarded.read();
-  await assertRejects(() => guarded.read(), UserError, "has not ended");
+  await assertRejects(async () => await guarded.read(), UserError, "has not ended");
   assertEquals(begun, 1);
   hung.resolve([]);
   await first;
@@ -387,8 +419,8 @@ Deno.test("onceAtATime reads again after a read that failed", async () => {
   const guarded = onceAtATime(
     source("bad", () => Promise.reject(new Error("no"))),
   );
-  await assertRejects(() => guarded.read(), Error, "no");
-  await assertRejects(() => guarded.read(), Error, "no");
+  await assertRejects(async () => await guarded.read(), Error, "no");
+  await assertRejects(async () => await guarded.read(), Error, "no");
 });
 
 Deno.test("sourceProblem accepts every form of the setting", () => {

@@ -6,7 +6,7 @@
  * that file system on every Linux and holds no secret.
  */
 
-import type { StatsFs } from "node:fs";
+import type { statfsSync, StatsFs } from "node:fs";
 import type { Reading } from "../message.ts";
 import { askDeno, isRightsError, rightsError } from "./host.ts";
 
@@ -43,17 +43,26 @@ export function diskPath(root = "/"): string {
 }
 
 /**
- * Reads how full the file system of a path is.
+ * Returns a function that reads how full the file system of a path is.
  *
- * @throws {UserError} When it must not be read.
+ * It throws, or at its first call rejects with, a {@linkcode UserError} when that must not be read.
  */
-export async function readDisk(path: string): Promise<Reading[]> {
-  // Loaded here because it takes 10 ms, for which the connection need not wait.
-  const { statfsSync } = await import("node:fs");
+export function diskReader(path: string): () => Reading[] | Promise<Reading[]> {
+  let statfs: typeof statfsSync | undefined;
+  const readFirst = async () => {
+    // Loaded here because it takes 10 ms, for which the connection need not wait.
+    statfs = (await import("node:fs")).statfsSync;
+    return readDisk(path, statfs);
+  };
+  return () => statfs === undefined ? readFirst() : readDisk(path, statfs);
+}
+
+function readDisk(path: string, statfs: typeof statfsSync): Reading[] {
   try {
-    const stats: StatsFs & { frsize?: number } = statfsSync(path);
+    const stats: StatsFs & { frsize?: number } = statfs(path);
     // Blocks are counted in fragments where a file system has such (NFS, FUSE); the types do not know them.
-    return diskReadings({ ...stats, bsize: stats.frsize || stats.bsize });
+    const { frsize, bsize, blocks, bfree, bavail } = stats;
+    return diskReadings({ bsize: frsize || bsize, blocks, bfree, bavail });
   } catch (error) {
     if (!isRightsError(error)) return [];
     if (!String(error).includes("sys access")) throw rightsError(path, error);

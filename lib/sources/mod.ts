@@ -45,7 +45,7 @@ export function openSources(
       case "clock":
         return [{
           name: text,
-          read: () => Promise.resolve(clockReadings(now())),
+          read: () => clockReadings(now()),
         }];
       case "file":
         return [

@@ -9,7 +9,7 @@
 import { EXIT, UserError } from "../errors.ts";
 import type { Reading } from "../message.ts";
 import { readCpuCount } from "./cpu.ts";
-import { diskPath, readDisk } from "./disk.ts";
+import { diskPath, diskReader } from "./disk.ts";
 import { type Host, HOST_VIEW_UNIT_LINE } from "./host.ts";
 import { readLoadavg } from "./loadavg.ts";
 import { readMeminfo } from "./meminfo.ts";
@@ -32,13 +32,12 @@ export function systemSources(
   host: Host,
   { root, now }: SystemOptions,
 ): Source[] {
-  const disk = diskPath(root);
   return [
     part(() => readLoadavg(host.proc)),
     part(() => readMeminfo(host.proc)),
     part(() => readCpuCount(host.proc)),
     part(() => readUptime(host.proc)),
-    part(() => readDisk(disk)),
+    part(diskReader(diskPath(root))),
     part(() => readNetDev(host.proc)),
     onceAtATime({ name: "system", read: temperatureReader(host.sys, now) }),
   ];
@@ -61,6 +60,5 @@ export function systemLimits(host: Host): UserError | undefined {
 }
 
 function part(read: () => Reading[] | Promise<Reading[]>): Source {
-  // deno-lint-ignore require-await -- what it throws must become a rejection
-  return { name: "system", read: async () => read() };
+  return { name: "system", read };
 }

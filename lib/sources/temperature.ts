@@ -102,17 +102,19 @@ export async function readSensors(
 export function temperatureReader(
   root: string,
   now: () => Date,
-): () => Promise<Reading[]> {
+): () => Reading[] | Promise<Reading[]> {
   let sensors: readonly Sensor[] = [];
   let foundAtMs = -Infinity;
-  return async () => {
+  const readAnew = async () => {
+    sensors = await findSensors(root);
+    foundAtMs = now().getTime();
+    return await readSensors(sensors);
+  };
+  return () => {
     const ageMs = now().getTime() - foundAtMs;
     // A clock set back must not keep the list for years.
-    if (ageMs < 0 || ageMs >= RESCAN_MS) {
-      sensors = await findSensors(root);
-      foundAtMs = now().getTime();
-    }
-    return await readSensors(sensors);
+    if (ageMs < 0 || ageMs >= RESCAN_MS) return readAnew();
+    return sensors.length === 0 ? [] : readSensors(sensors);
   };
 }
 
