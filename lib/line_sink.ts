@@ -32,17 +32,14 @@ export function createLineSink(write: (bytes: Uint8Array) => Promise<number>): L
   let lost = 0;
   let writing: Promise<void> | undefined;
 
-  const writeAll = async (lines: readonly string[]) => {
-    const bytes = encoder.encode(lines.join(""));
-    for (let sent = 0; sent < bytes.length;) sent += await write(bytes.subarray(sent));
-  };
   const drain = async () => {
     while (waiting.length > 0) {
       const lines = waiting;
       waiting = [];
       characters = 0;
       try {
-        await writeAll(lines);
+        const bytes = encoder.encode(lines.join(""));
+        for (let sent = 0; sent < bytes.length;) sent += await write(bytes.subarray(sent));
       } catch {
         // Closed (EPIPE), or its disk is full: the next lines may find it mended.
         lost += lines.length;

@@ -95,24 +95,24 @@ class LineHandler extends BaseHandler {
   }
 }
 
-function fieldsOf(record: LogRecord): [string, string | number | boolean][] {
-  const fields = (record.args[0] ?? {}) as Fields;
-  return Object.entries(fields).filter((entry): entry is [string, string | number | boolean] =>
-    entry[1] !== undefined
-  );
+function fieldsOf(record: LogRecord): Fields {
+  return (record.args[0] ?? {}) as Fields;
 }
 
 function jsonLine(record: LogRecord): string {
+  // It leaves out what is undefined.
   return JSON.stringify({
     time: record.datetime.toISOString(),
     level: levelWord(record).toLowerCase(),
     event: record.msg,
-    ...Object.fromEntries(fieldsOf(record)),
+    ...fieldsOf(record),
   });
 }
 
 function textLine(record: LogRecord, colour: boolean): string {
-  const fields = fieldsOf(record).map(([name, value]) => ` ${name}=${plainOrQuoted(value)}`);
+  const fields = Object.entries(fieldsOf(record)).map(([name, value]) =>
+    value === undefined ? "" : ` ${name}=${plainOrQuoted(value)}`
+  );
   const word = levelWord(record).padEnd(5);
   // Yellow and red.
   const paint = { WARN: 33, ERROR: 31 }[word.trim()];
