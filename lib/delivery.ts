@@ -111,7 +111,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
   let held = false;
   let filling = false;
   let pauseTimer: ReturnType<typeof setTimeout> | undefined;
-  let acceptTimer: ReturnType<typeof setTimeout> | undefined;
+  let accepting: ReturnType<typeof setImmediate> | undefined;
   let ackTimer: ReturnType<typeof setTimeout> | undefined;
   /** When it should fire. */
   let ackDueMs = 0;
@@ -223,8 +223,9 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     const { seq, topic, payloadBytes, sentMs } = flight;
     reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
     acknowledged.push(flight);
-    // Acknowledgements of one packet arrive in one turn; they leave the disk in one commit after it.
-    acceptTimer ??= setTimeout(() => guarded(accept));
+    // Acknowledgements of one packet arrive in one turn; they leave the queue together after it. (A timer would wake the
+    // process once more for each message.)
+    accepting ??= setImmediate(() => guarded(accept));
     onTrial.delete(seq);
     const retry = suspicion.delivered(seq);
     if (retry || refused.size > 0) takeAgain();
@@ -254,7 +255,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     fill();
   };
   const accept = () => {
-    acceptTimer = undefined;
+    accepting = undefined;
     const batch = acknowledged;
     acknowledged = [];
     queue.accept(batch);
@@ -319,7 +320,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       queue.protect(() => false);
       clearTimeout(pauseTimer);
       clearTimeout(ackTimer);
-      clearTimeout(acceptTimer);
+      clearImmediate(accepting);
       try {
         queue.accept(acknowledged);
         const blamed = isLost && !gaveUp ? suspicion.lost(flying.map(({ seq }) => seq)) : undefined;

@@ -1,8 +1,8 @@
 /**
  * Sources and how they are read: side by side, each within a time limit, none at the expense of another.
  *
- * What cannot hang gives its readings at once. Where all do, nothing is waited for and no timer is set: at a message a
- * second its wake-up, late in the work for the next one, was a twentieth of the CPU.
+ * What cannot hang gives its readings at once. Where all do, nothing is waited for and no timer is set, which would wake
+ * the process once more for each message.
  */
 
 import { EXIT, messageOf, UserError } from "../errors.ts";
