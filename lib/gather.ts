@@ -16,6 +16,7 @@ import {
   type SampleTime,
 } from "./message.ts";
 import type { Draft } from "./queue.ts";
+import { MOST_DRAFTS } from "./queue_drafts.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "./settings.ts";
 import type { Line } from "./sources/mod.ts";
@@ -98,7 +99,7 @@ export interface GatherLinesOptions extends GatherOptions {
   readonly lineMetrics: (line: string) => Metrics;
   /** Number and size of what waits. */
   readonly waiting: () => { readonly messages: number; readonly bytes: number };
-  /** Settles when something left the queue. */
+  /** Settles when something leaves the queue. */
   readonly room: () => Promise<void>;
 }
 
@@ -107,13 +108,12 @@ export async function gatherLines(
   batches: AsyncIterable<readonly Line[]>,
   options: GatherLinesOptions,
 ): Promise<void> {
-  const { settings, reports, put, signal, sampleTime, lineMetrics } = options;
+  const { settings, reports, put, sampleTime, lineMetrics } = options;
   let taken = 0;
   for await (const batch of batches) {
     for (const lines of partsOf(batch, settings)) {
-      await waitForRoom(lines, options);
+      if (!await waitForRoom(lines, options)) return;
       await waitForTurn(lines, options);
-      if (signal.aborted) return;
       const time = sampleTime();
       const drafts: Draft[] = [];
       for (const line of lines) {
@@ -133,15 +133,12 @@ export async function gatherLines(
 
 /** How often a full queue is looked at again, in ms. */
 const ROOM_MS = 1000;
-/** Lines put in one commit at most: those of 64 KiB, which is what a pipe holds. */
-export const LINES_AT_ONCE = 1200;
-
 /** Cuts lines into parts of at most a quarter of what the queue may hold, of about one size, a single large line apart. */
 function* partsOf(
   lines: readonly Line[],
   { queueMaxMessages, queueMaxBytes }: GatherSettings,
 ): Generator<readonly Line[]> {
-  const even = Math.ceil(lines.length / Math.ceil(lines.length / LINES_AT_ONCE));
+  const even = Math.ceil(lines.length / Math.ceil(lines.length / MOST_DRAFTS));
   const most = Math.min(even, Math.max(1, Math.floor(queueMaxMessages / 4)));
   let part: Line[] = [];
   let bytes = 0;
@@ -163,17 +160,21 @@ function mostBytes(line: Line): number {
   return typeof line === "string" ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024 : 0;
 }
 
-/** Waits until the queue would be at most half full, so that its limits are never met by input. */
+/**
+ * Waits until the queue would be at most half full, so that its limits are never met by input. False where the signal came
+ * before: what has room is put all the same.
+ */
 async function waitForRoom(
   lines: readonly Line[],
   { settings, waiting, room, signal }: GatherLinesOptions,
-): Promise<void> {
+): Promise<boolean> {
   const more = lines.reduce((sum, line) => sum + mostBytes(line), 0);
   for (;;) {
     const { messages, bytes } = waiting();
     const hasRoom = messages + lines.length <= settings.queueMaxMessages / 2 &&
       bytes + more <= settings.queueMaxBytes / 2;
-    if (hasRoom || messages === 0 || signal.aborted) return;
+    if (hasRoom || messages === 0) return true;
+    if (signal.aborted) return false;
     // A look now and then, as drops make room too.
     const enough = new AbortController();
     await Promise.race([room(), sleep(ROOM_MS, AbortSignal.any([signal, enough.signal]))]);
@@ -182,7 +183,7 @@ async function waitForRoom(
 }
 
 /** Messages that wait besides those in flight before lines wait for them. */
-const AHEAD = LINES_AT_ONCE / 4;
+const AHEAD = MOST_DRAFTS / 4;
 /** How long they wait for that, in ms for each: however slow the link, 20,000 lines a second are taken. */
 const TURN_MS = 0.05;
 

@@ -4,32 +4,16 @@
  * Rules: `put` returns after the commit (and, with durability `power`, its fsync); a message leaves by `accept`,
  * `quarantine` or a limit, and only so; `seq` grows by one per message for the life of the file, a dropped message
  * included. What is taken stays on disk until accepted. Who may open the file is queue_dir.ts's business.
- *
- * Messages are nearly always delivered in their order: how far is noted in a mark beside the file, and the rows up to it
- * are left for the next commit to delete. A commit for each PUBACK would be most of what is written and half of the work.
  */
 
 import { DatabaseSync } from "node:sqlite";
 import { messageOf } from "./errors.ts";
 import { createAhead } from "./queue_ahead.ts";
 import { storageError } from "./queue_errors.ts";
-import {
-  type Counts,
-  createLimits,
-  type Limits,
-  numbered,
-  type Oldest,
-  TAKE_BYTES,
-} from "./queue_limits.ts";
-import {
-  bytesOf,
-  createRows,
-  type Found,
-  rangesOf,
-  readAfter,
-  type Rows,
-  valuesOf,
-} from "./queue_rows.ts";
+import { bytesOf, numbered, TAKE_BYTES } from "./queue_drafts.ts";
+import { createLeft, type Left } from "./queue_left.ts";
+import { type Counts, createLimits, type Limits, type Oldest } from "./queue_limits.ts";
+import { createRows, type Found, rangesOf, readAfter, type Rows, valuesOf } from "./queue_rows.ts";
 import { inTransaction, prepareFile, prepareStatements, type Statements } from "./queue_schema.ts";
 import type {
   Draft,
@@ -77,9 +61,6 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
 
 /** Rows read before their bytes are looked at; of the largest, 2 MiB. */
 const FEW = 16;
-/** Messages that have left, and bytes of them, whose rows may stay until a commit is made for them alone. */
-const MOST_LEFT = 3000;
-const MOST_LEFT_BYTES = 1024 * 1024;
 
 class SqliteQueue implements Queue {
   readonly #db: DatabaseSync;
@@ -90,14 +71,11 @@ class SqliteQueue implements Queue {
   readonly #limits: Limits;
   readonly #rows: Rows;
   readonly #ahead = createAhead();
-  /** All messages up to this `seq` have left; some of them may still have rows. */
-  #through: number;
-  /** How many have, and their bytes; or fewer. */
-  #left = { messages: 0, bytes: 0 };
+  readonly #left: Left;
   /** `seq` of the last message taken. */
   #cursor = 0;
-  /** Dropped before this was opened. */
-  readonly #droppedBefore: number;
+  /** Whether a message has left otherwise than by `accept`: one that is accepted then may be gone already. */
+  #mayLack = false;
   #synchronous = "";
 
   constructor(db: DatabaseSync, path: string, options: QueueOptions) {
@@ -106,31 +84,28 @@ class SqliteQueue implements Queue {
     this.#options = options;
     this.#statements = prepareStatements(db);
     this.#rows = createRows(this.#statements);
-    this.#through = options.delivered?.through ?? 0;
-    this.#left.messages = this.#through;
-    this.#droppedBefore = this.#counter("dropped");
-    this.#counts = {
-      ...this.#totals(),
-      // A power cut may have taken the last of them and not the mark: their numbers are not given again.
-      lastSeq: Math.max(this.#counter("seq"), this.#through),
-      dropped: this.#droppedBefore,
-    };
+    const lastSeq = this.#counter("seq");
+    this.#left = createLeft(options.delivered, { lastSeq, readOnly: options.readOnly ?? false });
+    this.#counts = { ...this.#totals(), lastSeq, dropped: this.#counter("dropped") };
     const store = {
       oldest: (after: number) => this.#oldest(after),
-      remove: (seq: number) => void this.#statements.deleteRange.run(seq, seq),
+      remove: (seq: number) => {
+        this.#mayLack = true;
+        this.#statements.deleteRange.run(seq, seq);
+      },
     };
     this.#limits = createLimits(store, this.#counts, options);
-    this.rewind();
   }
 
   put(drafts: readonly Draft[], afterSeq = 0): PutResult {
     const counts = this.#counts;
     const before = { ...counts };
-    const { messages, tooLarge } = numbered(drafts, Math.max(counts.lastSeq, afterSeq));
+    const lastSeq = Math.max(counts.lastSeq, this.#left.numbered, afterSeq);
+    const { messages, tooLarge } = numbered(drafts, lastSeq);
     const stored: TakenMessage[] = [];
     let droppedThrough = 0;
     this.#commit("FULL", () => {
-      counts.lastSeq = Math.max(counts.lastSeq, afterSeq);
+      counts.lastSeq = lastSeq;
       const aged = this.#limits.dropAged();
       const dropped = this.#limits.admit(messages, (message) => {
         this.#rows.add(message);
@@ -171,7 +146,7 @@ class SqliteQueue implements Queue {
       return known;
     }
     const taken: TakenMessage[] = [];
-    let cursor = Math.max(this.#cursor, this.#through);
+    let cursor = Math.max(this.#cursor, this.#left.through);
     for (let bytes = 0; taken.length < most && bytes < TAKE_BYTES;) {
       // Of the average size, just enough.
       const enough = Math.ceil(TAKE_BYTES * waiting / allBytes) || 1;
@@ -191,44 +166,34 @@ class SqliteQueue implements Queue {
   }
 
   find(seq: number): TakenMessage | undefined {
-    if (seq <= this.#through) return undefined;
+    if (seq <= this.#left.through) return undefined;
     const [message] = this.#read(seq - 1, 1).messages;
     return message?.seq === seq ? message : undefined;
   }
 
   accept(messages: readonly Leaving[]): void {
-    const leaving = messages.filter(({ seq }) => seq > this.#through);
+    const leaving = messages.filter(({ seq }) => seq > this.#left.through);
     if (leaving.length === 0) return;
-    const before = { ...this.#counts };
     this.#guard(() => {
       const ranges = rangesOf(leaving.map(({ seq }) => seq));
-      const isAll = before.dropped === this.#droppedBefore || this.#isThere(ranges, leaving.length);
-      const { delivered } = this.#options;
-      const inTurn = delivered && this.#isNext(ranges[0]![0]) ? ranges.shift() : undefined;
-      const { messages: left, bytes: leftBytes } = this.#left;
-      if (ranges.length > 0 || left > MOST_LEFT || leftBytes > MOST_LEFT_BYTES) {
+      const isAll = !this.#mayLack || this.#isThere(ranges, leaving.length);
+      const isInTurn = this.#options.delivered !== undefined && this.#isNext(ranges[0]![0]);
+      const inTurn = isInTurn ? ranges.shift() : undefined;
+      if (ranges.length > 0 || this.#left.isDue()) {
         // A delivered message that a power cut brings back is sent twice, not lost: no need to sync for it.
         this.#commit("NORMAL", () => {
           for (const [first, last] of ranges) this.#statements.deleteRange.run(first, last);
         });
       }
-      if (inTurn) {
-        delivered?.write(inTurn[1]);
-        this.#through = inTurn[1];
-      }
-      for (const { bytes } of leaving) {
-        this.#forget(bytes);
-        this.#left.messages++;
-        this.#left.bytes += bytes;
-      }
+      if (inTurn !== undefined) this.#left.note(inTurn[1], leaving);
+      for (const { bytes } of leaving) this.#forget(bytes);
       if (!isAll) this.#countAgain();
-    }, before);
+    });
   }
 
   rewind(): void {
     this.#cursor = 0;
-    if (this.#counts.waiting === 0) this.#ahead.empty(this.#counts.lastSeq);
-    else this.#ahead.forget();
+    this.#ahead.forget();
   }
 
   protect(isInFlight: (seq: number) => boolean): void {
@@ -260,6 +225,7 @@ class SqliteQueue implements Queue {
     return this.#guard(() => {
       const { waiting, quarantined } = this.stats();
       inTransaction(this.#db, () => this.#db.exec("DELETE FROM message; DELETE FROM quarantine"));
+      this.#mayLack = true;
       this.#counts.waiting = 0;
       this.#counts.bytes = 0;
       this.rewind();
@@ -280,24 +246,27 @@ class SqliteQueue implements Queue {
   #commit(level: "FULL" | "NORMAL", action: () => void): void {
     this.#guard(() => {
       this.#setSynchronous(level);
-      this.#rows.forget();
-      inTransaction(this.#db, () => {
-        if (this.#left.messages > 0) this.#statements.deleteRange.run(0, this.#through);
-        action();
-      });
-      this.#left = { messages: 0, bytes: 0 };
+      try {
+        inTransaction(this.#db, () => {
+          if (this.#left.hasRows()) this.#statements.deleteRange.run(0, this.#left.through);
+          action();
+        });
+      } finally {
+        this.#rows.forget();
+      }
+      this.#left.deleted();
     });
   }
 
   /** The first that waits after a `seq`. */
   #oldest(after: number): Oldest | undefined {
     this.#rows.flush();
-    return this.#statements.oldest.get(Math.max(after, this.#through)) as Oldest | undefined;
+    return this.#statements.oldest.get(Math.max(after, this.#left.through)) as Oldest | undefined;
   }
 
   /** Whether nothing waits before it. */
   #isNext(seq: number): boolean {
-    return seq === this.#through + 1 || this.#oldest(0)?.seq === seq;
+    return seq === this.#left.through + 1 || this.#oldest(0)?.seq === seq;
   }
 
   /** Whether none of so many has been dropped. */
@@ -323,6 +292,7 @@ class SqliteQueue implements Queue {
       // The disk cannot be written to now: they stay, and are not handed out.
       return;
     }
+    this.#mayLack = true;
     this.#countAgain();
     this.#options.onDamaged?.(damaged.length);
   }
@@ -342,7 +312,7 @@ class SqliteQueue implements Queue {
   }
 
   #totals(): { waiting: number; bytes: number } {
-    return this.#statements.totals.get(this.#through) as { waiting: number; bytes: number };
+    return this.#statements.totals.get(this.#left.through) as { waiting: number; bytes: number };
   }
 
   #forget(bytes: number): void {

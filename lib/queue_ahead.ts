@@ -25,7 +25,6 @@ export interface Ahead {
 /** Makes one that knows nothing. */
 export function createAhead(): Ahead {
   let messages: TakenMessage[] = [];
-  let taken = 0;
   let bytes = 0;
   /** All that waits after the last one taken, up to this `seq`, is here. */
   let through = -1;
@@ -33,7 +32,7 @@ export function createAhead(): Ahead {
     some.reduce((sum, message) => sum + message.bytes + OVERHEAD_BYTES, 0);
   const forget = () => {
     messages = [];
-    taken = bytes = 0;
+    bytes = 0;
     through = -1;
   };
   return {
@@ -50,14 +49,10 @@ export function createAhead(): Ahead {
       through = lastSeq;
     },
     take(most, lastSeq) {
-      if (taken === messages.length) return through === lastSeq ? [] : undefined;
-      const next = messages.slice(taken, taken + most);
-      taken += next.length;
+      if (messages.length === 0) return through === lastSeq ? [] : undefined;
+      // Not by an index: it may never be empty, and would keep all that was sent.
+      const next = messages.splice(0, most);
       bytes -= weigh(next);
-      if (taken === messages.length) {
-        messages = [];
-        taken = bytes = 0;
-      }
       return next;
     },
     forget,

@@ -3,9 +3,7 @@
  * where nothing else is left, because they may have been delivered. Where messages lie is the caller's business.
  */
 
-import { MAX_PAYLOAD_BYTES } from "./message.ts";
-import { bytesOf } from "./queue_rows.ts";
-import type { Draft, QueueOptions, TakenMessage } from "./queue_types.ts";
+import type { QueueOptions, TakenMessage } from "./queue_types.ts";
 
 /** What a queue knows of itself without asking the disk. */
 export interface Counts {
@@ -43,9 +41,6 @@ export interface Limits {
   /** Says which messages are in flight. */
   protect(isInFlight: (seq: number) => boolean): void;
 }
-
-/** Bytes of messages after which no more are taken at once: what is taken lies in memory. */
-export const TAKE_BYTES = 256 * 1024;
 
 /** No message was taken before this: its clock was not set yet. */
 const CLOCK_UNSET_BEFORE_MS = Date.UTC(2026, 0, 1);
@@ -118,34 +113,4 @@ export function createLimits(
       isInFlight = isOne;
     },
   };
-}
-
-/**
- * Drafts as messages, numbered from the `seq` after the last one; a payload that no endpoint takes gets none.
- *
- * @throws What a draft's payload throws.
- */
-export function numbered(
-  drafts: readonly Draft[],
-  lastSeq: number,
-): { messages: TakenMessage[]; tooLarge: number[] } {
-  const messages: TakenMessage[] = [];
-  const tooLarge: number[] = [];
-  let seq = lastSeq;
-  let lastTopic = "";
-  let topicBytes = 0;
-  for (const draft of drafts) {
-    const payload = draft.payload(seq + 1);
-    const payloadBytes = bytesOf(payload);
-    if (payloadBytes > MAX_PAYLOAD_BYTES) {
-      tooLarge.push(payloadBytes);
-      continue;
-    }
-    seq++;
-    const { topic, qos, timeMs } = draft;
-    if (topic !== lastTopic) topicBytes = bytesOf(lastTopic = topic);
-    const bytes = topicBytes + payloadBytes;
-    messages.push({ seq, topic, qos, timeMs, payload, payloadBytes, bytes });
-  }
-  return { messages, tooLarge };
 }

@@ -3,7 +3,8 @@
  * on disk does, but for outliving the process.
  */
 
-import { type Counts, createLimits, type Limits, numbered, TAKE_BYTES } from "./queue_limits.ts";
+import { numbered, TAKE_BYTES } from "./queue_drafts.ts";
+import { type Counts, createLimits, type Limits } from "./queue_limits.ts";
 import type {
   Draft,
   Leaving,

@@ -1,6 +1,5 @@
 /** A message as a row of the queue file, and rows as messages: with a checksum, by which damage is told. */
 
-import { Buffer } from "node:buffer";
 import type { StatementSync } from "node:sqlite";
 import { checksumOf } from "./checksum.ts";
 import type { Qos } from "./message.ts";
@@ -77,11 +76,6 @@ export function readAfter(take: StatementSync, after: number, most: number): Fou
     else damaged.push(seq);
   }
   return { messages, damaged, last: rows.at(-1)?.[0] ?? after };
-}
-
-/** Length of a text in UTF-8, counted without the bytes being made, which takes ten times as long. */
-export function bytesOf(text: string): number {
-  return Buffer.byteLength(text);
 }
 
 /** Numbers as ranges without gaps. */

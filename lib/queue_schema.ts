@@ -42,6 +42,9 @@ INSERT INTO counter SELECT 'waiting', count(*) FROM message;
  */
 export const PAGE_BYTES = [2048, 4096] as const;
 
+/** Bytes of the log beside the file, at most but for the last commit. */
+const MOST_LOG_BYTES = 4 * 1024 * 1024;
+
 /** An older file is carried over, a newer one refused. */
 const SCHEMA_VERSION = STEPS.length;
 
@@ -77,8 +80,9 @@ export function prepareFile(
   db.exec(`PRAGMA page_size = ${pageBytes}`);
   // WAL: one sequential write per commit, and \`queue\` can read beside it.
   db.exec("PRAGMA journal_mode = WAL");
-  // 6 MiB of log until it is moved into the file: the pages of a short queue are then written there once for many times.
-  db.exec("PRAGMA wal_autocheckpoint = 3000");
+  // The log is moved into the file when it has come to 4 MiB, which is what SQLite does with pages of 4 KiB.
+  const { page_size } = db.prepare("PRAGMA page_size").get() as { page_size: number };
+  db.exec(`PRAGMA wal_autocheckpoint = ${MOST_LOG_BYTES / page_size}`);
   // The log is cut back to this after a checkpoint, or a burst would leave it large for ever.
   db.exec("PRAGMA journal_size_limit = 1048576");
   // Its own, 2 MiB, is of no more use: messages are read once, in their order.

@@ -104,7 +104,7 @@ export interface Queue {
 
 /** A note beside the queue file of how far messages have left it. */
 export interface DeliveredMark {
-  /** The last `seq` noted; 0: none was. */
+  /** The last `seq` that had been noted when it was opened; 0: none. */
   readonly through: number;
   /** Notes that no message up to this one is to be sent again. */
   write(seq: number): void;

@@ -139,6 +139,21 @@ Deno.test("gathering lines waits until what was put before is nearly gone, so th
   assertEquals([most < 2000, waiting > 0], [true, true]);
 });
 
+Deno.test("gathering lines puts what it has in hand when the signal comes while it waits for others to leave (X2)", async () => {
+  const stop = new AbortController();
+  const { options, payloads } = makeOptions({ queueMaxMessages: 100_000 }, stop.signal);
+  await gatherLines(ReadableStream.from([Array.from({ length: 3000 }, (_, n) => `${n}`)]), {
+    ...options,
+    lineMetrics,
+    waiting: () => ({ messages: 5000, bytes: 0 }),
+    room() {
+      stop.abort();
+      return new Promise<void>(() => {});
+    },
+  });
+  assertEquals(payloads.length, 3000);
+});
+
 Deno.test("gathering lines goes on though nothing leaves the queue, while that has room", async () => {
   const { options, payloads } = makeOptions({ queueMaxMessages: 100_000 });
   await gatherLines(ReadableStream.from([Array.from({ length: 3000 }, (_, n) => `${n}`)]), {

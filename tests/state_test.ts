@@ -125,6 +125,41 @@ Deno.test("queue with a junk header is saved whole, but for what was delivered (
   });
 });
 
+for (const what of ["removed", "emptied"]) {
+  Deno.test(`queue file that is ${what} is noticed by what was delivered of it, and no seq is given again (Q5)`, () => {
+    inStateFolder((folder) => {
+      const first = open(folder);
+      first.queue.put(Array(100).fill(draft()));
+      first.queue.accept(first.queue.take(50));
+      first.close();
+      if (what === "removed") Deno.removeSync(`${folder}/queue.db`);
+      else Deno.truncateSync(`${folder}/queue.db`);
+      const { queue, close, said } = open(folder);
+      assertMatch(String(said[0]?.fields.cause), /ends at seq 0, but more were given/);
+      assert(queue.put([draft()]).lastSeq > 100);
+      close();
+    });
+  });
+}
+
+Deno.test("queue file of another device is delivered whole, whatever was delivered of ours (Q5)", () => {
+  inStateFolder((folder) => {
+    const ours = open(`${folder}/ours`);
+    ours.queue.put(Array(100).fill(draft()));
+    ours.queue.accept(ours.queue.take(70));
+    ours.close();
+    const theirs = open(`${folder}/theirs`);
+    theirs.queue.put(Array(60).fill(draft()));
+    theirs.close();
+    Deno.renameSync(`${folder}/theirs/queue.db`, `${folder}/ours/queue.db`);
+    for (let start = 1; start <= 2; start++) {
+      const { queue, close } = open(`${folder}/ours`);
+      assertEquals(queue.take(100).length, 60, `start ${start}`);
+      close();
+    }
+  });
+});
+
 Deno.test("queue keeps the damaged file as it was (Q5)", () => {
   inStateFolder((folder) => {
     damaged(folder, DAMAGES["nothing but junk"]!);

@@ -1,9 +1,9 @@
 /** Opens the queue of the state directory: held by us, mended if it is damaged, backed by memory if its disk fails. */
 
 import { failureFields, type UserError } from "../errors.ts";
-import { LINES_AT_ONCE } from "../gather.ts";
 import type { Logger } from "../log.ts";
 import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
+import { MOST_DRAFTS } from "../queue_drafts.ts";
 import { MemoryQueue } from "../queue_memory.ts";
 import { salvage } from "../salvage.ts";
 import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
@@ -99,9 +99,9 @@ export function openStateQueue(
 }
 
 /** The mark is written so far ahead: the gap that damage to all counters leaves at most. */
-const MARK_STEP = 4000;
+const MARK_STEP = 2 * MOST_DRAFTS;
 /** It is written again when `seq` is so near: what one put gives at most, so that none comes past it. */
-const MARK_NEAR = LINES_AT_ONCE;
+const MARK_NEAR = MOST_DRAFTS;
 
 /** The same queue, which notes beside the file how far `seq` has come. */
 function marked(directory: StateDirectory, queue: Queue): Queue {
@@ -154,13 +154,15 @@ function openOrMend(
     queue = open();
   }
   const { lastSeq } = queue.stats();
+  const { seqMark, delivered } = directory;
   // The file is not the one that was here, or not all of it: emptied, removed, or put back from some time ago.
-  if (lastSeq < directory.seqMark - MARK_STEP) {
-    queue.put([], directory.seqMark);
+  if (lastSeq < Math.max(seqMark - MARK_STEP, delivered.through)) {
+    queue.put([], Math.max(seqMark, delivered.through));
     log.error("warning", {
       step: "queue",
       cause: `the queue file ends at seq ${lastSeq}, but more were given; what it lacks is lost`,
-      hint: `find out who emptied or replaced ${directory.queuePath}`,
+      hint: `find out who emptied or replaced ${directory.queuePath}` +
+        (options.durability === "crash" ? ", or whether the power was cut" : ""),
     });
   }
   return queue;

@@ -61,7 +61,7 @@ const SCENARIOS: Readonly<Record<string, Scenario & { readonly isOnline?: boolea
     drive: (child) => writeInParts(child, [401, 500], { part: 10 }),
   },
   "while the log is moved into the file and begun anew": {
-    // A message is almost a page, and a thousand pages end the log.
+    // A message is almost two pages, and two thousand pages end the log.
     drive: (child) => writeInParts(child, [1, 1300], { part: 50, bytes: 3000 }),
   },
 };
