@@ -13,12 +13,12 @@ import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { realWorld } from "../lib/world.ts";
 import { BUNDLE_FLAGS, freshBundle } from "./bundle/fresh.ts";
-import { V8_FLAGS } from "./v8_flags.ts";
+import { MALLOC, V8_FLAGS } from "./v8_flags.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url);
 
 /** What the program's process gets besides our own environment: run from source, Deno would ask for its newest version. */
-export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1" } as const;
+export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1", ...MALLOC } as const;
 
 /** Makes Deno fetch the program's packages now: in the child, fetching them would be its first use of TLS. */
 export const program = () => import("../main.ts");

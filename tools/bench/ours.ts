@@ -1,7 +1,8 @@
 /**
  * The program in the forms it has: from source, as a bundle under plain Deno, as one executable file.
  *
- * The bundle gets just the grants that its settings need, as `deno task publish` gives them; from source it gets all.
+ * The bundle gets just the grants that its settings need, and the variables, as `deno task publish` gives them; from source
+ * it gets all.
  */
 
 import type { Grants } from "../../lib/build.ts";
@@ -9,7 +10,7 @@ import { parseCommand } from "../../lib/cli.ts";
 import { grantFlags, grantsOf } from "../../lib/grants.ts";
 import { loadSettings } from "../../lib/load.ts";
 import { RUN_FLAGS } from "../compile/packed.ts";
-import { V8_FLAGS } from "../v8_flags.ts";
+import { MALLOC, V8_FLAGS } from "../v8_flags.ts";
 import type { Paths, Server } from "./servers.ts";
 import type { CommandLine } from "./run.ts";
 import { PEERS } from "./targets.ts";
@@ -33,7 +34,7 @@ export function bundleForm(dir: string, path: string): Form {
     command: (args, fresh) => ({
       program: Deno.execPath(),
       args: ["run", ...RUN_FLAGS, ...grantFlags(grantsFor(args)), path, ...args],
-      env: { DENO_DIR: fresh ?? `${dir}/deno-bundle` },
+      env: { DENO_DIR: fresh ?? `${dir}/deno-bundle`, ...MALLOC },
     }),
   };
 }

@@ -324,5 +324,6 @@ stop() {
 }
 
 main
+export @MALLOC@
 exec "$dir/deno" run @FLAGS@ --deny-write='@SYSTEM_DIR@',"$denied" "$dir/mqtt443.js" "$@"
 exit 127

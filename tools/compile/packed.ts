@@ -6,7 +6,7 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { BUNDLE_FLAGS } from "../bundle/fresh.ts";
-import { V8_FLAGS } from "../v8_flags.ts";
+import { MALLOC, V8_FLAGS } from "../v8_flags.ts";
 import { sha256 } from "./npm_deno.ts";
 import { grantFlags } from "../../lib/grants.ts";
 import type { Grants } from "../../lib/build.ts";
@@ -76,6 +76,7 @@ export async function packed(options: PackedOptions): Promise<Uint8Array> {
       DENO_SUM: sums.deno,
       ALL_BYTES: length + packedJs.length + packedDeno.length,
       UNSET: UNSET.join(" "),
+      MALLOC: Object.entries(MALLOC).map(([name, value]) => `${name}=${value}`).join(" "),
       SYSTEM_DIR: options.systemDir ?? "/var/lib/mqtt443/runtime",
       FLAGS: [...RUN_FLAGS, ...grantFlags(options.grants)].map(quoted).join(" "),
     })
