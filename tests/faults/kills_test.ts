@@ -91,6 +91,7 @@ const CALLS = [
   { file: "queue.db", call: "pwrite64", most: 4 },
   { file: "queue.db", call: "fsync", most: 1 },
   { file: "queue.db-wal", call: "unlink", most: 1 },
+  { file: "queue.lock", call: "write", most: 9 },
 ] as const;
 const CALL_KILLS = 30;
 
