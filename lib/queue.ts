@@ -10,7 +10,7 @@ import { DatabaseSync } from "node:sqlite";
 import { messageOf } from "./errors.ts";
 import { createAhead } from "./queue_ahead.ts";
 import { storageError } from "./queue_errors.ts";
-import { bytesOf, numbered, TAKE_BYTES } from "./queue_drafts.ts";
+import { numbered, TAKE_BYTES, weighed } from "./queue_drafts.ts";
 import { createLeft, type Left } from "./queue_left.ts";
 import { type Counts, createLimits, type Limits, type Oldest } from "./queue_limits.ts";
 import { createRows, type Found, rangesOf, readAfter, type Rows, valuesOf } from "./queue_rows.ts";
@@ -129,7 +129,7 @@ class SqliteQueue implements Queue {
         const { changes } = this.#statements.restore.run(...valuesOf(message));
         if (changes === 0) continue;
         counts.waiting++;
-        counts.bytes += bytesOf(message.topic) + bytesOf(message.payload);
+        counts.bytes += weighed(message).bytes;
         counts.lastSeq = Math.max(counts.lastSeq, message.seq);
       }
       this.#limits.dropOldest();

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { MAX_PAYLOAD_BYTES } from "./message.ts";
-import type { Draft, TakenMessage } from "./queue_types.ts";
+import type { Draft, QueuedMessage, TakenMessage } from "./queue_types.ts";
 
 /** Drafts that are put at once at most: the lines of 64 KiB, which is what a pipe holds. */
 export const MOST_DRAFTS = 1200;
@@ -13,8 +13,14 @@ export const TAKE_BYTES = 256 * 1024;
  * Length of a text in UTF-8, counted without the bytes being made, which takes ten times as long. (message.ts, which needs
  * it now and then, is loaded where nothing of Node is.)
  */
-export function bytesOf(text: string): number {
+function bytesOf(text: string): number {
   return Buffer.byteLength(text);
+}
+
+/** A message with its bytes. */
+export function weighed(message: QueuedMessage): TakenMessage {
+  const payloadBytes = bytesOf(message.payload);
+  return { ...message, payloadBytes, bytes: bytesOf(message.topic) + payloadBytes };
 }
 
 /**

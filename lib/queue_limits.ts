@@ -72,7 +72,8 @@ export function createLimits(
   const isTooOld = ({ timeMs }: Oldest, limitMs: number) =>
     // A message from before the clock was set has no age that could be known.
     timeMs < limitMs && timeMs >= CLOCK_UNSET_BEFORE_MS;
-  const isOver = () => counts.waiting > maxMessages || counts.bytes > maxBytes;
+  const isOver = (messages = 0, bytes = 0) =>
+    counts.waiting + messages > maxMessages || counts.bytes + bytes > maxBytes;
   const dropOldest = () => {
     let through = 0;
     while (isOver()) through = Math.max(through, drop(next()!));
@@ -84,15 +85,13 @@ export function createLimits(
       let through = 0;
       for (const message of messages) {
         counts.lastSeq = message.seq;
-        counts.waiting++;
-        counts.bytes += message.bytes;
-        const over = isOver();
+        const over = isOver(1, message.bytes);
         if (over && full === "drop-newest") {
-          counts.waiting--;
-          counts.bytes -= message.bytes;
           counts.dropped++;
           continue;
         }
+        counts.waiting++;
+        counts.bytes += message.bytes;
         add(message);
         if (over) through = Math.max(through, dropOldest());
       }

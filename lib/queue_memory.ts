@@ -3,7 +3,7 @@
  * on disk does, but for outliving the process.
  */
 
-import { numbered, TAKE_BYTES } from "./queue_drafts.ts";
+import { numbered, TAKE_BYTES, weighed } from "./queue_drafts.ts";
 import { type Counts, createLimits, type Limits } from "./queue_limits.ts";
 import type {
   Draft,
@@ -74,11 +74,10 @@ export class MemoryQueue implements Queue {
     const counts = this.#counts;
     for (const message of messages) {
       if (this.find(message.seq) !== undefined) continue;
-      const { messages: [sized] } = numbered([{ ...message, payload: () => message.payload }], 0);
-      if (sized === undefined) continue;
-      this.#messages.splice(this.#placeAfter(message.seq), 0, { ...sized, seq: message.seq });
+      const taken = weighed(message);
+      this.#messages.splice(this.#placeAfter(message.seq), 0, taken);
       counts.waiting++;
-      counts.bytes += sized.bytes;
+      counts.bytes += taken.bytes;
       counts.lastSeq = Math.max(counts.lastSeq, message.seq);
     }
     this.#limits.dropOldest();

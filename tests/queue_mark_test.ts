@@ -2,8 +2,12 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
+import { parseCommand } from "../lib/cli.ts";
+import { queueCommand } from "../lib/commands/queue.ts";
 import { UserError } from "../lib/errors.ts";
 import { openQueue, type Queue } from "../lib/queue.ts";
+import { holdStateDirectory } from "../lib/queue_dir.ts";
+import { realWorld } from "../lib/world.ts";
 import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "./queueing.ts";
 
 /** Runs an action on a queue that holds these messages and has a mark. */
@@ -53,6 +57,22 @@ Deno.test("queue with a mark gives nothing that was delivered again when it is o
     assertEquals([next.stats().waiting, next.find(3), seqs(next.take(9))], [2, undefined, [4, 5]]);
     next.close();
     killed.close();
+  });
+});
+
+Deno.test("command queue counts beside a running publisher without what is delivered and has its row still", () => {
+  inStateFolder((folder) => {
+    const directory = holdStateDirectory(folder);
+    const queue = openQueue(directory.queuePath, { ...OPTIONS, delivered: directory.delivered });
+    queue.put(Array(5).fill(draft()));
+    queue.accept(queue.take(3));
+    assertEquals(rowsOf(directory.queuePath), 5);
+    let said = "";
+    const world = { ...realWorld(), out: (text: string) => void (said += text) };
+    queueCommand(parseCommand(["queue", "--json", "--state", folder]), world);
+    assertEquals(JSON.parse(said).waiting, 2);
+    queue.close();
+    directory.release();
   });
 });
 
