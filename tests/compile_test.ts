@@ -9,7 +9,7 @@ import { findDenort, readDenort, targetOf } from "../tools/compile/denort.ts";
 import { putAll } from "../tools/compile/put.ts";
 import { scopeOf } from "../tools/compile/scope.ts";
 import { stampOf } from "../tools/compile/stamp.ts";
-import { TARGETS, targetsOf } from "../tools/compile/targets.ts";
+import { DENO_VERSION, TARGETS, targetsOf } from "../tools/compile/targets.ts";
 import { tryOut } from "../tools/compile/trial.ts";
 import { inTempFolder } from "../tools/temp_folder.ts";
 import { inFolder } from "./command_line.ts";
@@ -224,7 +224,7 @@ Deno.test("denort that is cut, damaged or something else is refused, and named",
 
 Deno.test("denort is looked for in the files named, DENORT_BIN, and Deno's cache", async () => {
   await inFolder(async (folder) => {
-    const cached = `${folder}/dl/release/v2.9.5`;
+    const cached = `${folder}/dl/release/v${DENO_VERSION}`;
     await Deno.mkdir(cached, { recursive: true });
     await Deno.writeFile(`${cached}/denort-${ARM64.name}.zip`, zipOf("denort", elf(183, 300)));
     await Deno.writeFile(`${folder}/variable`, elf(183, 200));
@@ -247,7 +247,7 @@ const BUILD: Build = { commit: "c", date: "d", ...scopeOf(undefined) };
 
 Deno.test("executable for this machine is started before it is taken, and must be denort's with its grants", async () => {
   const { grants } = BUILD;
-  const told = { runtime: "denort", deno: "2.9.5", baked: grants };
+  const told = { runtime: "denort", deno: DENO_VERSION, baked: grants };
   const saying = (document: unknown) => `cat <<'END'\n${JSON.stringify(document)}\nEND`;
   const cases: [script: string, why: string | undefined][] = [
     [saying(told), undefined],

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { DENO_VERSION } from "../tools/compile/targets.ts";
 import { withMadeParts } from "../tools/docs.ts";
 import { PROMISES, proofs } from "../tools/promises.ts";
 
@@ -17,4 +18,10 @@ Deno.test("each promise is proved by a test that names it, and no test names one
   const proved = proofs();
   assertEquals(Object.keys(PROMISES).filter((id) => !proved.has(id)), []);
   assertEquals([...proved.keys()].filter((id) => !(id in PROMISES)), []);
+});
+
+Deno.test("README and this process name the one pinned version of Deno", () => {
+  const named = [...README.matchAll(/deno@([\d.]+)/g)].map(([, version]) => version);
+  assertEquals(new Set(named), new Set([DENO_VERSION]));
+  assertEquals(Deno.version.deno, DENO_VERSION);
 });

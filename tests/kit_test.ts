@@ -15,6 +15,7 @@ import { UserError } from "../lib/errors.ts";
 import { generalGrants } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { makeBundle } from "../tools/bundle.ts";
+import { DENO_VERSION } from "../tools/compile/targets.ts";
 import { parseKit } from "../tools/kit.ts";
 import { type Entry, writeArchive } from "../tools/kit/archive.ts";
 import { licenseTexts, sumsText } from "../tools/kit/device.ts";
@@ -127,7 +128,7 @@ const PARTS: Parts = {
   timeS: TIME_S,
   packages: PACKAGES,
   runtime: {
-    version: "2.9.5",
+    version: DENO_VERSION,
     v8: "15.0.245.2-rusty",
     npm: { name: "@deno/linux-x64-glibc", integrity: `sha512-${"A".repeat(86)}==` },
   },
@@ -207,13 +208,13 @@ Deno.test("packages of JSR are known from the modules too, and an unpinned one i
 
 Deno.test("the licences name every package of others with its text, Deno and V8, and what is not listed", () => {
   const texts = licenseTexts();
-  const text = licensesText(PACKAGES, { version: "2.9.5", v8: "15.0.245.2-rusty", texts });
+  const text = licensesText(PACKAGES, { version: DENO_VERSION, v8: "15.0.245.2-rusty", texts });
   for (const { registry, name, version, license, isStandIn } of PACKAGES) {
     if (!isStandIn) assertStringIncludes(text, `\n${registry}:${name} ${version} (${license})\n`);
   }
   assertStringIncludes(
     text,
-    "\nDeno 2.9.5 (MIT)\nhttps://github.com/denoland/deno\n\nMIT License\n",
+    `\nDeno ${DENO_VERSION} (MIT)\nhttps://github.com/denoland/deno\n\nMIT License\n`,
   );
   assertStringIncludes(text, "\nV8 15.0.245.2-rusty (BSD-3-Clause), in Deno\n");
   for (const one of Object.values(texts)) assertStringIncludes(text, one.trim());

@@ -9,6 +9,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { app } from "../lib/app.ts";
 import { realWorld, type World } from "../lib/world.ts";
+import { DENO_VERSION } from "./compile/targets.ts";
 import { type Endpoint, makePki, startEndpoint, writeCerts } from "./endpoint.ts";
 
 /** Milliseconds from message to message. */
@@ -142,7 +143,7 @@ function summary(endpoint: Endpoint, code: number): number {
     "To use a real endpoint: put the files of the AWS IoT console into ./certs (see certs.example) and type",
   );
   say(
-    "  npx -y deno@2.9.5 task publish --endpoint PREFIX-ats.iot.REGION.amazonaws.com --client-id THING",
+    `  npx -y deno@${DENO_VERSION} task publish --endpoint PREFIX-ats.iot.REGION.amazonaws.com --client-id THING`,
   );
   if (lost > 0) say("error: messages were lost; please report it");
   return lost > 0 || code !== 0 ? 1 : 0;

@@ -127,7 +127,9 @@ function textOf(document: Document): string {
     ...(scope === null ? [] : [`built for    ${SCOPES[scope]}`]),
     `Deno         ${document.deno} (V8 ${document.v8}, ${document.target})`,
     `TLS          ${document.tls.join(", ")}`,
-    `ALPN         ${document.alpn ? "yes" : "no: this Deno leaves it out; use 2.9.5"}`,
+    `ALPN         ${
+      document.alpn ? "yes" : `no: this Deno leaves it out; use ${ALPN_SINCE.join(".")} or later`
+    }`,
     ...permissions,
     "",
   ].join("\n");

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { type Built, compile } from "../../tools/compile.ts";
-import { TARGETS } from "../../tools/compile/targets.ts";
+import { DENO_VERSION, TARGETS } from "../../tools/compile/targets.ts";
 import { type Endpoint, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
 import { canMount, mountAt, mountMemory, succeeds } from "../mounting.ts";
 import type { Outcome } from "../command_line.ts";
@@ -84,7 +84,7 @@ Deno.test("packed executable for a site", async (t) => {
       const { code, stdout } = await start(["version", "--json"], { cwd: home });
       assertEquals(code, 0);
       const { runtime, baked, scope, deno, permissions } = JSON.parse(stdout);
-      assertEquals([runtime, scope, deno], ["npm", "site", "2.9.5"]);
+      assertEquals([runtime, scope, deno], ["npm", "site", DENO_VERSION]);
       assertEquals(baked, site.built.build.grants);
       // Besides, the socket of the service manager.
       const hosts = permissions.net.filter((host: string) => !host.startsWith("unix:"));

@@ -4,7 +4,7 @@ import { didYouMean, quote } from "../../lib/words.ts";
 import { EXIT, UserError } from "../../lib/errors.ts";
 
 /** Version of Deno that executables carry: that of the npm packages below. */
-export const DENO_VERSION = "2.9.5";
+export const DENO_VERSION = "2.9.6";
 
 /** A kind of machine. */
 export interface Target {
@@ -33,8 +33,8 @@ export const TARGETS: readonly Target[] = [
     elfMachine: 62,
     package: "@deno/linux-x64-glibc",
     integrity:
-      "sha512-TDqcnoLe3jlgqYEQm7H7MK6q0JOth+o8iSZzknRODnVkJfPiNnjVn1M1Zc6vnp+ipkyb6Av1/CUlHgHtlq59Gw==",
-    denoSha256: "dc480c462c8c3582524f3e75c160613d0a975e1f66b5465995d58bae236da7d3",
+      "sha512-3md4TKLCuzsLDmfOoC5KN7NAZaxSVkMgm64vg6foD00JBADCpYS2/5QqXfzgnP5ZQz3iLP9vBQJtEgc116OAoQ==",
+    denoSha256: "bceb5b6a6239b0b010418406d8c77a508f67cf4337d94288f1c19fe71304aab0",
   },
   {
     name: "aarch64-unknown-linux-gnu",
@@ -43,8 +43,8 @@ export const TARGETS: readonly Target[] = [
     elfMachine: 183,
     package: "@deno/linux-arm64-glibc",
     integrity:
-      "sha512-IuYjsz9PGl7CJcNXMuN27KNDB8Q40brK3SG3l+TXMDVW61ZKwcn0fQHBHnXFiiygEwI8by/fKnASEluhZB1atw==",
-    denoSha256: "e1a70c5eb03b0ebaf761077029ef86b9ba22d50e2b54ca45ce5437457f701b63",
+      "sha512-poqhoH9B3nYloigEMPT5t8HY+wBeiuea1An5Q7fqgJzP0SYmWsoS/oUnWO/pEiA4ofzIBy1Elt/in58xKtxEoQ==",
+    denoSha256: "d08d392418df53f4e6e88a08909c0e1bccbf9adcead7232df72b6ad6075ec416",
   },
 ];
 
