@@ -1,8 +1,8 @@
 /**
  * What a failed attempt means: from what Deno, TLS and MQTT say to a sentence and a hint.
  *
- * Pure, and the one place for it: the publisher's log and every diagnosis use these words. The texts matched here
- * are those of Deno 2.9.5 (rustls), each seen against a peer that misbehaves that way.
+ * Pure, and the one place for it: the publisher's log and every diagnosis use these words. The codes and texts matched
+ * here are those of node:net, node:tls and rustls in Deno 2.9.6, each seen against a peer that misbehaves that way.
  */
 
 import { grantHint } from "./build.ts";
@@ -16,6 +16,8 @@ export interface Target {
   readonly port: number;
   readonly alpn: string | undefined;
   readonly clientId: string;
+  /** Least version of TLS. */
+  readonly tlsMin: "1.2" | "1.3";
   /** Files of the CA; empty: the public roots. */
   readonly caFiles: readonly string[];
 }
@@ -32,8 +34,8 @@ export function explainTransport(error: unknown, target: Target, now: Date): Use
   if (error instanceof UserError) return error;
   const text = messageOf(error);
   return failure(
-    notCapable(error, target) ?? network(error, text, target) ?? certificate(text, target, now) ??
-      alert(text, target) ?? {
+    notCapable(error, target) ?? network(error, target) ?? wrongName(error, target) ??
+      certificate(text, target, now) ?? chain(error, text, target) ?? alert(text, target) ?? {
       message: `Cannot connect to ${place(target)}: ${text}`,
       hint: "try again with --log-level debug, and look at the network between here and there",
       step: "tcp",
@@ -153,7 +155,7 @@ export function explainSilence(
     message: `No ${what} from ${place(target)} within ${timeoutMs / 1000} s`,
     hint:
       "the link is dead or very slow; what was not acknowledged is sent again. On a slow link " +
-      (what === "PUBACK" ? "raise --ack-timeout, or lower --inflight" : "raise --keep-alive"),
+      (what === "PUBACK" ? "raise --ack-timeout, or lower --inflight" : "raise --ack-timeout"),
     step: what === "PUBACK" ? "publish" : "mqtt",
   });
 }
@@ -182,9 +184,9 @@ function failure(words: Words, cause?: unknown): UserError {
 }
 
 function notCapable(error: unknown, target: Target): Words | undefined {
-  // `node:dns` says EPERM.
-  const isDenied = error instanceof Error &&
-    (error.name === "NotCapable" || /^getaddrinfo EPERM/.test(error.message));
+  const { name, code, syscall } = error as { name?: string; code?: string; syscall?: string };
+  // `node:dns` says EPERM; of `connect` it would be the firewall of this device.
+  const isDenied = name === "NotCapable" || (code === "EPERM" && syscall === "getaddrinfo");
   return isDenied ? notGranted(target) : undefined;
 }
 
@@ -203,45 +205,52 @@ const RESOLVER: Readonly<Record<string, string>> = {
   EAI_AGAIN: "Temporary failure in name resolution",
 };
 
-function network(error: unknown, text: string, target: Target): Words | undefined {
+/** What the C library says for codes of `connect`. */
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ENETUNREACH: "Network is unreachable",
+  EHOSTUNREACH: "No route to host",
+  ENETDOWN: "Network is down",
+};
+
+function network(error: unknown, target: Target): Words | undefined {
   const head = `Cannot connect to ${place(target)}`;
-  const unresolved = /failed to lookup address information: (.*)|getaddrinfo (E[A-Z_]+)/i.exec(
-    text,
-  );
-  if (unresolved) {
-    const [, words, code = ""] = unresolved;
+  const { code = "", syscall } = error as { code?: string; syscall?: string };
+  if (syscall === "getaddrinfo") {
     return {
-      message: `Cannot find the address of ${target.endpoint}: ${words ?? RESOLVER[code] ?? code}`,
+      message: `Cannot find the address of ${target.endpoint}: ${RESOLVER[code] ?? code}`,
       hint: `check --endpoint, and the name server (\`getent hosts ${target.endpoint}\`)`,
       step: "dns",
     };
   }
-  const code = (error as { code?: string } | undefined)?.code ?? "";
-  if (code === "ECONNREFUSED" || /refused/i.test(text)) {
+  if (code === "ECONNREFUSED") {
     return {
       message: `${head}: connection refused`,
       hint: "nothing listens there, or a firewall says no: check --endpoint and --port",
       step: "tcp",
     };
   }
-  if (/unreachable/i.test(text)) {
+  if (code in UNREACHABLE) {
     return {
-      message: `${head}: ${text.replace(/ \(os error.*/, "")}`,
+      message: `${head}: ${UNREACHABLE[code]}`,
       hint: "this device has no route to it: check cable, gateway and `ip route`",
       step: "tcp",
     };
   }
-  if (/timed out/i.test(text)) {
+  if (code === "EPERM" || code === "EACCES") {
+    return {
+      message: `${head}: a firewall on this device forbids it`,
+      hint: "as root look at `nft list ruleset` (or `iptables -S OUTPUT`)",
+      step: "tcp",
+    };
+  }
+  if (code === "ETIMEDOUT") {
     return {
       message: `${head}: no answer`,
       hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
       step: "tcp",
     };
   }
-  if (
-    code === "ECONNRESET" ||
-    /reset|tls handshake eof|unexpected e(of|nd of file)|close_notify/i.test(text)
-  ) {
+  if (code === "ECONNRESET" || code === "EPIPE") {
     return {
       message: `Cannot secure the connection to ${
         place(target)
@@ -254,6 +263,28 @@ function network(error: unknown, text: string, target: Target): Words | undefine
     };
   }
   return undefined;
+}
+
+/** `reason` of node:tls holds the names: `… altnames: DNS:a.example, IP Address:192.0.2.1`. */
+function wrongName(error: unknown, target: Target): Words | undefined {
+  const { code, reason = "" } = error as { code?: string; reason?: string };
+  if (code !== "ERR_TLS_CERT_ALTNAME_INVALID") return undefined;
+  const names = [...reason.matchAll(/(?:DNS|IP Address):([^,\s]+)/g)].map(([, name]) =>
+    quote(name)
+  );
+  const common = /is not cert's CN: (.*)$/.exec(reason)?.[1];
+  const offered = names.length > 0
+    ? names.join(" or ")
+    : common === undefined
+    ? "no name at all"
+    : quote(common);
+  return {
+    message: `Cannot trust ${place(target)}: its certificate is for ${offered}, not for ${
+      quote(target.endpoint)
+    }`,
+    hint: "check --endpoint; a proxy or captive portal may answer in its place",
+    step: "tls",
+  };
 }
 
 function certificate(text: string, target: Target, now: Date): Words | undefined {
@@ -281,17 +312,6 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   }
   const head = `Cannot trust ${place(target)}`;
   const words = (message: string, hint: string): Words => ({ message, hint, step: "tls" });
-  const name = /only valid for ([^]*)$/.exec(fault)?.[1];
-  if (/not valid for name/.test(fault)) {
-    const offered = (name ?? "other names").replace(
-      /(?:DnsName|IpAddress)\(("[^"]*"|[^)]*)\)/g,
-      "$1",
-    );
-    return words(
-      `${head}: its certificate is for ${offered}, not for ${quote(target.endpoint)}`,
-      "check --endpoint; a proxy or captive portal may answer in its place",
-    );
-  }
   const instant = (pattern: RegExp) => {
     const seconds = pattern.exec(fault)?.[1];
     return seconds === undefined
@@ -315,19 +335,35 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
       "set the clock (`timedatectl set-ntp true`, or `date -s` where there is no time server)",
     );
   }
-  if (/UnknownIssuer|BadSignature|CaUsedAsEndEntity/.test(fault)) {
-    const by = target.caFiles.length === 0
-      ? "the public roots"
-      : `the configured CA (${target.caFiles.map(quote).join(", ")})`;
-    return words(
-      `${head}: its certificate is not signed by ${by}`,
-      "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS shows its own",
-    );
-  }
+  if (/UnknownIssuer|BadSignature|CaUsedAsEndEntity/.test(fault)) return notSigned(target);
   return words(
     `${head}: its certificate is wrong (${fault})`,
     "ask who runs the server, or check --endpoint",
   );
+}
+
+/** What node:tls says of a chain, where rustls did not say it better (chain_fault.ts). */
+function chain(error: unknown, text: string, target: Target): Words | undefined {
+  const { code = "" } = error as { code?: string };
+  if (/^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_GET_ISSUER)/.test(code)) return notSigned(target);
+  if (!/^(UNABLE_|CERT_)/.test(code)) return undefined;
+  return {
+    message: `Cannot trust ${place(target)}: its certificate chain does not hold (${text})`,
+    hint: "`mqtt443 doctor` shows the certificate; check its dates, this device's clock and --ca",
+    step: "tls",
+  };
+}
+
+function notSigned(target: Target): Words {
+  const by = target.caFiles.length === 0
+    ? "the public roots"
+    : `the configured CA (${target.caFiles.map(quote).join(", ")})`;
+  return {
+    message: `Cannot trust ${place(target)}: its certificate is not signed by ${by}`,
+    hint: "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS " +
+      "shows its own",
+    step: "tls",
+  };
 }
 
 function alert(text: string, target: Target): Words | undefined {
@@ -340,6 +376,14 @@ function alert(text: string, target: Target): Words | undefined {
         "AWS IoT Core offers x-amzn-mqtt-ca on port 443: check --endpoint and --port; for another " +
         "broker ask for its protocol's name, or pass --alpn none",
       step: "alpn",
+    };
+  }
+  if (name === "ProtocolVersion" && target.tlsMin === "1.3") {
+    return {
+      message: `Cannot secure the connection to ${place(target)}: it does not speak TLS 1.3`,
+      hint: "TLS 1.2 shows the device certificate to whoever answers; to allow it all the same " +
+        "pass --tls-min 1.2",
+      step: "tls",
     };
   }
   if (/Certificate|UnknownCA|AccessDenied|DecryptError/.test(name)) {

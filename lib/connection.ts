@@ -9,7 +9,6 @@
 import { explainTimeout, type Target } from "./causes.ts";
 import type { UserError } from "./errors.ts";
 import type { Identity } from "./identity.ts";
-import type { AttemptMemory } from "./knock.ts";
 import type { Qos } from "./message.ts";
 import type { PublishRefusedError } from "./reason_codes.ts";
 import type { Settings } from "./settings.ts";
@@ -18,13 +17,23 @@ import { openTransport } from "./transport.ts";
 /** The settings a connection needs. Durations in ms. */
 export type ConnectionSettings = Pick<
   Settings,
-  "endpoint" | "port" | "alpn" | "mqttVersion" | "clientId" | "keepAlive" | "connectTimeout"
+  | "endpoint"
+  | "port"
+  | "alpn"
+  | "tlsMin"
+  | "mqttVersion"
+  | "clientId"
+  | "keepAlive"
+  | "connectTimeout"
+  | "ackTimeout"
 >;
 
 /** What is known of an open session. */
 export interface ConnectionFacts {
   /** Protocol agreed on in the handshake. */
   readonly alpn: string | null;
+  /** Version of TLS, as `TLSv1.3`. */
+  readonly tls: string;
   /** Address and port of the server. */
   readonly peer: string;
   /** Unacknowledged QoS 1 messages the server takes. */
@@ -67,10 +76,10 @@ export interface ConnectionOptions {
   readonly signal?: AbortSignal;
   /** @default () => new Date() */
   readonly now?: () => Date;
-  /** @default Deno.connectTls */
-  readonly connect?: typeof Deno.connectTls;
-  /** One and the same for all attempts that follow each other. @default a new one */
-  readonly memory?: AttemptMemory;
+  /** @default openTransport */
+  readonly open?: typeof openTransport;
+  /** Addresses that failed in TLS or MQTT, which are tried last; kept by who makes one attempt after the other. */
+  readonly avoid?: Set<string>;
 }
 
 /** What the words about a failure need to know. */
@@ -78,8 +87,8 @@ export function targetOf(
   settings: ConnectionSettings,
   identity: Pick<Identity, "caFiles">,
 ): Target {
-  const { endpoint, port, alpn, clientId } = settings;
-  return { endpoint, port, alpn, clientId, caFiles: identity.caFiles };
+  const { endpoint, port, alpn, clientId, tlsMin } = settings;
+  return { endpoint, port, alpn, clientId, tlsMin, caFiles: identity.caFiles };
 }
 
 /**
@@ -90,7 +99,8 @@ export function targetOf(
 export async function openConnection(
   settings: ConnectionSettings,
   identity: Identity,
-  { signal, now = () => new Date(), connect = Deno.connectTls, memory }: ConnectionOptions = {},
+  { signal, now = () => new Date(), open = openTransport, avoid = new Set() }: ConnectionOptions =
+    {},
 ): Promise<Connection> {
   const startMs = performance.now();
   const target = targetOf(settings, identity);
@@ -98,28 +108,31 @@ export async function openConnection(
   const timer = setTimeout(() => deadline.abort(), settings.connectTimeout);
   const attempt = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
   try {
-    const transport = await openTransport({
+    const transport = await open({
       target,
       identity,
       signal: attempt,
       timeoutMs: settings.connectTimeout,
       now,
-      connect,
-      memory,
+      avoid,
     });
-    // Not loaded before, as it takes 10 ms and more, in which the server can answer: see transport.ts on its 40 ms.
+    // Not loaded before, as it takes 10 ms and more, in which the server can answer.
     const { openSession } = await import("./session.ts");
     const session = openSession(settings, transport, target, now);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();
-    const granted = await session.opened.finally(() =>
-      attempt.removeEventListener("abort", onAbort)
-    );
+    const granted = await session.opened
+      .catch((error) => {
+        avoid.add(transport.address);
+        throw error;
+      })
+      .finally(() => attempt.removeEventListener("abort", onAbort));
+    avoid.clear();
     const ms = Math.round(performance.now() - startMs);
     return {
       ...session,
-      facts: { alpn: transport.alpn, peer: transport.peer, ...granted, ms },
+      facts: { alpn: transport.alpn, tls: transport.tls, peer: transport.peer, ...granted, ms },
     };
   } finally {
     clearTimeout(timer);

@@ -10,7 +10,9 @@ import { NOTIFY_PATH, NOTIFY_VARIABLES } from "./notify.ts";
 import type { Settings } from "./settings.ts";
 import { HOST_VIEW } from "./sources/host.ts";
 import { sourcePaths, sourceSysKinds } from "./sources/mod.ts";
-import { TRUST_VARIABLES } from "./trust.ts";
+
+/** Variables through which Deno's own trust store can be changed. It is not used here: the roots are given with each call. */
+export const TRUST_VARIABLES = ["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA_CERTS"] as const;
 
 /** Variables that are looked at only to refuse or warn. */
 export const WARNED_VARIABLES = [

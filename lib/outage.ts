@@ -102,7 +102,7 @@ export function createOutage(options: OutageOptions): Outage {
       const say = repeats.due("connected") ? log.info : log.debug;
       say("connected", {
         endpoint: place(target),
-        tls: "TLSv1.2+",
+        tls: facts.tls,
         alpn: facts.alpn ?? "none",
         sni: target.endpoint,
         peer: facts.peer,

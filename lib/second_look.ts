@@ -5,8 +5,10 @@
  * It sends no MQTT, and neither our certificate nor anything signed with our key; it believes nothing it sees.
  */
 
+import { connect as connectTls } from "node:tls";
 import type { Target } from "./causes.ts";
-import { isAddress } from "./knock.ts";
+import { openTcp } from "./tcp.ts";
+import { serverNameOf } from "./transport.ts";
 
 /** A certificate as a server shows it. */
 export interface ShownCertificate {
@@ -37,12 +39,13 @@ export async function lookAtTls(
   caPems: readonly string[],
   timeoutMs: number,
 ): Promise<TlsLook | undefined> {
-  const { connect: connectTls } = await import("node:tls");
   const { promise, resolve } = Promise.withResolvers<TlsLook | undefined>();
+  const tcp = await openTcp(target, { signal: AbortSignal.timeout(timeoutMs) })
+    .catch(() => undefined);
+  if (tcp === undefined) return undefined;
   const socket = connectTls({
-    host: target.endpoint,
-    port: target.port,
-    servername: isAddress(target.endpoint) ? "" : target.endpoint,
+    socket: tcp,
+    ...serverNameOf(target.endpoint),
     rejectUnauthorized: false,
     ...(caPems.length > 0 && { ca: [...caPems] }),
     ...(target.alpn !== undefined && { ALPNProtocols: [target.alpn] }),
@@ -90,29 +93,24 @@ export async function firstBytes(target: Target, timeoutMs: number): Promise<Spe
   );
 }
 
-async function exchange(
-  { endpoint, port }: Target,
-  send: string,
-  timeoutMs: number,
-): Promise<Speech> {
-  let isLate = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let conn: Deno.TcpConn | undefined;
+async function exchange(target: Target, send: string, timeoutMs: number): Promise<Speech> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  const socket = await openTcp(target, { signal }).catch(() => undefined);
+  if (socket === undefined) return "closed";
+  const { promise, resolve } = Promise.withResolvers<Speech>();
+  const onLate = () => resolve("silent");
+  signal.addEventListener("abort", onLate, { once: true });
+  socket.on("close", () => resolve("closed"));
+  socket.once(
+    "data",
+    (bytes: Uint8Array) => resolve({ said: new TextDecoder("latin1").decode(bytes) }),
+  );
+  socket.write(send);
   try {
-    conn = await Deno.connect({ hostname: endpoint, port });
-    timer = setTimeout(() => {
-      isLate = true;
-      conn?.close();
-    }, timeoutMs);
-    if (send !== "") await conn.write(new TextEncoder().encode(send));
-    const buffer = new Uint8Array(512);
-    const n = await conn.read(buffer) ?? 0;
-    return n === 0 ? "closed" : { said: new TextDecoder("latin1").decode(buffer.subarray(0, n)) };
-  } catch {
-    return isLate ? "silent" : "closed";
+    return await promise;
   } finally {
-    clearTimeout(timer);
-    if (!isLate) conn?.close();
+    signal.removeEventListener("abort", onLate);
+    socket.destroy();
   }
 }
 

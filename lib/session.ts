@@ -11,6 +11,7 @@ import type { MqttClient } from "mqtt";
 import { explainHangUp, explainSilence, explainTimeout, place, type Target } from "./causes.ts";
 import type { Connection, ConnectionFacts, ConnectionSettings } from "./connection.ts";
 import { EXIT, UserError } from "./errors.ts";
+import { KeepAlive } from "./keep_alive.ts";
 import { createLengthWatch } from "./length_watch.ts";
 import { utf8Bytes } from "./message.ts";
 import { NoStore } from "./no_store.ts";
@@ -33,11 +34,17 @@ const PACKET_TOO_LARGE = 0x95;
 /** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
 const NO_RECEIVE_MAXIMUM = 65_535;
 
-/** A PUBACK shows as well as a PINGRESP that the link lives; the keep-alive timer is told so this often at most. */
-const REARM_MS = 1000;
+/** MQTT.js's keep-alive counts from what is received, and waits for half of it for PINGRESP: keep_alive.ts is ours. */
+const NO_TIMER = { set: () => 0, clear: () => {} };
 
 /** Packets of QoS 2 alone. MQTT.js would take PUBCOMP for a PUBACK, and keep what it receives. */
 const QOS_2: readonly string[] = ["pubrec", "pubrel", "pubcomp"];
+
+/** Packets that only answer one of ours, of which MQTT.js keeps a note until then. */
+const ANSWERS: readonly string[] = ["puback", "suback", "unsuback"];
+
+/** Packets that a server never sends to a client of this kind. */
+const NEVER: readonly string[] = ["auth", "connect", "subscribe", "unsubscribe", "pingreq"];
 
 /** Answers that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
 const MOST_OWED = 10_000;
@@ -65,8 +72,8 @@ export function openSession(
   /** Answers that MQTT.js has given while nothing left. */
   let owed = 0;
   let maximumPacketSize = Infinity;
-  /** When the keep-alive timer was last set. */
-  let armedMs = -Infinity;
+  let isSubscribed = false;
+  let keepAlive: KeepAlive | undefined;
   let reason: UserError | undefined;
   const client: MqttClient = new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
@@ -85,13 +92,14 @@ export function openSession(
     // Its debug lines cost a twentieth of the CPU even when nobody reads them.
     log: () => {},
     outgoingStore: new NoStore(),
-    // It would set a timer anew at each PUBACK, which costs a tenth of the CPU; see REARM_MS.
+    timerVariant: NO_TIMER,
     reschedulePings: false,
   });
 
   /** Ends the session; the first reason given stays. */
   const finish = (why: UserError | undefined) => {
     isOver = true;
+    keepAlive?.stop();
     reason ??= why;
     client.end(true);
     transport.stream.destroy();
@@ -100,6 +108,7 @@ export function openSession(
     explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
   const lengthIn = createLengthWatch();
   transport.stream.prependListener("data", (bytes: Uint8Array) => {
+    keepAlive?.received();
     if (!isOpen && isHttp(bytes)) return finish(brokenProtocol("it answers in HTTP", target));
     const length = lengthIn(bytes);
     // MQTT.js would gather the whole of it in memory.
@@ -107,6 +116,25 @@ export function openSession(
       finish(brokenProtocol(`it sent a packet of ${length} bytes`, target));
     }
   });
+  /** What is wrong with a packet that nothing asked for. A flood of them would leave no time for anything else. */
+  const unaskedFor = (
+    { cmd, messageId = 0 }: { cmd: string; messageId?: number },
+  ): string | undefined => {
+    if (ANSWERS.includes(cmd) && client.outgoing[messageId] === undefined) {
+      return cmd === "puback"
+        ? "it acknowledged a message that was not sent"
+        : `it sent ${cmd.toUpperCase()}, unasked`;
+    }
+    if (cmd === "pingresp" && !keepAlive?.answered()) return "it sent PINGRESP, unasked";
+    if (cmd === "connack" && isOpen) return "it sent a second CONNACK";
+    if (NEVER.includes(cmd)) return `it sent ${cmd.toUpperCase()}, unasked`;
+    if (cmd === "publish" && !isOpen) return "it sent a message before CONNACK";
+    if (cmd === "publish" && !isSubscribed) {
+      return "it sent a message, and nothing is subscribed to";
+    }
+    return undefined;
+  };
+  client.on("packetsend", () => keepAlive?.sent());
   client.on("packetreceive", (packet) => {
     const version = settings.mqttVersion;
     // It would act on stores that are closed by now, and throw.
@@ -122,16 +150,12 @@ export function openSession(
         return passOver(packet);
       }
     }
-    if (packet.cmd === "puback" && client.outgoing[packet.messageId ?? 0] === undefined) {
-      return finish(brokenProtocol("it acknowledged a message that was not sent", target));
+    const unasked = unaskedFor(packet);
+    if (unasked !== undefined) {
+      finish(brokenProtocol(unasked, target));
+      return passOver(packet);
     }
-    if (!isOpen && packet.cmd === "publish") {
-      return finish(brokenProtocol("it sent a message before CONNACK", target));
-    }
-    if (packet.cmd === "puback" && performance.now() - armedMs > REARM_MS) {
-      armedMs = performance.now();
-      client.reschedulePing(true);
-    } else if (packet.cmd === "connack") {
+    if (packet.cmd === "connack") {
       const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
       if (code !== 0) return finish(explainConnack(code, version, target));
       if (packet.properties?.receiveMaximum === 0) {
@@ -140,9 +164,16 @@ export function openSession(
       }
       isOpen = true;
       maximumPacketSize = packet.properties?.maximumPacketSize ?? Infinity;
+      const { serverKeepAlive: serverKeepAliveS } = packet.properties ?? {};
+      keepAlive = new KeepAlive({
+        keepAliveMs: serverKeepAliveS ? serverKeepAliveS * 1000 : settings.keepAlive,
+        ackTimeoutMs: settings.ackTimeout,
+        ping: () => client.sendPing(),
+        onSilence: () => finish(explainSilence("PINGRESP", settings.ackTimeout, target)),
+      });
       opened.resolve({
         receiveMaximum: packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM,
-        serverKeepAliveS: packet.properties?.serverKeepAlive,
+        serverKeepAliveS,
       });
     } else if (packet.cmd === "disconnect") {
       finish(explainDisconnect(packet.reasonCode ?? 0, target));
@@ -153,14 +184,11 @@ export function openSession(
     if (transport.failure() !== undefined || reason !== undefined) return finish(undefined);
     // What is written once the server has hung up.
     if (/^write after end/.test(error.message)) return finish(hungUp());
-    finish(
-      /keepalive/i.test(error.message)
-        ? explainSilence("PINGRESP", settings.keepAlive * 1.5, target)
-        : brokenProtocol(error.message, target, error),
-    );
+    finish(brokenProtocol(error.message, target, error));
   });
   client.on("close", () => {
     isOver = true;
+    keepAlive?.stop();
     client.end(true);
     if (!isEnding) {
       reason ??= hungUp();
@@ -193,6 +221,7 @@ export function openSession(
       });
     },
     async subscribe(filter, onMessage) {
+      isSubscribed = true;
       client.on("message", (topic, payload: Buffer) => onMessage(topic, payload));
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       client.subscribe(filter, { qos: 1 }, (error, granted) => {

@@ -40,6 +40,7 @@ export interface Settings {
   readonly message: string | undefined;
   readonly giveUpAfter: number;
   readonly keepAlive: number;
+  readonly tlsMin: "1.2" | "1.3";
   readonly connectTimeout: number;
   readonly ackTimeout: number;
   readonly backoffMax: number;

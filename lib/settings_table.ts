@@ -196,12 +196,16 @@ export const SETTINGS: readonly SettingSpec[] = [
     sentence: "a dead link is known within 1.5 times this",
     parse: duration("30s", "1200s"),
   }),
+  setting("tlsMin", "VERSION", "1.2", "1.2 or 1.3", {
+    sentence: "1.3 hides the device certificate from who answers with a wrong name",
+    parse: choice(["1.2", "1.3"]),
+  }),
   setting("connectTimeout", "DURATION", "15s", "1s-2m", {
     sentence: "for DNS, TCP, TLS and CONNACK together",
     parse: duration("1s", "2m"),
   }),
   setting("ackTimeout", "DURATION", "20s", "1s-5m", {
-    sentence: "no PUBACK in that time: reconnect and send again",
+    sentence: "no PUBACK or PINGRESP in that time: reconnect and send again",
     parse: duration("1s", "5m"),
   }),
   setting("backoffMax", "DURATION", "2m", "1s-1h", {

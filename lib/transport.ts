@@ -1,31 +1,34 @@
 /**
- * The TLS connection, and its shape as a Node stream for MQTT.js.
+ * The TLS connection that MQTT.js writes to: a TCP socket of `node:net`, and on it `node:tls`.
  *
- * `Deno.connectTls`, not `node:tls`: it refuses a wrong name before our certificate is sent, and says why. It has two
- * gaps. Its `caCerts` add to the default trust store, so that store is emptied first (trust.ts). It
- * cannot set TCP_NODELAY: the handshake's last flight leaves in two writes and waits some 40 ms for a delayed ACK, once
- * per connection (measured; nothing in reach of JavaScript changes it). After it, what MQTT.js writes in one turn leaves
- * as one write (outbox.ts), and no PUBLISH waits.
+ * Measured on Deno 2.9.6, each pinned by a test:
+ * - `ca` replaces every root, whatever the environment adds to Deno's own store; so it is always given.
+ * - With TLS 1.3 a server with a wrong name learns nothing of us: with `socket` the name is checked before our flight is
+ *   written. With TLS 1.2, which sends certificates in clear anyway, it sees the device certificate: `tlsMin` forbids it.
+ * - What is destroyed is closed at once, also within a handshake.
+ * - For most faults of a chain node:tls says "unable to verify the first certificate"; chain_fault.ts asks rustls.
  */
 
-import { Buffer } from "node:buffer";
-import { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { connect as connectTls, rootCertificates } from "node:tls";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
+import { exactFault } from "./chain_fault.ts";
 import type { Identity } from "./identity.ts";
-import { type AttemptMemory, knock } from "./knock.ts";
-import { createOutbox } from "./outbox.ts";
-import { until } from "./until.ts";
-
-/** Bytes read at once: four of TLS's largest records. */
-const READ_BYTES = 65_536;
+import { isAddress, openTcp } from "./tcp.ts";
 
 /** An open, checked TLS connection. */
 export interface Transport {
   readonly stream: Duplex;
   /** Protocol the server agreed to. */
   readonly alpn: string | null;
+  /** Version of TLS, as `TLSv1.3`. */
+  readonly tls: string;
   /** Address and port of the peer. */
   readonly peer: string;
+  /** Its address alone. */
+  readonly address: string;
   /** Why reading or writing failed, once it has. */
   readonly failure: () => unknown;
 }
@@ -39,9 +42,8 @@ export interface TransportOptions {
   /** Milliseconds the attempt may take, for the error's text. */
   readonly timeoutMs: number;
   readonly now: () => Date;
-  readonly connect: typeof Deno.connectTls;
-  /** What the attempt before left; it is changed. */
-  readonly memory?: AttemptMemory | undefined;
+  /** Addresses that are tried last; one that fails in TLS is added. @default none */
+  readonly avoid?: Set<string>;
 }
 
 /**
@@ -50,95 +52,68 @@ export interface TransportOptions {
  * @throws {UserError} With step `dns`, `tcp`, `tls` or `alpn`.
  */
 export async function openTransport(options: TransportOptions): Promise<Transport> {
-  const { target, identity, signal, timeoutMs, now, connect, memory } = options;
-  let connecting: Promise<Deno.TlsConn> | undefined;
-  let conn: Deno.TlsConn | undefined;
+  const { target, identity, signal, timeoutMs, now, avoid } = options;
+  let reached: "dns" | "tcp" | "tls" = isAddress(target.endpoint) ? "tcp" : "dns";
+  let socket: Socket | undefined;
+  let address = "";
   try {
-    if (memory?.wasSilent) {
-      let reached: "dns" | "tcp" | "tls" = "dns";
-      const answer = knock(target, signal, (step) => reached = step);
-      await until(answer, signal, () => explainTimeout(reached, timeoutMs, target));
-      memory.wasSilent = false;
-    }
-    connecting = connect({
-      hostname: target.endpoint,
-      port: target.port,
-      caCerts: [...identity.caPems],
-      cert: identity.certPem,
-      key: identity.keyPem,
-      ...(target.alpn !== undefined && { alpnProtocols: [target.alpn] }),
-    });
-    conn = await until(connecting, signal, () => explainTimeout("tcp", timeoutMs, target));
-    const { alpnProtocol } = await until(
-      conn.handshake(),
+    socket = await openTcp(target, {
       signal,
-      () => explainTimeout("tls", timeoutMs, target),
-    );
-    if (target.alpn !== undefined && alpnProtocol !== target.alpn) {
-      throw explainAlpn(alpnProtocol, target);
-    }
-    const { hostname, port } = conn.remoteAddr as Deno.NetAddr;
-    return { ...streamOf(conn), alpn: alpnProtocol, peer: `${hostname}:${port}` };
+      onResolved: () => reached = "tcp",
+      ...(avoid && { avoid }),
+    });
+    reached = "tls";
+    address = socket.remoteAddress ?? "";
+    const stream = await secured(socket, options);
+    let failure: unknown;
+    stream.on("error", (error) => failure ??= error);
+    const alpn = stream.alpnProtocol || null;
+    if (target.alpn !== undefined && alpn !== target.alpn) throw explainAlpn(alpn, target);
+    return {
+      stream,
+      alpn,
+      tls: stream.getProtocol() ?? "unknown",
+      peer: `${address}:${socket.remotePort}`,
+      address,
+      failure: () => failure,
+    };
   } catch (error) {
-    if (memory && signal.aborted) memory.wasSilent = true;
-    if (conn) close(conn);
-    // A connection that comes too late is closed as soon as it comes: Deno cannot stop the attempt itself.
-    else connecting?.then(close, () => {});
-    throw explainTransport(error, target, now());
+    socket?.destroy();
+    if (address !== "") avoid?.add(address);
+    if (signal.aborted) throw explainTimeout(reached, timeoutMs, target);
+    const fault = await exactFault(error, { target, caPems: identity.caPems, signal });
+    throw explainTransport(fault, target, now());
   }
 }
 
-function close(conn: Deno.TlsConn): void {
-  try {
-    conn.close();
-  } catch {
-    // Closed already.
-  }
-}
-
-function streamOf(conn: Deno.TlsConn): Pick<Transport, "stream" | "failure"> {
-  const buffer = new Uint8Array(READ_BYTES);
-  let failure: unknown;
-  let reading = false;
-  const fail = (error: unknown) => {
-    failure ??= error;
-    stream.destroy(error as Error);
-  };
-  const outbox = createOutbox((bytes) => conn.write(bytes), fail);
-  const pump = async () => {
-    try {
-      for (let more = true; more;) {
-        const n = await conn.read(buffer);
-        if (stream.destroyed) return;
-        more = stream.push(n === null ? null : Buffer.from(buffer.subarray(0, n))) && n !== null;
-      }
-      reading = false;
-    } catch (error) {
-      fail(error);
-    }
-  };
-  const stream = new Duplex({
-    // An end from the server is the end of the session: MQTT knows no half-open link.
-    allowHalfOpen: false,
-    read() {
-      if (reading) return;
-      reading = true;
-      void pump();
-    },
-    // Text comes as it is: a payload as bytes would be one copy more.
-    decodeStrings: false,
-    write(piece: string | Uint8Array, _encoding, done) {
-      outbox.add(piece, done);
-    },
-    final(done) {
-      void outbox.flushed().then(() => done());
-    },
-    destroy(error, done) {
-      close(conn);
-      done(error);
-    },
+/** TLS on a socket; settles when the handshake is done and the server's certificate was found good. */
+function secured(
+  socket: Socket,
+  { target, identity, signal }: TransportOptions,
+): Promise<TLSSocket> {
+  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
+  const stream = connectTls({
+    socket,
+    ...serverNameOf(target.endpoint),
+    ca: identity.caPems.length > 0 ? [...identity.caPems] : [...rootCertificates],
+    cert: identity.certPem,
+    key: identity.keyPem,
+    minVersion: target.tlsMin === "1.3" ? "TLSv1.3" : "TLSv1.2",
+    // Said in the call: else a variable of the environment decides.
+    rejectUnauthorized: true,
+    ...(target.alpn !== undefined && { ALPNProtocols: [target.alpn] }),
   });
-  // MQTT.js holds back the pieces of a packet in every stream that it can, where the outbox gathers them better.
-  Object.assign(stream, { cork: undefined });
-  return { stream, failure: () => failure };
+  const onAbort = () => {
+    stream.destroy();
+    reject(signal.reason);
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  stream.on("error", reject);
+  stream.once("secureConnect", () => resolve(stream));
+  return promise.finally(() => signal.removeEventListener("abort", onAbort));
+}
+
+/** The name that the server must show; an address is not sent as SNI (RFC 6066 section 3). */
+export function serverNameOf(endpoint: string): { host: string; servername?: string } {
+  return isAddress(endpoint) ? { host: endpoint } : { host: endpoint, servername: endpoint };
 }

@@ -16,12 +16,15 @@ const TARGET: Target = {
   port: 443,
   alpn: "x-amzn-mqtt-ca",
   clientId: "gw-7",
+  tlsMin: "1.2",
   caFiles: ["certs/AmazonRootCA1.pem"],
 };
 
 interface Case {
-  /** What Deno 2.9.5 says. */
+  /** What Deno 2.9.6 says. */
   readonly text: string;
+  /** Fields of the error besides its text. */
+  readonly fields?: { readonly code: string; readonly syscall?: string; readonly reason?: string };
   readonly step: Step;
   readonly message: RegExp;
   readonly hint: RegExp;
@@ -32,43 +35,57 @@ const INVALID = "invalid peer certificate: ";
 
 const TRANSPORT: Record<string, Case> = {
   "a name that is not found": {
-    text: "failed to lookup address information: Name or service not known",
+    text: "getaddrinfo ENOTFOUND gw.example",
+    fields: { code: "ENOTFOUND", syscall: "getaddrinfo" },
     step: "dns",
     message: /^Cannot find the address of gw\.example: Name or service not known$/,
     hint: /--endpoint.*getent hosts gw\.example/,
   },
   "a name server that does not answer": {
-    text: "failed to lookup address information: Temporary failure in name resolution",
+    text: "getaddrinfo EAI_AGAIN gw.example",
+    fields: { code: "EAI_AGAIN", syscall: "getaddrinfo" },
     step: "dns",
     message: /Temporary failure in name resolution$/,
     hint: /name server/,
   },
   "a refused connection": {
-    text: "Connection refused (os error 111)",
+    text: "connect ECONNREFUSED 192.0.2.1:443",
+    fields: { code: "ECONNREFUSED", syscall: "connect" },
     step: "tcp",
     message: /^Cannot connect to gw\.example:443: connection refused$/,
     hint: /--endpoint and --port/,
   },
   "no route": {
-    text: "Network is unreachable (os error 101)",
+    text: "connect ENETUNREACH 192.0.2.1:443 - Local (0.0.0.0:0)",
+    fields: { code: "ENETUNREACH", syscall: "connect" },
     step: "tcp",
     message: /: Network is unreachable$/,
     hint: /ip route/,
   },
   "packets that are dropped": {
-    text: "Connection timed out (os error 110)",
+    text: "connect ETIMEDOUT 192.0.2.1:443",
+    fields: { code: "ETIMEDOUT", syscall: "connect" },
     step: "tcp",
     message: /no answer$/,
     hint: /firewall/,
   },
+  "packets that this device's own firewall stops": {
+    text: "connect EPERM 192.0.2.1:443 - Local (0.0.0.0:0)",
+    fields: { code: "EPERM", syscall: "connect" },
+    step: "tcp",
+    message: /: a firewall on this device forbids it$/,
+    hint: /nft list ruleset/,
+  },
   "a hang-up during the handshake": {
-    text: "tls handshake eof",
+    text: "Client network socket disconnected before secure TLS connection was established",
+    fields: { code: "ECONNRESET" },
     step: "tls",
     message: /hung up during the TLS handshake$/,
     hint: /firewall|server/,
   },
   "a reset during the handshake": {
-    text: "Connection reset by peer (os error 104)",
+    text: "read ECONNRESET",
+    fields: { code: "ECONNRESET", syscall: "read" },
     step: "tls",
     message: /hung up during the TLS handshake$/,
     hint: /--port/,
@@ -98,12 +115,39 @@ const TRANSPORT: Record<string, Case> = {
     hint: /--ca PATH/,
   },
   "a wrong name": {
-    text: `${INVALID}certificate not valid for name "gw.example"; certificate is only valid for ` +
-      `DnsName("localhost"), DnsName("other.example") or IpAddress(127.0.0.1)`,
+    text: "Hostname/IP does not match certificate's altnames: Host: gw.example. is not in …",
+    fields: {
+      code: "ERR_TLS_CERT_ALTNAME_INVALID",
+      reason:
+        "Host: gw.example. is not in the cert's altnames: DNS:localhost, IP Address:127.0.0.1",
+    },
     step: "tls",
-    message:
-      /certificate is for "localhost", "other\.example" or 127\.0\.0\.1, not for "gw\.example"$/,
+    message: /certificate is for "localhost" or "127\.0\.0\.1", not for "gw\.example"$/,
     hint: /--endpoint/,
+  },
+  "a certificate without a name": {
+    text: "Hostname/IP does not match certificate's altnames: Cert does not contain a DNS name",
+    fields: {
+      code: "ERR_TLS_CERT_ALTNAME_INVALID",
+      reason: "Cert does not contain a DNS name",
+    },
+    step: "tls",
+    message: /certificate is for no name at all, not for "gw\.example"$/,
+    hint: /--endpoint/,
+  },
+  "a chain of which rustls says nothing": {
+    text: "unable to verify the first certificate",
+    fields: { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" },
+    step: "tls",
+    message: /its certificate chain does not hold \(unable to verify the first certificate\)$/,
+    hint: /mqtt443 doctor/,
+  },
+  "another CA, by node:tls": {
+    text: "unable to get local issuer certificate",
+    fields: { code: "UNABLE_TO_GET_ISSUER_CERT_LOCALLY" },
+    step: "tls",
+    message: /not signed by the configured CA \("certs\/AmazonRootCA1\.pem"\)$/,
+    hint: /--ca PATH/,
   },
   "an expired server certificate": {
     text: `${INVALID}certificate expired: verification time 1795404285 (UNIX), ` +
@@ -160,12 +204,13 @@ const TRANSPORT: Record<string, Case> = {
 };
 
 for (
-  const [name, { text, step, message, hint, exitCode = EXIT.unavailable }] of Object.entries(
-    TRANSPORT,
-  )
+  const [name, { text, fields, step, message, hint, exitCode = EXIT.unavailable }] of Object
+    .entries(
+      TRANSPORT,
+    )
 ) {
   Deno.test(`explainTransport explains ${name}`, () => {
-    const cause = new Error(text);
+    const cause = Object.assign(new Error(text), fields);
     const error = explainTransport(cause, TARGET, NOW);
     assertMatch(error.message, message);
     assertMatch(error.hint, hint);
@@ -186,6 +231,13 @@ Deno.test("explainTransport explains a permission that is missing as settings", 
   const error = explainTransport(new Deno.errors.NotCapable("Requires net access"), TARGET, NOW);
   assertEquals([error.step, error.exitCode], ["settings", EXIT.config]);
   assertMatch(error.hint, /deno task publish/);
+});
+
+Deno.test("explainTransport names --tls-min where the server lacks TLS 1.3 and it is set", () => {
+  const alert = new Error("received fatal alert: ProtocolVersion");
+  const error = explainTransport(alert, { ...TARGET, tlsMin: "1.3" }, NOW);
+  assertMatch(error.message, /does not speak TLS 1\.3$/);
+  assertMatch(error.hint, /--tls-min 1\.2/);
 });
 
 Deno.test("explanations hand on what was explained before", () => {

@@ -1,8 +1,11 @@
 /** One connection at a time to the endpoint, without publisher and without waits between attempts. */
 
 import { assertEquals, assertInstanceOf } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { Duplex } from "node:stream";
 import { type Connection, type ConnectionSettings, openConnection } from "../lib/connection.ts";
 import { UserError } from "../lib/errors.ts";
+import type { Transport } from "../lib/transport.ts";
 import { type Identity, inspectIdentity } from "../lib/identity.ts";
 import {
   type Certificates,
@@ -32,10 +35,12 @@ export function settingsFor(
     endpoint: "localhost",
     port,
     alpn: "x-amzn-mqtt-ca",
+    tlsMin: "1.2",
     mqttVersion: "5",
     clientId: "gw-7",
     keepAlive: 60_000,
     connectTimeout: 8000,
+    ackTimeout: 20_000,
     ...more,
   };
 }
@@ -82,4 +87,44 @@ export async function start(options: EndpointOptions): Promise<Endpoint> {
 /** Lets timers of 0 ms pass: with them the streams of MQTT.js put off their last steps. */
 export async function atRest(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** A transport over a connection that a test plays. */
+export function transportOver(conn: Pick<Deno.TlsConn, "read" | "write" | "close">): Transport {
+  let failure: unknown;
+  let isReading = false;
+  const fail = (error: unknown) => {
+    failure ??= error;
+    stream.destroy(error as Error);
+  };
+  const read = async () => {
+    if (isReading) return;
+    isReading = true;
+    const buffer = new Uint8Array(65_536);
+    for (let more = true; more && !stream.destroyed;) {
+      const bytes = await conn.read(buffer);
+      if (stream.destroyed) return;
+      more = stream.push(bytes === null ? null : Buffer.from(buffer.slice(0, bytes))) &&
+        bytes !== null;
+    }
+    isReading = false;
+  };
+  const write = async (bytes: Uint8Array) => {
+    for (let sent = 0; sent < bytes.length;) sent += await conn.write(bytes.subarray(sent));
+  };
+  const stream = new Duplex({
+    allowHalfOpen: false,
+    read: () => void read().catch(fail),
+    write: (bytes: Uint8Array, _encoding, done) =>
+      void write(bytes).then(() => done(), (error) => {
+        fail(error);
+        done();
+      }),
+    destroy(error, done) {
+      conn.close();
+      done(error);
+    },
+  });
+  const facts = { alpn: "x-amzn-mqtt-ca", tls: "TLSv1.3", peer: "peer", address: "" };
+  return { stream, ...facts, failure: () => failure };
 }

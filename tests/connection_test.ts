@@ -109,7 +109,7 @@ for (
 
 for (
   const [what, faults, said] of [
-    ["a second CONNACK", { secondConnack: true }, /duplicate CONNACK/],
+    ["a second CONNACK", { secondConnack: true }, /it sent a second CONNACK/],
     ["a PUBACK for a message never sent", { strayPuback: true }, /acknowledged a message that was/],
   ] as const
 ) {

@@ -23,7 +23,7 @@ for (const qos of [0, 1] as const) {
   Deno.test(`connection finds out by keep-alive that its link is silent, though it publishes all the time at QoS ${qos} (L1)`, async () => {
     await using endpoint = await start({ limits: { keepAliveMinS: 1 } });
     await using link = await startForwarder(endpoint.port);
-    const settings = settingsFor(link.port, { keepAlive: 1000 });
+    const settings = settingsFor(link.port, { keepAlive: 1000, ackTimeout: 500 });
     const connection = await openConnection(settings, identityOf(endpoint.certificates));
     let sent = 0;
     const timer = setInterval(() => {
@@ -36,7 +36,7 @@ for (const qos of [0, 1] as const) {
       await endpoint.waitFor(3);
       link.freeze();
       const { message, step } = await reasonOf(connection);
-      assertMatch(message, /^No PINGRESP from localhost:\d+ within 1.5 s$/);
+      assertMatch(message, /^No PINGRESP from localhost:\d+ within 0.5 s$/);
       assertEquals(step, "mqtt");
       assertLessOrEqual(endpoint.counts.received, sent - 5);
     } finally {

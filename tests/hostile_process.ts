@@ -11,7 +11,7 @@ import { type Connection, openConnection } from "../lib/connection.ts";
 import { formatError, UserError } from "../lib/errors.ts";
 import type { Identity } from "../lib/identity.ts";
 import { median, openFiles } from "../tools/bench/process.ts";
-import { identityOf, settingsFor } from "./connecting.ts";
+import { identityOf, settingsFor, transportOver } from "./connecting.ts";
 import { type HostileScript, hostileScript, playTo } from "./hostile_streams.ts";
 
 /** What came of all attempts. */
@@ -128,7 +128,7 @@ async function meet(
     let connection: Connection;
     try {
       connection = await openConnection(settings, identity, {
-        ...(port === undefined && { connect: () => Promise.resolve(scripted(script)) }),
+        ...(port === undefined && { open: () => Promise.resolve(transportOver(scripted(script))) }),
       });
     } catch (error) {
       counts.refused++;

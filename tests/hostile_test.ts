@@ -10,7 +10,7 @@ import {
 import { Buffer } from "node:buffer";
 import mqtt from "mqtt-packet";
 import { openConnection } from "../lib/connection.ts";
-import { atRest, reasonOf, settingsFor } from "./connecting.ts";
+import { atRest, reasonOf, settingsFor, transportOver } from "./connecting.ts";
 import { meetHostile } from "./hostile.ts";
 
 Deno.test("connection survives 300 hostile streams, each told or overcome (S5)", async () => {
@@ -56,8 +56,9 @@ Deno.test("connection ends when messages flood in and no answer is read (S5)", a
   const connection = await openConnection(
     settingsFor(443),
     { caPems: [], caFiles: [] } as never,
-    { connect: () => Promise.resolve(conn) },
+    { open: () => Promise.resolve(transportOver(conn)) },
   );
+  connection.subscribe("a", () => {}).catch(() => {});
   const { message } = await reasonOf(connection);
   await atRest();
   assertMatch(message, /sends messages, and does not read our answers$/);

@@ -28,7 +28,14 @@ function makeBench(seed = 1, backoffMax = 120_000): Bench {
     void said.push({ level, event, fields });
   const outage = createOutage({
     settings: { backoffMax, mqttVersion: "5", clientId: "gw-7" },
-    target: { endpoint: "host", port: 443, alpn: "x", clientId: "gw-7", caFiles: [] },
+    target: {
+      endpoint: "host",
+      port: 443,
+      alpn: "x",
+      clientId: "gw-7",
+      tlsMin: "1.2",
+      caFiles: [],
+    },
     log: { debug: note("debug"), info: note("info"), warn: note("warn"), error: note("error") },
     random: seeded(seed),
     monotonicMs: () => nowMs,

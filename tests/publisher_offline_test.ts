@@ -83,24 +83,18 @@ for (
     } as const,
   )
 ) {
-  Deno.test({
-    name: `publisher stopped ${how} exits 0 and keeps its queue (X2)`,
-    // An attempt of Deno.connectTls that was given up cannot be stopped, only closed when it comes.
-    sanitizeOps: false,
-    sanitizeResources: false,
-    async fn() {
-      await using rig = await makeRig({ ...(faults && { faults }) });
-      if (faults === undefined) rig.endpoint.pause();
-      const { stream, write } = openInput();
-      const run = rig.publish(["--source", "stdin"], { input: stream });
-      for (const line of numbered(1, 5)) write(line);
-      await run.said("queued", ({ seq }) => seq === 5);
-      if (faults === undefined || "closeAtConnect" in faults) await run.said("retrying");
-      else await rig.endpoint.until(() => rig.endpoint.counts.connections === 1);
-      run.signal();
-      assertEquals(await run.code, 0);
-      assertEquals((await run.said("stopped")).queued, 5);
-    },
+  Deno.test(`publisher stopped ${how} exits 0 and keeps its queue (X2)`, async () => {
+    await using rig = await makeRig({ ...(faults && { faults }) });
+    if (faults === undefined) rig.endpoint.pause();
+    const { stream, write } = openInput();
+    const run = rig.publish(["--source", "stdin"], { input: stream });
+    for (const line of numbered(1, 5)) write(line);
+    await run.said("queued", ({ seq }) => seq === 5);
+    if (faults === undefined || "closeAtConnect" in faults) await run.said("retrying");
+    else await rig.endpoint.until(() => rig.endpoint.counts.connections === 1);
+    run.signal();
+    assertEquals(await run.code, 0);
+    assertEquals((await run.said("stopped")).queued, 5);
   });
 }
 

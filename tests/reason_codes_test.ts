@@ -11,6 +11,7 @@ const TARGET = {
   port: 443,
   alpn: "x-amzn-mqtt-ca",
   clientId: "gw-7",
+  tlsMin: "1.2" as const,
   caFiles: [],
 };
 const EVERY_CODE = Array.from({ length: 256 }, (_, code) => code);

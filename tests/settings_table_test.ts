@@ -49,6 +49,7 @@ const OTHER: Record<string, string> = {
   message: "hello",
   giveUpAfter: "1m",
   keepAlive: "30s",
+  tlsMin: "1.3",
   connectTimeout: "1s",
   ackTimeout: "1s",
   backoffMax: "1s",

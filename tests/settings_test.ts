@@ -55,6 +55,7 @@ Deno.test("settings are the documented defaults if nothing is given", () => {
     message: undefined,
     giveUpAfter: 30_000,
     keepAlive: 60_000,
+    tlsMin: "1.2",
     connectTimeout: 15_000,
     ackTimeout: 20_000,
     backoffMax: 120_000,

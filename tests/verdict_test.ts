@@ -6,6 +6,7 @@ const AWS = {
   port: 443,
   alpn: "x-amzn-mqtt-ca",
   clientId: "gw-7",
+  tlsMin: "1.2" as const,
   caFiles: ["AmazonRootCA1.pem"],
 };
 const BROKER = { ...AWS, endpoint: "broker.example", caFiles: ["ca.pem"] };

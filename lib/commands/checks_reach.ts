@@ -11,10 +11,8 @@ import { UserError } from "../errors.ts";
 import type { Identity } from "../identity.ts";
 import { firstBytes, lookAtTls, type TlsLook } from "../second_look.ts";
 import type { Settings } from "../settings.ts";
-import { addressesOf } from "../knock.ts";
+import { addressesOf, openTcp } from "../tcp.ts";
 import { openTransport, type Transport } from "../transport.ts";
-import { limitTrust } from "../trust.ts";
-import { until } from "../until.ts";
 import { toSeconds } from "../values.ts";
 import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
 import { checkClock } from "../validity.ts";
@@ -55,7 +53,7 @@ export function reachChecks(site: Site): Check[] {
         try {
           return ok(`connected to ${await reach(site)}`);
         } catch (error) {
-          const finding = findingOf(asUserError(error, site));
+          const finding = findingOf(error as UserError);
           return { ...finding, saw: `${finding.saw}; tried ${addresses.join(", ")}` };
         }
       },
@@ -82,40 +80,43 @@ export function openVerified(site: Site, target = site.target()): Promise<Transp
     signal: AbortSignal.timeout(connectTimeout),
     timeoutMs: connectTimeout,
     now: site.world.now,
-    connect: Deno.connectTls,
   });
 }
 
 /** Every address of the endpoint. */
 async function lookUp(site: Site): Promise<string[]> {
   const settings = site.settings();
-  const late = () => explainTimeout("dns", settings.connectTimeout, site.target());
-  try {
-    return await until(
-      addressesOf(settings),
-      AbortSignal.timeout(settings.connectTimeout),
-      late,
-    );
-  } catch (error) {
-    throw asUserError(error, site);
-  }
+  return await inTime(site, "dns", (signal) => addressesOf(settings, signal));
 }
 
 /** Connects and closes; returns the address that answered. */
 async function reach(site: Site): Promise<string> {
-  const { endpoint, port, connectTimeout } = site.settings();
+  const socket = await inTime(site, "tcp", (signal) => openTcp(site.settings(), { signal }));
+  const at = `${socket.remoteAddress}:${socket.remotePort}`;
+  socket.destroy();
+  return at;
+}
+
+/** One step of an attempt, with the whole attempt's time. @throws {UserError} */
+async function inTime<T>(
+  site: Site,
+  step: "dns" | "tcp",
+  action: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { connectTimeout } = site.settings();
   const signal = AbortSignal.timeout(connectTimeout);
-  const late = () => explainTimeout("tcp", connectTimeout, site.target());
-  using conn = await until(Deno.connect({ hostname: endpoint, port, signal }), signal, late);
-  const { hostname, port: at } = conn.remoteAddr;
-  return `${hostname}:${at}`;
+  try {
+    return await action(signal);
+  } catch (error) {
+    if (signal.aborted) throw explainTimeout(step, connectTimeout, site.target());
+    throw asUserError(error, site);
+  }
 }
 
 /** What the TLS handshake gave, and what became of ALPN in it. */
 async function secure(site: Site): Promise<{ tls: Finding; alpn: Finding }> {
   const target = site.target();
   const asked = target.alpn;
-  limitTrust(site.world.env, target.caFiles.length > 0);
   let alpn = ok("not asked for");
   try {
     const transport = await openVerified(site);

@@ -2,9 +2,9 @@
 
 import { explainNotGranted, place } from "../causes.ts";
 import { EXIT, UserError } from "../errors.ts";
+import { TRUST_VARIABLES } from "../grants.ts";
 import { type Logger, openLog } from "../log.ts";
 import type { Settings } from "../settings.ts";
-import { TRUST_VARIABLES } from "../trust.ts";
 import type { World } from "../world.ts";
 
 /** The log of a command, on stderr. */

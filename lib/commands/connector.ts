@@ -3,20 +3,19 @@
  * be renewed without a restart.
  *
  * Rules: a new pair that is wrong is told, and the old one used on; a new pair with which no session comes about is
- * told too, and takes turns with the last one that had a session, until one of them has; how trust is limited never
- * changes while running.
+ * told too, and takes turns with the last one that had a session, until one of them has; whether public roots or a CA of
+ * one's own vouch for the endpoint never changes while running.
  */
 
 import { type Connection, openConnection } from "../connection.ts";
+import { fileError } from "../certificate.ts";
 import { EXIT, failureFields, UserError } from "../errors.ts";
 import { createExpiryWatch } from "../expiry.ts";
-import { fileError } from "../certificate.ts";
 import { type Identity, inspectIdentity } from "../identity.ts";
 import { readIdentityFiles } from "../identity_files.ts";
 import type { Logger } from "../log.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
-import { limitTrust } from "../trust.ts";
 import { checkClock, checkDates, clockWarning } from "../validity.ts";
 import { BUILT_AT } from "../version.ts";
 import type { World } from "../world.ts";
@@ -33,13 +32,13 @@ export interface Connector {
 }
 
 /**
- * Reads and checks the identity, and limits whom TLS trusts.
+ * Reads and checks the identity.
  *
  * @throws {UserError} With exit code 78 if the identity cannot be used.
  */
 export function createConnector(settings: Settings, world: World, log: Logger): Connector {
   const repeats = createRepeats(world.monotonicMs);
-  const memory = { wasSilent: false };
+  const avoid = new Set<string>();
   const clock = () => ({ now: world.now(), builtAt: BUILT_AT });
   let identity = loadIdentity(settings);
   /** No attempt was made since. */
@@ -53,7 +52,6 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
 
   const warning = clockWarning(identity.certFile, identity.facts, clock());
   if (warning) log.warn("warning", failureFields(warning));
-  limitTrust(world.env, identity.caPems.length > 0);
   const expiry = createExpiryWatch({ identity: () => identity, ...world, builtAt: BUILT_AT, log });
   expiry.look();
 
@@ -115,7 +113,7 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
       const { caPems, caFiles } = identity;
       used = isProvensTurn ? { ...proven!, caPems, caFiles } : identity;
       try {
-        const connection = await openConnection(settings, used, { signal, now: world.now, memory });
+        const connection = await openConnection(settings, used, { signal, now: world.now, avoid });
         if (!isProvensTurn) proven = identity;
         isProvensTurn = false;
         return connection;
@@ -132,7 +130,7 @@ function isSame(one: Identity, other: Identity): boolean {
     one.caPems.join("") === other.caPems.join("");
 }
 
-/** Deno chooses its trust store once: whether there is a CA file cannot change while it runs. */
+/** A CA file that is gone is more likely a mistake than a wish to trust every public CA instead. */
 function checkTrust(before: Identity, now: Identity): void {
   if ((before.caPems.length > 0) === (now.caPems.length > 0)) return;
   throw fileError(
