@@ -32,9 +32,9 @@ export class KeepAlive {
   readonly #quietMs: number;
   #sentMs: number;
   #receivedMs: number;
-  /** When the last PINGREQ was sent that is not answered. */
+  /** Since when PINGRESP is awaited. */
   #askedMs = 0;
-  /** PINGREQs that are not answered: one, or two where the process was stopped meanwhile. */
+  /** PINGREQs that are not answered. */
   #open = 0;
   #cancel = () => {};
 
@@ -65,7 +65,8 @@ export class KeepAlive {
     if (this.#open === 0) return false;
     this.#open--;
     this.received();
-    if (this.#open === 0) this.#look();
+    this.#askedMs = this.#receivedMs;
+    this.#look();
     return true;
   }
 
@@ -82,14 +83,15 @@ export class KeepAlive {
   #look(): void {
     const { keepAliveMs, ackTimeoutMs, ping, onSilence, monotonicMs } = this.#options;
     const nowMs = monotonicMs();
-    const dueMs = this.#open > 0
-      ? this.#askedMs + ackTimeoutMs
-      : Math.min(this.#sentMs + keepAliveMs, this.#receivedMs + this.#quietMs);
-    if (nowMs < dueMs) return this.#wait(dueMs - nowMs);
-    if (this.#open > 0 && nowMs < dueMs + LATE_MS) return onSilence();
+    const lateMs = this.#open === 0 ? -Infinity : nowMs - this.#askedMs - ackTimeoutMs;
+    if (lateMs >= 0 && lateMs < LATE_MS) return onSilence();
+    const quietMs = this.#open === 0 ? this.#receivedMs + this.#quietMs - nowMs : Infinity;
+    const dueMs = Math.min(quietMs, this.#sentMs + keepAliveMs - nowMs);
+    if (dueMs > 0 && lateMs < 0) return this.#wait(Math.min(dueMs, -lateMs));
+    if (this.#open === 0 || lateMs >= 0) this.#askedMs = nowMs;
     this.#open++;
-    this.#askedMs = nowMs;
-    this.#wait(ackTimeoutMs);
+    this.#sentMs = nowMs;
+    this.#wait(Math.min(keepAliveMs, this.#askedMs + ackTimeoutMs - nowMs));
     ping();
   }
 }

@@ -12,7 +12,7 @@
 import type { TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { connect as connectTls, rootCertificates } from "node:tls";
+import tls from "node:tls";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
 import { exactFault } from "./chain_fault.ts";
 import type { Identity } from "./identity.ts";
@@ -92,10 +92,10 @@ function secured(
   { target, identity, signal }: TransportOptions,
 ): Promise<TLSSocket> {
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
-  const stream = connectTls({
+  const stream = tls.connect({
     socket,
     ...serverNameOf(target.endpoint),
-    ca: identity.caPems.length > 0 ? [...identity.caPems] : [...rootCertificates],
+    ca: identity.caPems.length > 0 ? [...identity.caPems] : [...tls.rootCertificates],
     cert: identity.certPem,
     key: identity.keyPem,
     minVersion: target.tlsMin === "1.3" ? "TLSv1.3" : "TLSv1.2",

@@ -41,14 +41,17 @@ const STAND_INS: Readonly<Record<string, string>> = {
 const IMPORTED: Readonly<Record<string, readonly string[]>> = {
   "node:buffer": ["Buffer"],
   "node:crypto": ["X509Certificate", "createPrivateKey"],
-  "node:process": ["nextTick"],
+  "node:dns": ["lookup"],
+  "node:net": ["connect", "isIP"],
   "node:sqlite": ["DatabaseSync"],
-  "node:stream": ["Duplex"],
+  "node:tls": ["connect"],
   "node:zlib": ["crc32"],
 };
 
 /** What CommonJS alone asks for, and what brings it along. */
-const ALONG: Readonly<Record<string, string>> = { "node:stream": "node:events" };
+const ALONG: Readonly<Record<string, readonly string[]>> = {
+  "node:tls": ["node:stream", "node:events", "node:process"],
+};
 
 /**
  * Bundles the program.
@@ -167,10 +170,12 @@ function resolverOf({ modules }: Graph): esbuild.Plugin {
       build.onLoad({ filter: /^/, namespace: "builtin" }, ({ path }) => ({
         contents: [path, ALONG[path] ?? []].flat().map((name) =>
           `NODE["${name}"] = (await import("${name}")).default;`
-        ).join("") + `export const { ${IMPORTED[path]?.join()} } = NODE["${path}"];`,
+        ).join("") +
+          `export const { ${IMPORTED[path]?.join()} } = NODE["${path}"];` +
+          `export default NODE["${path}"];`,
       }));
       build.onLoad({ filter: /^/, namespace: "required" }, ({ path }) => {
-        if (path in IMPORTED || Object.values(ALONG).includes(path)) {
+        if (path in IMPORTED || Object.values(ALONG).flat().includes(path)) {
           return { contents: `module.exports = NODE["${path}"];` };
         }
         return { errors: [{ text: `"${path}" is imported by nothing of ours` }] };

@@ -73,6 +73,9 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G6: "a settings file of any kind: refused in a second, with the place",
   G7: "hostile values: refused by name",
   G8: "an environment that would weaken TLS: without effect",
+  G15: "packets that nobody asked for, however many: the session ends at the first",
+  D20:
+    "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
