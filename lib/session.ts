@@ -46,6 +46,9 @@ const ANSWERS: readonly string[] = ["puback", "suback", "unsuback"];
 /** Packets that a server never sends to a client of this kind. */
 const NEVER: readonly string[] = ["auth", "connect", "subscribe", "unsubscribe", "pingreq"];
 
+/** Messages handed out before timers, signals and other work have their turn. */
+const TURN_MESSAGES = 50;
+
 /** Answers that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
 const MOST_OWED = 10_000;
 
@@ -222,6 +225,11 @@ export function openSession(
     },
     async subscribe(filter, onMessage) {
       isSubscribed = true;
+      let messages = 0;
+      client.handleMessage = (_packet, done) => {
+        if (++messages % TURN_MESSAGES === 0) setImmediate(done);
+        else done();
+      };
       client.on("message", (topic, payload: Buffer) => onMessage(topic, payload));
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       client.subscribe(filter, { qos: 1 }, (error, granted) => {

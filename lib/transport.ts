@@ -6,6 +6,7 @@
  * - With TLS 1.3 a server with a wrong name learns nothing of us: with `socket` the name is checked before our flight is
  *   written. With TLS 1.2, which sends certificates in clear anyway, it sees the device certificate: `tlsMin` forbids it.
  * - What is destroyed is closed at once, also within a handshake.
+ * - A TLS stream that is paused is read on, into memory without bound; stopping the TCP handle beneath stops it.
  * - For most faults of a chain node:tls says "unable to verify the first certificate"; chain_fault.ts asks rustls.
  */
 
@@ -86,6 +87,12 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
   }
 }
 
+/** What of the TCP handle of node:net is used. */
+interface Handle {
+  readStop(): void;
+  readStart(): void;
+}
+
 /** TLS on a socket; settles when the handshake is done and the server's certificate was found good. */
 function secured(
   socket: Socket,
@@ -103,6 +110,10 @@ function secured(
     rejectUnauthorized: true,
     ...(target.alpn !== undefined && { ALPNProtocols: [target.alpn] }),
   });
+  // Kept: a handle that is closed is taken from the socket.
+  const { _handle: handle } = socket as unknown as { _handle?: Handle };
+  stream.on("pause", () => stream.destroyed || handle?.readStop());
+  stream.on("resume", () => stream.destroyed || handle?.readStart());
   const onAbort = () => {
     stream.destroy();
     reject(signal.reason);
