@@ -26,9 +26,9 @@ const ROOT = dirname(import.meta.dirname!);
 const STAND_INS: Readonly<Record<string, string>> = {
   // The same bytes wherever they are made: the packages of JSR are not everywhere.
   "@std/cli/parse-args": join(ROOT, "tools/std/cli/parse_args.ts"),
-  "@std/log/base-handler": join(ROOT, "tools/std/log/base_handler.ts"),
-  "@std/log/levels": join(ROOT, "tools/std/log/levels.ts"),
-  "@std/log/logger": join(ROOT, "tools/std/log/logger.ts"),
+  "@std/log/base-handler": join(ROOT, "tools/std/log/mod.ts"),
+  "@std/log/levels": join(ROOT, "tools/std/log/mod.ts"),
+  "@std/log/logger": join(ROOT, "tools/std/log/mod.ts"),
   // The same streams as Node's, a second time: 90 KB.
   "readable-stream": "node:stream",
   "debug": join(ROOT, "tools/bundle/debug.cjs"),
