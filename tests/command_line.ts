@@ -6,6 +6,7 @@
 import { assertEquals } from "@std/assert";
 import { app } from "../lib/app.ts";
 import type { World } from "../lib/world.ts";
+import { assertGranted, type ProgramOptions, spawnProgram } from "./program.ts";
 
 /** What came of a command. */
 export interface Outcome {
@@ -25,6 +26,14 @@ export interface Around {
   readonly hostName?: string;
   /** Whether stdout is a terminal. */
   readonly isTerminal?: boolean;
+}
+
+/** The world around a process. */
+export interface ProcessOptions extends ProgramOptions {
+  /** Standard input. @default "" */
+  readonly input?: string;
+  /** Whether a permission that is missing is what the test is about. @default false */
+  readonly lacks?: boolean;
 }
 
 /** An environment of a test's own. */
@@ -65,26 +74,11 @@ export async function run(args: readonly string[], around: Around = {}): Promise
 /** Runs a command as a process of its own, with these variables and no others. */
 export async function runProcess(
   args: readonly string[],
-  { cwd, env = {}, input = "" }: {
-    cwd: string;
-    env?: Readonly<Record<string, string>>;
-    input?: string;
-  },
+  { input = "", lacks = false, ...options }: ProcessOptions,
 ): Promise<Outcome> {
-  const main = new URL("../main.ts", import.meta.url).pathname;
-  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME", "DENO_NO_UPDATE_CHECK"]
-    .flatMap((name) => Deno.env.has(name) ? [[name, Deno.env.get(name)!]] : []);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--frozen", main, ...args],
-    cwd,
-    clearEnv: true,
-    // Run from source, Deno asks for its newest version once a day, through a proxy too.
-    env: { ...Object.fromEntries(kept), DENO_NO_UPDATE_CHECK: "1", ...env },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  return await outcomeOf(child, input);
+  const outcome = await outcomeOf(spawnProgram(args, options), input);
+  if (!lacks) assertGranted(outcome.stderr + outcome.stdout);
+  return outcome;
 }
 
 /** Writes a process its input, and waits for what comes of it. */
