@@ -1,6 +1,6 @@
 /**
- * The program in the test's own process, with a world of the test's own, and the same as a process: what was typed,
- * and what came of it.
+ * Commands as they are typed: each a process of its own, and what came of it. Only what no process can be given (a clock,
+ * a terminal, arguments that no shell can pass) runs in the test's own process.
  */
 
 import { assertEquals } from "@std/assert";
@@ -16,20 +16,7 @@ export interface Outcome {
 }
 
 /** The world around a command. */
-export interface Around {
-  readonly env?: Readonly<Record<string, string>>;
-  /** Standard input. @default "" */
-  readonly input?: string;
-  readonly now?: Date;
-  /** What the user at the terminal answers. @default there is no terminal */
-  readonly answer?: boolean;
-  readonly hostName?: string;
-  /** Whether stdout is a terminal. */
-  readonly isTerminal?: boolean;
-}
-
-/** The world around a process. */
-export interface ProcessOptions extends ProgramOptions {
+export interface Around extends ProgramOptions {
   /** Standard input. @default "" */
   readonly input?: string;
   /** Whether a permission that is missing is what the test is about. @default false */
@@ -47,13 +34,50 @@ export function makeEnv(variables: Readonly<Record<string, string>> = {}): World
   };
 }
 
-/** Runs a command in this process. */
-export async function run(args: readonly string[], around: Around = {}): Promise<Outcome> {
+/** What no process can be given. */
+export interface AroundHere extends Pick<Around, "env" | "input"> {
+  readonly now?: Date;
+  /** What the user at the terminal answers. @default there is no terminal */
+  readonly answer?: boolean;
+  /** Whether stdout is a terminal. */
+  readonly isTerminal?: boolean;
+}
+
+/** A settings file without settings: what the machine has in the usual places is not for tests. */
+export const NO_SETTINGS = new URL("testdata/no_settings.json", import.meta.url).pathname;
+
+/** Runs a command with these variables and no others, in an empty folder, without a settings file. */
+export function run(args: readonly string[], { env, ...around }: Around = {}): Promise<Outcome> {
+  return inFolder((cwd) =>
+    runProcess(args, { cwd, env: { MQTT443_CONFIG: NO_SETTINGS, ...env }, ...around })
+  );
+}
+
+/** Runs a command with these variables and no others. */
+export async function runProcess(
+  args: readonly string[],
+  { input = "", lacks = false, ...options }: Around,
+): Promise<Outcome> {
+  const outcome = await outcomeOf(spawnProgram(args, options), input);
+  if (!lacks) assertGranted(outcome.stderr + outcome.stdout);
+  return outcome;
+}
+
+/** Whether a process can be given these arguments: Linux takes no NUL, no half character, and 128 KiB at most. */
+export function canBeTyped(args: readonly string[]): boolean {
+  return args.every((arg) => arg.isWellFormed() && !arg.includes("\0") && arg.length < 131_000);
+}
+
+/** Runs a command in this process, with all its permissions. */
+export async function runHere(
+  args: readonly string[],
+  around: AroundHere = {},
+): Promise<Outcome> {
   const out: string[] = [];
   const err: string[] = [];
   const { answer, now } = around;
   const world: World = {
-    env: makeEnv(around.env),
+    env: makeEnv({ MQTT443_CONFIG: NO_SETTINGS, ...around.env }),
     out: (text) => void out.push(text),
     err: (line) => void err.push(`${line}\n`),
     isErrTerminal: false,
@@ -62,23 +86,13 @@ export async function run(args: readonly string[], around: Around = {}): Promise
     confirm: answer === undefined ? undefined : () => answer,
     onSignals: () => () => {},
     every: () => () => {},
-    hostName: () => around.hostName ?? "gw-7",
+    hostName: () => "gw-7",
     now: () => now ?? new Date(),
     monotonicMs: () => performance.now(),
     random: Math.random,
   };
   const code = await app(args, world);
   return { code, stdout: out.join(""), stderr: err.join("") };
-}
-
-/** Runs a command as a process of its own, with these variables and no others. */
-export async function runProcess(
-  args: readonly string[],
-  { input = "", lacks = false, ...options }: ProcessOptions,
-): Promise<Outcome> {
-  const outcome = await outcomeOf(spawnProgram(args, options), input);
-  if (!lacks) assertGranted(outcome.stderr + outcome.stdout);
-  return outcome;
 }
 
 /** Writes a process its input, and waits for what comes of it. */

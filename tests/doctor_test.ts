@@ -5,7 +5,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
-import { run } from "./command_line.ts";
+import { run, runHere } from "./command_line.ts";
 import { FAULTS } from "./doctor_cases.ts";
 import { assertNamed, examine, withSite } from "./doctor_site.ts";
 
@@ -57,7 +57,7 @@ Deno.test("doctor's text fits 80 columns", async () => {
 
 Deno.test("doctor on a terminal says what it looks at, and takes that back", async () => {
   await withSite({}, async ({ args }) => {
-    const { stdout } = await run(["doctor", "--offline", ...args], { isTerminal: true });
+    const { stdout } = await runHere(["doctor", "--offline", ...args], { isTerminal: true });
     const parts = stdout.split("\n").map((line) => line.split("\r\x1b[K"));
     for (const [looking, result] of parts.filter((both) => both.length > 1)) {
       assertEquals(looking, `looking at ${result!.split(/\s+/)[1]} …`);
@@ -68,7 +68,7 @@ Deno.test("doctor on a terminal says what it looks at, and takes that back", asy
 
 Deno.test("doctor says that the clock is behind the program's build", async () => {
   await withSite({}, async ({ args }) => {
-    const { code, stdout } = await run(["doctor", "--offline", ...args], { now: new Date(0) });
+    const { code, stdout } = await runHere(["doctor", "--offline", ...args], { now: new Date(0) });
     assertMatch(stdout, /\nwarn {4}clock {8}.*1970-01-01/);
     assertMatch(stdout, /\nok {6}dates {8}not judged: the clock is wrong/);
     assertEquals(code, 0);

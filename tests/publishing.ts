@@ -99,7 +99,7 @@ export async function makeRig(options: EndpointOptions = {}): Promise<Rig> {
     },
     publishHere: (more, around) => rig.runHere(["publish", ...flags, ...more], around),
     runHere(args, around) {
-      const started = startHere(args, around);
+      const started = startHere(args, { MQTT443_CONFIG: `${folder}/mqtt443.json` }, around);
       here.push(started);
       return started;
     },
@@ -253,12 +253,16 @@ async function eachLine(
   if (rest !== "") take(rest);
 }
 
-function startHere(args: readonly string[], around: HereOptions = {}): RunHere {
+function startHere(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  around: HereOptions = {},
+): RunHere {
   const { takeOut, takeErr, changed, ...said } = listenTo();
   const listeners = new Set<(name: Deno.Signal) => void>();
   const repeated = new Set<() => void>();
   const world: World = {
-    env: makeEnv(),
+    env: makeEnv(env),
     out: takeOut,
     err: takeErr,
     isErrTerminal: around.isErrTerminal ?? false,

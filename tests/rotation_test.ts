@@ -218,6 +218,7 @@ Deno.test("publisher goes back to the old certificate where the endpoint takes t
   // The operator has activated it: the files are what they were, but not what is in use.
   isActive = true;
   run.signal("SIGHUP");
+  await rig.endpoint.until(() => rig.endpoint.connects.length === 4);
   write("{}");
   await rig.endpoint.waitFor(2);
   assertEquals(certNames(rig).slice(3), ["gw-7 renewed"]);
