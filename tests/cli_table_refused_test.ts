@@ -242,7 +242,7 @@ const CASES: Record<string, Case> = {
     says: /^ {2}interval: .*current value is "1000000000000" \(from .*a\.json\)$/m,
   },
   "SSLKEYLOGFILE (G8)": {
-    env: { SSLKEYLOGFILE: "/nonexistent/keys" },
+    env: { SSLKEYLOGFILE: "/dev/null" },
     says: /^error: Cannot run with SSLKEYLOGFILE set: .*\nhint: unset SSLKEYLOGFILE$/m,
   },
   "a message of 131,073 bytes (P7)": setting(

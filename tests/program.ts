@@ -139,15 +139,16 @@ export function testGrants(
     return isUsual ? { ...grants, read: [...grants.read, ...CERTS_PATHS] } : grants;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return { ...generalGrants(), read: [...generalGrants().read, ...named(args)] };
+    return { ...generalGrants(), read: [...generalGrants().read, ...named(args, env)] };
   }
 }
 
-/** The settings file that arguments name. */
-function named(args: readonly string[]): string[] {
-  return args.flatMap((arg, at) =>
+/** The settings file that arguments and variables name. */
+function named(args: readonly string[], { MQTT443_CONFIG }: NonNullable<ProgramOptions["env"]>) {
+  const paths = args.flatMap((arg, at) =>
     args[at - 1] === "--config" ? [arg] : /^--config=(.+)/.exec(arg)?.slice(1) ?? []
   );
+  return MQTT443_CONFIG === undefined ? paths : [...paths, MQTT443_CONFIG];
 }
 
 /** @throws {Error} If what the program said shows that it lacked a permission. */
