@@ -76,10 +76,13 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G15: "packets that nobody asked for, however many: the session ends at the first",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
+  G14:
+    "a broker that sends topics of its own to `watch`: no control character reaches the terminal, and a topic outside the filter ends the session",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
+  F3: "`watch` beside the running publisher: under a client id of its own, and never under its",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
 };

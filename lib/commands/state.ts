@@ -1,5 +1,6 @@
 /** Opens the queue of the state directory: held by us, mended if it is damaged, backed by memory if its disk fails. */
 
+import { place } from "../causes.ts";
 import { failureFields, type UserError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
@@ -72,6 +73,9 @@ export function openStateQueue(
   });
   try {
     const disk = openOrMend(directory, options, { log, now: world.now });
+    try {
+      directory.noteRun({ clientId: settings.clientId, endpoint: place(settings) });
+    } catch { /* the disk fails, which the queue tells */ }
     const queue = marked(
       directory,
       createSpill({
