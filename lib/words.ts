@@ -86,3 +86,8 @@ function editDistance(a: string, b: string): number {
 export function coloured(colour: number, text: string): string {
   return `\x1b[${colour}m${text}\x1b[39m`;
 }
+
+/** Lines with their priority in front (sd-daemon(3)), which the journal takes off: 3 error, 4 warning, 6 info, 7 debug. */
+export function forJournal(priority: number, text: string): string {
+  return text.split("\n").map((line) => `<${priority}>${line}`).join("\n");
+}

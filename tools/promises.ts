@@ -83,6 +83,9 @@ export const PROMISES: Readonly<Record<string, string>> = {
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
   F3: "`watch` beside the running publisher: under a client id of its own, and never under its",
+  F11: "the journal: each line with its own priority, and without a second time",
+  F12:
+    "one message a second: a line each on a terminal; in the journal the first of each session, then a summary every 10 minutes",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
 };
