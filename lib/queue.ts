@@ -16,6 +16,7 @@ import { type Counts, createLimits, type Limits, type Oldest } from "./queue_lim
 import { createRows, type Found, rangesOf, readAfter, type Rows, valuesOf } from "./queue_rows.ts";
 import { inTransaction, prepareFile, prepareStatements, type Statements } from "./queue_schema.ts";
 import type {
+  DiskQueue,
   Draft,
   Leaving,
   PutResult,
@@ -24,6 +25,7 @@ import type {
   QueueOptions,
   QueueStats,
   TakenMessage,
+  TopicWaiting,
 } from "./queue_types.ts";
 
 export { DamagedQueueError } from "./queue_errors.ts";
@@ -36,7 +38,7 @@ export type * from "./queue_types.ts";
  * @throws {DamagedQueueError} If the file is damaged.
  * @throws {UserError} With exit code 73 if it cannot be used.
  */
-export function openQueue(path: string, options: QueueOptions): Queue {
+export function openQueue(path: string, options: QueueOptions): DiskQueue {
   try {
     return openAt(path, path, options);
   } catch (error) {
@@ -47,7 +49,7 @@ export function openQueue(path: string, options: QueueOptions): Queue {
   }
 }
 
-function openAt(location: string, path: string, options: QueueOptions): Queue {
+function openAt(location: string, path: string, options: QueueOptions): DiskQueue {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(location, { readOnly: options.readOnly ?? false });
@@ -62,7 +64,7 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
 /** Rows read before their bytes are looked at; of the largest, 2 MiB. */
 const FEW = 16;
 
-class SqliteQueue implements Queue {
+class SqliteQueue implements DiskQueue {
   readonly #db: DatabaseSync;
   readonly #path: string;
   readonly #options: QueueOptions;
@@ -211,6 +213,11 @@ class SqliteQueue implements Queue {
 
   waiting(): { messages: number; bytes: number } {
     return { messages: this.#counts.waiting, bytes: this.#counts.bytes };
+  }
+
+  forOthers(topic: string): readonly TopicWaiting[] {
+    const rows = this.#guard(() => this.#statements.forOthers.all(this.#left.through, topic));
+    return rows as unknown as TopicWaiting[];
   }
 
   stats(): QueueStats {
