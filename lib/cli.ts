@@ -84,7 +84,7 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   doctor: {
     switches: ["offline", "json", "policy"],
     operands: [0, 0],
-    usage: "[--offline] [--json] [--policy] [--policy-file FILE] [SETTINGS]",
+    usage: "[FLAGS] [SETTINGS]",
   },
   watch: { switches: [], operands: [1, 1], usage: "TOPIC [SETTINGS]" },
   queue: {

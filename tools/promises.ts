@@ -86,6 +86,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   F11: "the journal: each line with its own priority, and without a second time",
   F12:
     "one message a second: a line each on a terminal; in the journal the first of each session, then a summary every 10 minutes",
+  F20:
+    "what was typed out of habit: the flags of other clients are refused and translated, help lists what there is, and no queue is not an empty one",
   F22: "a queue that an earlier run filled for another topic or endpoint: told at the start",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
