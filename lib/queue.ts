@@ -20,7 +20,6 @@ import type {
   Draft,
   Leaving,
   PutResult,
-  Queue,
   QueuedMessage,
   QueueOptions,
   QueueStats,

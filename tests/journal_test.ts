@@ -59,5 +59,5 @@ Deno.test("error that ends a service at its start is one for the journal too (F1
     const { code, words } = await child.ended;
     await child.end();
     assertEquals(code, 78);
-    for (const line of words.trimEnd().split("\n")) assertMatch(line, /^<3>(error: |  |hint: )/);
+    for (const line of words.trimEnd().split("\n")) assertMatch(line, /^<3>(error: | {2}|hint: )/);
   }));
