@@ -76,10 +76,19 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G15: "packets that nobody asked for, however many: the session ends at the first",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
+  G14:
+    "a broker that sends topics of its own to `watch`: no control character reaches the terminal, and a topic outside the filter ends the session",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
+  F3: "`watch` beside the running publisher: under a client id of its own, and never under its",
+  F11: "the journal: each line with its own priority, and without a second time",
+  F12:
+    "one message a second: a line each on a terminal; in the journal the first of each session, then a summary every 10 minutes",
+  F20:
+    "what was typed out of habit: the flags of other clients are refused and translated, help lists what there is, and no queue is not an empty one",
+  F22: "a queue that an earlier run filled for another topic or endpoint: told at the start",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
   F10: "with jsr.io and without: everything can be built, to the same bytes",
