@@ -73,7 +73,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G6: "a settings file of any kind: refused in a second, with the place",
   G7: "hostile values: refused by name",
   G8: "an environment that would weaken TLS: without effect",
-  G15: "packets that nobody asked for, however many: the session ends at the first",
+  G15:
+    "a flood from the server: the session ends at the first packet that nobody asked for, and messages that were asked for leave signals and timers their turn",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
   G14:
@@ -82,6 +83,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
+  F1: "a port that is silent, then well: each attempt is closed in time, the next one connects",
+  F2: "`doctor` as users run it: every check is made",
   F3: "`watch` beside the running publisher: under a client id of its own, and never under its",
   F11: "the journal: each line with its own priority, and without a second time",
   F12:
