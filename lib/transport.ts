@@ -6,14 +6,14 @@
  * - With TLS 1.3 a server with a wrong name learns nothing of us: with `socket` the name is checked before our flight is
  *   written. With TLS 1.2, which sends certificates in clear anyway, it sees the device certificate: `tlsMin` forbids it.
  * - What is destroyed is closed at once, also within a handshake.
+ * - An alert after the handshake, as TLS 1.3 sends for a refused device certificate, reaches the handle and no event.
  * - A TLS stream that is paused is read on, into memory without bound; stopping the TCP handle beneath stops it.
  * - For most faults of a chain node:tls says "unable to verify the first certificate"; chain_fault.ts asks rustls.
  */
 
-import type { TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import tls from "node:tls";
+import tls, { type TLSSocket } from "node:tls";
 import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
 import { exactFault } from "./chain_fault.ts";
 import type { Identity } from "./identity.ts";
@@ -67,7 +67,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     address = socket.remoteAddress ?? "";
     const stream = await secured(socket, options);
     let failure: unknown;
-    stream.on("error", (error) => failure ??= error);
+    onFailure(stream, (error) => failure ??= error);
     const alpn = stream.alpnProtocol || null;
     if (target.alpn !== undefined && alpn !== target.alpn) throw explainAlpn(alpn, target);
     return {
@@ -122,6 +122,20 @@ function secured(
   stream.on("error", reject);
   stream.once("secureConnect", () => resolve(stream));
   return promise.finally(() => signal.removeEventListener("abort", onAbort));
+}
+
+/** Calls back for each error of a stream, alerts included. */
+function onFailure(stream: TLSSocket, listener: (error: unknown) => void): void {
+  stream.on("error", listener);
+  const { _handle: handle } = stream as unknown as {
+    _handle?: { onerror?: (...details: unknown[]) => unknown };
+  };
+  if (handle === undefined) return;
+  const { onerror } = handle;
+  handle.onerror = (error, ...details) => {
+    listener(error);
+    return onerror?.call(handle, error, ...details);
+  };
 }
 
 /** The name that the server must show; an address is not sent as SNI (RFC 6066 section 3). */

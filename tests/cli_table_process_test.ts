@@ -121,26 +121,6 @@ Deno.test("process with SSLKEYLOGFILE refuses to start and writes no key to it (
     })
   ));
 
-for (const name of ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "NODE_TLS_REJECT_UNAUTHORIZED"]) {
-  Deno.test(`process trusts no other CA by ${name} (T1, G8)`, () =>
-    inFolder(async (cwd) => {
-      const other = await makePki();
-      await using endpoint = await startEndpoint({ certificates: pki, server: other.server });
-      await writeCerts(`${cwd}/certs`, pki);
-      await Deno.writeTextFile(`${cwd}/other.pem`, other.ca);
-      const { code, stderr } = await runProcess([
-        "publish",
-        "--endpoint=localhost",
-        `--port=${endpoint.port}`,
-        "--message=hello",
-        "--give-up-after=3s",
-      ], { cwd, env: { [name]: name.startsWith("NODE_TLS") ? "0" : `${cwd}/other.pem` } });
-      assertEquals(code, 75, stderr);
-      assertMatch(stderr, /not signed by the configured CA/);
-      assertEquals([endpoint.connects.length, endpoint.received.length], [0, 0]);
-    }));
-}
-
 Deno.test("process whose reader has gone ends without a word (X8)", () =>
   inFolder(async (cwd) => {
     const child = spawnProgram(["settings"], { cwd }, { stdin: "null" });

@@ -5,7 +5,6 @@ import { openConnection } from "../lib/connection.ts";
 import { EXIT } from "../lib/errors.ts";
 import { type Endpoint, makeAuthority, makePki } from "../tools/endpoint.ts";
 import { parseClientHello } from "./client_hello.ts";
-import { run } from "./command_line.ts";
 import {
   assertAllClosed,
   connectTo,
@@ -324,34 +323,6 @@ Deno.test("connection says that what answers does not speak TLS", async () => {
   assertEquals(step, "tls");
   await serving;
   listener.close();
-});
-
-Deno.test("only the configured CA vouches, whatever the default store holds (T1, G8)", async () => {
-  const other = await makePki();
-  await using endpoint = await start({ certificates: pki, server: other.server });
-  const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
-  try {
-    const { writeIdentity, flagsFor } = await import("./publishing.ts");
-    await writeIdentity(`${folder}/certs`, pki);
-    await Deno.writeTextFile(`${folder}/other.pem`, other.ca);
-    const stores = [
-      { DENO_CERT: `${folder}/other.pem` },
-      { NODE_EXTRA_CA_CERTS: `${folder}/other.pem` },
-      { NODE_TLS_REJECT_UNAUTHORIZED: "0", DENO_TLS_CA_STORE: "system,mozilla" },
-    ];
-    const outputs = await Promise.all(stores.map((env, index) => {
-      const flags = flagsFor(folder, endpoint.port).with(9, `${folder}/state-${index}`);
-      return run(["publish", ...flags, "--message", "secret", "--give-up-after", "1s"], { env });
-    }));
-    for (const { code, stderr } of outputs) {
-      assertEquals(code, EXIT.kept, stderr);
-      assertMatch(stderr, /is not signed by the configured CA/);
-    }
-    assertEquals(endpoint.counts.handshakes, 0);
-    assert(endpoint.tlsErrors.length >= 3);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 });
 
 Deno.test("connection that is given up by its signal leaves nothing open", async () => {

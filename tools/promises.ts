@@ -94,6 +94,7 @@ export const PROMISES: Readonly<Record<string, string>> = {
   F22: "a queue that an earlier run filled for another topic or endpoint: told at the start",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
+  F5: "an impostor whose CA Deno's own store holds: believed by no command",
   F10: "with jsr.io and without: everything can be built, to the same bytes",
   F18: "a kit for one site and a kit for any: told apart by their names",
   F19: "the kit of the source: runs, tests and builds without a network",

@@ -111,11 +111,12 @@ Deno.test("publisher whose endpoint is away for long goes on trying, is back wit
   assertGreaterOrEqual(attempts, Math.floor(awayMs / CAP_MS) - 1);
   assert(announcedWaits(run).every((ms) => ms >= 1000 && ms <= CAP_MS));
   const backMs = performance.now();
+  const before = run.log.length;
   await rig.endpoint.resume();
   await rig.endpoint.until(() => rig.endpoint.connects.length === 2);
   // A second for the handshake of a busy machine.
   assertLess(rig.endpoint.connects[1]!.atMs - backMs, CAP_MS + 1000);
-  await run.said("drained");
+  await run.said("drained", (line) => run.log.indexOf(line) >= before);
   run.signal();
   assertEquals(await run.code, 0);
   const seqs = firsts(seqsOf(rig.endpoint.received));
