@@ -7,8 +7,10 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { COMMANDS } from "../lib/cli.ts";
 import { helpText } from "../lib/help.ts";
+import { openQueue } from "../lib/queue.ts";
 import { SETTINGS } from "../lib/settings_table.ts";
 import { assertTold, inFolder, run, runHere } from "./command_line.ts";
+import { draft, OPTIONS } from "./queueing.ts";
 
 interface Refusal {
   readonly args: readonly string[];
@@ -219,6 +221,19 @@ Deno.test("queue whose first message is still to come is empty", async () => {
     });
     const cleared = await run(["queue", "clear", "--yes", "--state", folder]);
     assertEquals(cleared, { code: 0, stdout: "discarded: 0\n", stderr: "" });
+  });
+});
+
+Deno.test("queue clear discards what waits, with the grants that users have (F20)", async () => {
+  await inFolder(async (folder) => {
+    const queue = openQueue(`${folder}/queue.db`, OPTIONS);
+    queue.put([draft(), draft(), draft()]);
+    queue.close();
+    await Deno.chmod(`${folder}/queue.db`, 0o600);
+    const cleared = await run(["queue", "clear", "--yes", "--state", folder]);
+    assertEquals(cleared, { code: 0, stdout: "discarded: 3\n", stderr: "" });
+    const { stdout } = await run(["queue", "--json", "--state", folder]);
+    assertEquals(JSON.parse(stdout).waiting, 0);
   });
 });
 

@@ -75,7 +75,7 @@ const CASES: Record<string, Case> = {
     input: `${PAYLOAD}${"x".repeat(131_072)}\n`,
     code: 0,
   },
-  "what waits": { args: () => ["queue", "--json"], code: 0 },
+  "what waits, where no queue is": { args: () => ["queue", "--json"], code: 73 },
   "a dry run": {
     args: () => ["publish", "--dry-run", "--source", "stdin"],
     input: LINES,
