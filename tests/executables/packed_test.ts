@@ -64,6 +64,10 @@ Deno.test("packed executable for a site", async (t) => {
     const { endpoint, start, env, folder } = site;
     const home = await site.makeDirectory("home");
 
+    await t.step("has a name of its own (F18)", () => {
+      assertEquals(site.built.path, `${folder}/dist/mqtt443-site-linux-${OWN.arch}`);
+    });
+
     await t.step("is the same, byte for byte, when it is built again", async () => {
       const options = { targets: [OWN.name], runtime: "npm", out: `${folder}/again` } as const;
       const treeOf = async ({ build }: Built, out: string) =>

@@ -33,30 +33,40 @@ export async function npmDeno(target: Target, options: NpmDenoOptions = {}): Pro
     const own = await Deno.readFile(execPath);
     if (sha256(own) === target.denoSha256) return own;
   }
-  const path = `${await fetched(target, execPath, options)}/deno`;
-  const bytes = await Deno.readFile(path).catch((cause) => {
-    throw unusable(target, `Cannot read ${path}: ${messageOf(cause)}`, path);
-  });
-  if (sha256(bytes) === target.denoSha256) return bytes;
-  throw unusable(
-    target,
-    `Cannot use ${path}: its sha256 must be ${target.denoSha256}: it is ${sha256(bytes)}`,
-    path,
-  );
+  return (await cached(target, execPath, options)).bytes;
 }
 
 /**
  * The folder in Deno's cache with the package that {@linkcode npmDeno} comes from.
  *
- * @throws {UserError} If it cannot be had.
+ * @throws {UserError} If it cannot be had, or is not the one pinned.
  */
-export function npmDenoFolder(target: Target): Promise<string> {
-  return fetched(target, Deno.execPath(), {});
+export async function npmDenoFolder(target: Target): Promise<string> {
+  return (await cached(target, Deno.execPath(), {})).folder;
 }
 
 /** SHA-256 in hexadecimal digits. */
 export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
+}
+
+async function cached(
+  target: Target,
+  execPath: string,
+  options: NpmDenoOptions,
+): Promise<{ folder: string; bytes: Uint8Array }> {
+  const folder = await fetched(target, execPath, options);
+  const path = `${folder}/deno`;
+  const bytes = await Deno.readFile(path).catch((cause) => {
+    throw unusable(target, `Cannot read ${path}: ${messageOf(cause)}`, path);
+  });
+  const sum = sha256(bytes);
+  if (sum === target.denoSha256) return { folder, bytes };
+  throw unusable(
+    target,
+    `Cannot use ${path}: its sha256 must be ${target.denoSha256}: it is ${sum}`,
+    path,
+  );
 }
 
 function unusable(target: Target, message: string, path: string): UserError {
