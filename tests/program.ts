@@ -34,6 +34,9 @@ export const PACKED_GRANTS: Grants = {
   sys: ["hostname"],
 };
 
+/** A settings file without settings. */
+export const NO_SETTINGS = new URL("testdata/no_settings.json", import.meta.url).pathname;
+
 /** Variables of this process that a process of a test keeps. */
 const KEPT = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME"];
 
@@ -66,13 +69,17 @@ export function programCommand(
     Deno.env.has(name) ? [[name, Deno.env.get(name)!] as const] : []
   );
   const { form, program } = formUnderTest();
-  const granted = () => grants ?? testGrants(args, { ...(cwd !== undefined && { cwd }), env });
+  // What this machine has in the usual places is not for tests.
+  const isConfigured = cwd !== undefined && isFile(`${cwd}/mqtt443.json`);
+  const variables = isConfigured ? env : { MQTT443_CONFIG: NO_SETTINGS, ...env };
+  const granted = () =>
+    grants ?? testGrants(args, { ...(cwd !== undefined && { cwd }), env: variables });
   const own = command !== undefined
     ? [...command, ...args]
     : form === "executable"
     ? ["sh", headerFor(program!, granted()), ...args]
     : [Deno.execPath(), ...runArguments(args, granted(), program)];
-  const all = { ...Object.fromEntries(kept), ...env };
+  const all = { ...Object.fromEntries(kept), ...variables };
   return {
     words: [...within, ...own] as [string, ...string[]],
     env: form === "executable"
