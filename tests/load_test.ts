@@ -6,7 +6,7 @@ import { inFolder } from "./command_line.ts";
 import { NO_SETTINGS } from "./program.ts";
 
 function load(args: readonly string[], given: Record<string, string> = {}) {
-  const env = { MQTT443_CONFIG: NO_SETTINGS, ...given };
+  const env: Record<string, string> = { MQTT443_CONFIG: NO_SETTINGS, ...given };
   const world = {
     env: {
       get: (name: string) => env[name],
