@@ -36,7 +36,7 @@ Deno.test("bundle loads no more of Deno to publish than it needs: of Node no HTT
   const path = `${rig.folder}/mqtt443.js`;
   const denoDir = `${rig.folder}/deno`;
   await Deno.writeTextFile(path, code);
-  const args = ["publish", ...rig.flags, "--message", "hello"];
+  const args = ["publish", ...rig.flags, "--message", "hello", "--durability", "crash"];
   const world = { env: makeEnv(), hostName: () => "gw-7" };
   const { settings } = loadSettings(parseCommand(args), world, { needEndpoint: true });
   const { code: exitCode, stderr } = await new Deno.Command(Deno.execPath(), {
