@@ -112,7 +112,11 @@ export function holdStateDirectory(directory: string): StateDirectory {
         for (const left of pathsOf(directory, MENDING)) Deno.removeSync(left);
       },
       // The kernel lets go of the lock with the file, also after kill -9.
-      release: () => lock.close(),
+      release() {
+        // To close it is not enough where a process is just being started: until that runs, it has a copy of the lock.
+        lock.unlockSync();
+        lock.close();
+      },
     };
   } catch (error) {
     throw explain(directory, error);

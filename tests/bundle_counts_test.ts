@@ -8,6 +8,7 @@ import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { parseCommand } from "../lib/cli.ts";
 import { makeEnv } from "./command_line.ts";
+import { NO_SETTINGS } from "./program.ts";
 import { makeRig } from "./publishing.ts";
 
 // esbuild's process ends some time after it was told to, and nobody can wait for that.
@@ -35,12 +36,12 @@ Deno.test("bundle loads no more of Deno to publish than it needs: of Node no HTT
   const path = `${rig.folder}/mqtt443.js`;
   const denoDir = `${rig.folder}/deno`;
   await Deno.writeTextFile(path, code);
-  const args = ["publish", ...rig.flags, "--message", "hello"];
+  const args = ["publish", ...rig.flags, "--message", "hello", "--durability", "crash"];
   const world = { env: makeEnv(), hostName: () => "gw-7" };
   const { settings } = loadSettings(parseCommand(args), world, { needEndpoint: true });
   const { code: exitCode, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-config", ...grantFlags(grantsOf(settings, undefined)), path, ...args],
-    env: { DENO_DIR: denoDir },
+    args: ["run", "--no-config", ...grantFlags(grantsOf(settings, NO_SETTINGS)), path, ...args],
+    env: { DENO_DIR: denoDir, MQTT443_CONFIG: NO_SETTINGS },
   }).output();
   assertEquals(exitCode, 0, new TextDecoder().decode(stderr));
   const loaded = loadedModules(denoDir);

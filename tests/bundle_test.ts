@@ -6,6 +6,7 @@ import { makeBundle } from "../tools/bundle.ts";
 import { freshBundle } from "../tools/bundle/fresh.ts";
 import { denoArguments } from "../tools/publish.ts";
 import { inFolder } from "./command_line.ts";
+import { NO_SETTINGS } from "./program.ts";
 
 // esbuild's process ends some time after it was told to, and nobody can wait for that.
 Deno.test.sanitizer({ ops: false, resources: false });
@@ -67,8 +68,9 @@ Deno.test("publish task runs the bundle as long as nothing that it is made of is
       assertEquals(freshBundle(root, changedMs), undefined, name);
       times.delete(`${root}/${name}`);
     }
-    const flags = denoArguments(["--endpoint", "localhost"], path);
-    assertEquals(flags.slice(-4), [path, "publish", "--endpoint", "localhost"]);
+    const args = ["--endpoint", "localhost", "--config", NO_SETTINGS];
+    const flags = denoArguments(args, path);
+    assertEquals(flags.slice(-6), [path, "publish", ...args]);
     assert(flags.includes("--allow-net=localhost:443") && flags.includes("--no-remote"));
   });
 });

@@ -56,6 +56,8 @@ export function startChild(args: readonly string[], options: ChildOptions = {}):
     if (!options.lacks) assertGranted(words + JSON.stringify(lines));
     return { code, words };
   });
+  // Whoever waits for its end is told.
+  ended.catch(() => {});
   const writer = process.stdin.getWriter();
   const close = () => writer.close().catch(() => {});
   return {

@@ -6,7 +6,7 @@
 import { assertEquals } from "@std/assert";
 import { app } from "../lib/app.ts";
 import type { World } from "../lib/world.ts";
-import { assertGranted, type ProgramOptions, spawnProgram } from "./program.ts";
+import { assertGranted, NO_SETTINGS, type ProgramOptions, spawnProgram } from "./program.ts";
 
 /** What came of a command. */
 export interface Outcome {
@@ -23,9 +23,9 @@ export interface Around extends ProgramOptions {
   readonly lacks?: boolean;
 }
 
-/** An environment of a test's own. */
+/** An environment of a test's own; without another settings file, one without settings. */
 export function makeEnv(variables: Readonly<Record<string, string>> = {}): World["env"] {
-  const env = new Map(Object.entries(variables));
+  const env = new Map(Object.entries({ MQTT443_CONFIG: NO_SETTINGS, ...variables }));
   return {
     get: (name) => env.get(name),
     set: (name, value) => void env.set(name, value),
@@ -43,14 +43,9 @@ export interface AroundHere extends Pick<Around, "env" | "input"> {
   readonly isTerminal?: boolean;
 }
 
-/** A settings file without settings: what the machine has in the usual places is not for tests. */
-export const NO_SETTINGS = new URL("testdata/no_settings.json", import.meta.url).pathname;
-
 /** Runs a command with these variables and no others, in an empty folder, without a settings file. */
-export function run(args: readonly string[], { env, ...around }: Around = {}): Promise<Outcome> {
-  return inFolder((cwd) =>
-    runProcess(args, { cwd, env: { MQTT443_CONFIG: NO_SETTINGS, ...env }, ...around })
-  );
+export function run(args: readonly string[], around: Around = {}): Promise<Outcome> {
+  return inFolder((cwd) => runProcess(args, { cwd, ...around }));
 }
 
 /** Runs a command with these variables and no others. */
@@ -77,7 +72,7 @@ export async function runHere(
   const err: string[] = [];
   const { answer, now } = around;
   const world: World = {
-    env: makeEnv({ MQTT443_CONFIG: NO_SETTINGS, ...around.env }),
+    env: makeEnv(around.env),
     out: (text) => void out.push(text),
     err: (line) => void err.push(`${line}\n`),
     isErrTerminal: false,

@@ -29,6 +29,8 @@ export async function withSite(
       args: [
         ...["--endpoint", "localhost", "--port", String(endpoint.port)],
         ...["--certs", certs, "--state", `${folder}/state`, "--client-id", "gw-7"],
+        // The temporary folder may be in memory, which doctor would warn of.
+        ...["--durability", "crash"],
       ],
       certs,
       endpointPort: endpoint.port,

@@ -20,7 +20,7 @@ Deno.test({
   fn: () =>
     withSite({}, async ({ args }) => {
       using _memory = mountMemory(args[args.indexOf("--state") + 1]!, "16m");
-      const { checks } = await examine(args, ["--offline"]);
+      const { checks } = await examine(args, ["--offline", "--durability", "power"]);
       const found = checks.find(({ name }) => name === "queue");
       assert(found?.status === "warn");
       assertMatch(String(found.cause), /shall survive a power cut .* is in memory \(tmpfs\)/);

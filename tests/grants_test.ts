@@ -4,9 +4,12 @@ import { generalGrants, grantFlags, siteGrants } from "../lib/grants.ts";
 import { mergeSettings } from "../lib/settings.ts";
 import { denoArguments } from "../tools/publish.ts";
 import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
+import { NO_SETTINGS } from "./program.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url).pathname;
 const PUBLISH = new URL("../tools/publish.ts", import.meta.url).pathname;
+/** What this machine has in the usual places is not for tests. */
+const CONFIG = ["--config", NO_SETTINGS];
 const PROBE = new URL("grants_probe.ts", import.meta.url).pathname;
 
 interface Site {
@@ -41,7 +44,7 @@ async function withSite(action: (site: Site) => Promise<void>): Promise<void> {
 function publishArgs({ certs, state, port }: Site): string[] {
   return [
     ...["--endpoint", "localhost", "--port", String(port), "--certs", certs],
-    ...["--state", state, "--client-id", "gw-7"],
+    ...["--state", state, "--client-id", "gw-7", ...CONFIG],
   ];
 }
 
@@ -135,7 +138,15 @@ Deno.test("version prints what the process is permitted to do", async () => {
 });
 
 Deno.test("publish task passes wrong settings on as exit code 78, and wrong flags as 64", async () => {
-  const wrong = await deno(["run", "-A", "--frozen", PUBLISH, "--endpoint", "mqtts://x"]);
+  const wrong = await deno([
+    "run",
+    "-A",
+    "--frozen",
+    PUBLISH,
+    "--endpoint",
+    "mqtts://x",
+    ...CONFIG,
+  ]);
   assertEquals(wrong.code, 78);
   assertStringIncludes(wrong.err, "endpoint: must be a host name or IP address alone");
   const unknown = await deno(["run", "-A", "--frozen", PUBLISH, "--endpiont", "x"]);
@@ -143,19 +154,19 @@ Deno.test("publish task passes wrong settings on as exit code 78, and wrong flag
 });
 
 Deno.test("grants name one endpoint, with brackets around an IPv6 address", () => {
-  const command = denoArguments(["--endpoint", "::1", "--port", "8883"]);
+  const command = denoArguments(["--endpoint", "::1", "--port", "8883", ...CONFIG]);
   assertEquals(command.filter((flag) => flag.startsWith("--allow-net")), [
     "--allow-net=[::1]:8883",
   ]);
 });
 
 Deno.test("grants write nothing when nothing is kept on disk", () => {
-  const flags = denoArguments(["--endpoint", "localhost", "--durability", "none"]);
+  const flags = denoArguments(["--endpoint", "localhost", "--durability", "none", ...CONFIG]);
   assertEquals(flags.filter((flag) => flag.startsWith("--allow-write")), []);
 });
 
 Deno.test("grants never open the network, the disk or subprocesses as a whole", () => {
-  const flags = denoArguments(["--endpoint", "localhost"]);
+  const flags = denoArguments(["--endpoint", "localhost", ...CONFIG]);
   const bare = flags.filter((flag) => /^--allow-\w+$|^-A$|--allow-(run|ffi|all|import)/.test(flag));
   assertEquals(bare, []);
   assertEquals(flags.includes("--no-prompt") && flags.includes("--ignore-env"), true);

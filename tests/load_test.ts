@@ -3,8 +3,10 @@ import { parseCommand } from "../lib/cli.ts";
 import { UserError } from "../lib/errors.ts";
 import { loadSettings } from "../lib/load.ts";
 import { inFolder } from "./command_line.ts";
+import { NO_SETTINGS } from "./program.ts";
 
-function load(args: readonly string[], env: Record<string, string> = {}) {
+function load(args: readonly string[], given: Record<string, string> = {}) {
+  const env: Record<string, string> = { MQTT443_CONFIG: NO_SETTINGS, ...given };
   const world = {
     env: {
       get: (name: string) => env[name],

@@ -34,6 +34,9 @@ export const PACKED_GRANTS: Grants = {
   sys: ["hostname"],
 };
 
+/** A settings file without settings. */
+export const NO_SETTINGS = new URL("testdata/no_settings.json", import.meta.url).pathname;
+
 /** Variables of this process that a process of a test keeps. */
 const KEPT = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME"];
 
@@ -66,13 +69,14 @@ export function programCommand(
     Deno.env.has(name) ? [[name, Deno.env.get(name)!] as const] : []
   );
   const { form, program } = formUnderTest();
-  const granted = () => grants ?? testGrants(args, { ...(cwd !== undefined && { cwd }), env });
+  const around = { ...(cwd !== undefined && { cwd }), env };
+  const granted = () => grants ?? testGrants(args, around);
   const own = command !== undefined
     ? [...command, ...args]
     : form === "executable"
     ? ["sh", headerFor(program!, granted()), ...args]
     : [Deno.execPath(), ...runArguments(args, granted(), program)];
-  const all = { ...Object.fromEntries(kept), ...env };
+  const all = { ...Object.fromEntries(kept), ...variablesOf(around) };
   return {
     words: [...within, ...own] as [string, ...string[]],
     env: form === "executable"
@@ -119,10 +123,11 @@ export function testGrants(
   args: readonly string[],
   { cwd, env = {} }: Pick<ProgramOptions, "cwd" | "env"> = {},
 ): Grants {
-  const config = cwd !== undefined && isFile(`${cwd}/mqtt443.json`)
-    ? { MQTT443_CONFIG: `${cwd}/mqtt443.json` }
-    : {};
-  const variables = { ...config, ...env };
+  const variables = {
+    // It is looked for in the program's folder, and not in this process's.
+    ...(hasSettings(cwd) && { MQTT443_CONFIG: `${cwd}/mqtt443.json` }),
+    ...variablesOf({ ...(cwd !== undefined && { cwd }), env }),
+  };
   const world = {
     env: {
       get: (name: string) => variables[name as never],
@@ -139,8 +144,17 @@ export function testGrants(
     return isUsual ? { ...grants, read: [...grants.read, ...CERTS_PATHS] } : grants;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return { ...generalGrants(), read: [...generalGrants().read, ...named(args, env)] };
+    return { ...generalGrants(), read: [...generalGrants().read, ...named(args, variables)] };
   }
+}
+
+/** The program's own variables: what this machine has in the usual places is not for tests. */
+function variablesOf({ cwd, env = {} }: Pick<ProgramOptions, "cwd" | "env">) {
+  return hasSettings(cwd) ? env : { MQTT443_CONFIG: NO_SETTINGS, ...env };
+}
+
+function hasSettings(cwd: string | undefined): boolean {
+  return cwd !== undefined && isFile(`${cwd}/mqtt443.json`);
 }
 
 /** The settings file that arguments and variables name. */

@@ -114,7 +114,7 @@ for (const version of ["5", "3.1.1"]) {
 
   Deno.test(`publisher whose policy allows no publish says so in one line, and sets nothing aside, MQTT ${version} (P4)`, async () => {
     await using rig = await makeRig({ policy: { publish: [] } });
-    const flags = ["--source", "stdin", "--mqtt-version", version, "--give-up-after", "5s"];
+    const flags = ["--source", "stdin", "--mqtt-version", version, "--give-up-after", "8s"];
     const run = rig.publish(flags, { input: inputOf(numbered(1, 5)) });
     assertEquals(await run.code, 75);
     assertGreaterOrEqual(rig.endpoint.connects.length, 5);

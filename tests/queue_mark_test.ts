@@ -8,6 +8,7 @@ import { UserError } from "../lib/errors.ts";
 import { openQueue, type Queue } from "../lib/queue.ts";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
 import { realWorld } from "../lib/world.ts";
+import { makeEnv } from "./command_line.ts";
 import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "./queueing.ts";
 
 /** Runs an action on a queue that holds these messages and has a mark. */
@@ -68,7 +69,7 @@ Deno.test("command queue counts beside a running publisher without what is deliv
     queue.accept(queue.take(3));
     assertEquals(rowsOf(directory.queuePath), 5);
     let said = "";
-    const world = { ...realWorld(), out: (text: string) => void (said += text) };
+    const world = { ...realWorld(), env: makeEnv(), out: (text: string) => void (said += text) };
     queueCommand(parseCommand(["queue", "--json", "--state", folder]), world);
     assertEquals(JSON.parse(said).waiting, 2);
     queue.close();

@@ -1,7 +1,6 @@
 /** `mqtt443` as a child process, with its log as data. */
 
 import type { Brokers, Place } from "./brokers.ts";
-import { NO_SETTINGS } from "../command_line.ts";
 import { assertGranted, programCommand } from "../program.ts";
 import { type Child, spawn } from "./child.ts";
 
@@ -37,7 +36,7 @@ export function runProgram(
     ...["--endpoint", to.endpoint, "--port", `${to.port}`, "--certs", certs],
     ...(args.includes("--client-id") ? [] : ["--client-id", "gw-7"]),
     ...["--state", `${brokers.dir}/state`, "--log-format", "json"],
-  ], { env: { MQTT443_CONFIG: NO_SETTINGS } });
+  ]);
   const child = spawn(program, words, { cwd: brokers.dir, env });
   const parse = (line: string): LogEvent[] => line.startsWith("{") ? [JSON.parse(line)] : [];
   return {
