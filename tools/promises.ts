@@ -76,6 +76,9 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G15: "packets that nobody asked for, however many: the session ends at the first",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
+  F4: "SIGUSR1, which opens Deno's debugger: the process ends at once, and nothing ever listens",
+  F5: "variables that add to whom Deno trusts: they do not reach the program",
+  F7: "an environment that would change what Deno does: a list of variables passes, and no other",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",

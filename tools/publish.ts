@@ -6,21 +6,22 @@
  * the time. Signals and the exit code pass through.
  */
 
-import { type Command, parseCommand } from "../lib/cli.ts";
+import { parseCommand } from "../lib/cli.ts";
 import { formatError, UserError } from "../lib/errors.ts";
 import type { Grants } from "../lib/build.ts";
 import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { realWorld } from "../lib/world.ts";
 import { BUNDLE_FLAGS, freshBundle } from "./bundle/fresh.ts";
+import { passed } from "./environment.ts";
 import { MALLOC, V8_FLAGS } from "./v8_flags.ts";
 
 const MAIN = new URL("../main.ts", import.meta.url);
 
-/** What the program's process gets besides our own environment: run from source, Deno would ask for its newest version. */
+/** What the program's process gets besides what passes: run from source, Deno would ask for its newest version. */
 export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1", ...MALLOC } as const;
 
-/** Makes Deno fetch the program's packages now: in the child, fetching them would be its first use of TLS. */
+/** Makes Deno fetch the program's packages now: the child fetches nothing. */
 export const program = () => import("../main.ts");
 
 /**
@@ -31,8 +32,11 @@ export const program = () => import("../main.ts");
  * @throws {UserError} If the settings are wrong.
  */
 export function denoArguments(args: readonly string[], bundle?: string): string[] {
-  const command = parseCommand(["publish", ...args]);
-  const flags = [V8_FLAGS, ...grantFlags(grantsFor(command))];
+  return argumentsWith(grantsFor(args), args, bundle);
+}
+
+function argumentsWith(grants: Grants, args: readonly string[], bundle?: string): string[] {
+  const flags = ["--cached-only", "--deny-import", V8_FLAGS, ...grantFlags(grants)];
   const what = bundle === undefined
     ? ["--frozen", ...flags, MAIN.href]
     : [...BUNDLE_FLAGS, ...flags, bundle];
@@ -40,7 +44,8 @@ export function denoArguments(args: readonly string[], bundle?: string): string[
 }
 
 /** Help needs nothing; a dry run reads sources, and connects nowhere. */
-function grantsFor(command: Command): Grants {
+function grantsFor(args: readonly string[]): Grants {
+  const command = parseCommand(["publish", ...args]);
   if (command.name === "help") return { net: [], read: [], write: [], env: [], sys: [] };
   const isDry = command.switches.has("dry-run");
   const { settings, configPath } = loadSettings(command, realWorld(), { needEndpoint: !isDry });
@@ -53,16 +58,22 @@ if (import.meta.main) {
 }
 
 async function start(args: readonly string[]): Promise<number> {
-  let denoArgs: string[];
+  let grants: Grants;
   try {
-    denoArgs = denoArguments(args, freshBundle());
+    grants = grantsFor(args);
   } catch (error) {
     console.error(formatError(error));
     return error instanceof UserError ? error.exitCode : 1;
   }
+  const denoDir = Deno.env.get("DENO_DIR");
   const child = new Deno.Command(Deno.execPath(), {
-    args: denoArgs,
-    env: ENVIRONMENT,
+    args: argumentsWith(grants, args, freshBundle()),
+    clearEnv: true,
+    env: {
+      ...passed(Deno.env.toObject(), grants.env),
+      ...(denoDir !== undefined && { DENO_DIR: denoDir }),
+      ...ENVIRONMENT,
+    },
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",
@@ -72,6 +83,9 @@ async function start(args: readonly string[]): Promise<number> {
   for (const name of ["SIGINT", "SIGHUP"] as const) {
     Deno.addSignalListener(name, () => isTerminal || child.kill(name));
   }
-  Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
+  // SIGUSR1 would open Deno's debugger in this process too; the child ends by it.
+  for (const name of ["SIGTERM", "SIGUSR1"] as const) {
+    Deno.addSignalListener(name, () => child.kill(name));
+  }
   return (await child.status).code;
 }
