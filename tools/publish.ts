@@ -83,9 +83,11 @@ async function start(args: readonly string[]): Promise<number> {
   for (const name of ["SIGINT", "SIGHUP"] as const) {
     Deno.addSignalListener(name, () => isTerminal || child.kill(name));
   }
-  // SIGUSR1 would open Deno's debugger in this process too; the child ends by it.
-  for (const name of ["SIGTERM", "SIGUSR1"] as const) {
-    Deno.addSignalListener(name, () => child.kill(name));
-  }
+  Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
+  // Here too it would open Deno's debugger.
+  Deno.addSignalListener("SIGUSR1", () => {
+    child.kill("SIGUSR1");
+    Deno.exit(128 + 10);
+  });
   return (await child.status).code;
 }
