@@ -113,7 +113,7 @@ export async function makeGateway(options: GatewayOptions = {}): Promise<Gateway
 }
 
 /** The files that name users and groups: this machine's, without one of them. */
-function usersWithout(name: string): Record<string, string> {
+export function usersWithout(name: string): Record<string, string> {
   const paths = ["/etc/passwd", "/etc/group", "/etc/shadow"];
   const lines = (path: string) =>
     Deno.readTextFileSync(path).split("\n").filter((line) => !line.startsWith(`${name}:`));
