@@ -133,7 +133,7 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
     },
   });
   if (parsed.help) return helpCommand(name);
-  if (unknown.length > 0) throw unknownFlags(unknown, [...valued, ...switches], name);
+  if (unknown.length > 0) throw unknownFlags([...new Set(unknown)], [...valued, ...switches], name);
   const operands = parsed._.map(String);
   const [least, most] = shape.operands;
   if (operands.length < least || operands.length > most) {
@@ -189,7 +189,8 @@ function checkForm(
     }
     const [, flag, equals] = /^--([^=]+)(=?)/.exec(argument) ?? [];
     if (flag === undefined || !(valued.includes(flag) || switches.includes(flag))) {
-      tied.push(argument);
+      // Without its value: parseArgs would take --no-port=1 for --port=1.
+      tied.push(flag === undefined ? argument : `--${flag}`);
       continue;
     }
     if (seen.has(flag)) {

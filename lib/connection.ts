@@ -108,7 +108,7 @@ export async function openConnection(
   const timer = setTimeout(() => deadline.abort(), settings.connectTimeout);
   const attempt = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
   try {
-    const transport = await open({
+    const opening = open({
       target,
       identity,
       signal: attempt,
@@ -116,8 +116,10 @@ export async function openConnection(
       now,
       avoid,
     });
-    // Not loaded before, as it takes 10 ms and more, in which the server can answer.
+    opening.catch(() => {});
+    // MQTT.js is loaded while the server answers.
     const { openSession } = await import("./session.ts");
+    const transport = await opening;
     const session = openSession(settings, transport, target, now);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });

@@ -1,5 +1,6 @@
 /** The program as a process of its own, whose log can be awaited and which can be killed. */
 
+import { assertGranted, type ProgramOptions, spawnProgram } from "./program.ts";
 import type { Line } from "./publishing.ts";
 
 /** A running process. */
@@ -23,39 +24,14 @@ export interface Child {
 const DEADLINE_MS = 30_000;
 
 /** Options of {@linkcode startChild}. */
-export interface ChildOptions {
-  /** Variables besides those of this process. */
-  readonly env?: Readonly<Record<string, string>>;
-  /** A command that runs another one in a world of its own, as `["unshare", "--mount"]`. */
-  readonly within?: readonly string[];
-  /** File that is run, from the project's folder. @default "main.ts" */
-  readonly entry?: string;
-  /** What it may do, as flags of Deno. @default all */
-  readonly flags?: readonly string[];
-  /** What is run instead of that file by Deno. */
-  readonly command?: readonly string[];
-  /** @default that of this process */
-  readonly cwd?: string;
+export interface ChildOptions extends ProgramOptions {
+  /** Whether a permission that is missing is what the test is about. @default false */
+  readonly lacks?: boolean;
 }
 
 /** Starts the program; its log must be JSON. */
-export function startChild(
-  args: readonly string[],
-  options: ChildOptions = {},
-): Child {
-  const { env = {}, within = [], entry = "main.ts", flags = ["-A"], cwd } = options;
-  const main = new URL(`../${entry}`, import.meta.url).pathname;
-  const program = options.command ??
-    [Deno.execPath(), "run", ...flags, "--frozen", "--no-check", main];
-  const [command, ...rest] = [...within, ...program, ...args];
-  const process = new Deno.Command(command!, {
-    args: rest,
-    env: { ...env },
-    ...(cwd !== undefined && { cwd }),
-    stdin: "piped",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
+export function startChild(args: readonly string[], options: ChildOptions = {}): Child {
+  const process = spawnProgram(args, options, { stdout: "null" });
   const lines: Line[] = [];
   let words = "";
   let alive = true;
@@ -77,6 +53,7 @@ export function startChild(
     alive = false;
     await reading;
     changed();
+    if (!options.lacks) assertGranted(words + JSON.stringify(lines));
     return { code, words };
   });
   const writer = process.stdin.getWriter();

@@ -14,7 +14,7 @@ import {
   startEndpoint,
   writeCerts,
 } from "../tools/endpoint.ts";
-import { type Around, inFolder, type Outcome, run } from "./command_line.ts";
+import { type Around, canBeTyped, inFolder, type Outcome, run, runHere } from "./command_line.ts";
 
 const pki = await makePki();
 const rsa = await pki.authority.issue("gw-rsa", { keyType: "rsa" });
@@ -43,7 +43,7 @@ async function publish(
     if (passphrase !== undefined) {
       await Deno.writeTextFile(`${folder}/pass`, passphrase, { mode: 0o600 });
     }
-    return await run([
+    const words = [
       "publish",
       "--endpoint=localhost",
       `--port=${endpoint.port}`,
@@ -52,7 +52,8 @@ async function publish(
       "--log-level=debug",
       ...(passphrase === undefined ? [] : [`--key-passphrase-file=${folder}/pass`]),
       ...args,
-    ], around);
+    ];
+    return await (canBeTyped(words) ? run : runHere)(words, around);
   });
   return { outcome, endpoint };
 }

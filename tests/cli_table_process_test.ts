@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { helpText } from "../lib/help.ts";
 import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
+import { spawnProgram } from "./program.ts";
 import { assertTold, inFolder, runProcess, withUntouchedPort } from "./command_line.ts";
 
 const pki = await makePki();
@@ -142,14 +143,7 @@ for (const name of ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "NODE_TLS_REJECT_UNAUTHO
 
 Deno.test("process whose reader has gone ends without a word (X8)", () =>
   inFolder(async (cwd) => {
-    const main = new URL("../main.ts", import.meta.url).pathname;
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--frozen", main, "settings"],
-      cwd,
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
+    const child = spawnProgram(["settings"], { cwd }, { stdin: "null" });
     await child.stdout.cancel();
     const stderr = await new Response(child.stderr).text();
     assertEquals([(await child.status).code, stderr], [0, ""]);
@@ -159,18 +153,10 @@ Deno.test("process whose stderr is closed publishes all the same (X8)", () =>
   inFolder(async (cwd) => {
     await using endpoint = await startEndpoint({ certificates: pki });
     await writeCerts(`${cwd}/certs`, pki);
-    const main = new URL("../main.ts", import.meta.url).pathname;
-    const child = new Deno.Command(Deno.execPath(), {
-      args: [
-        ...["run", "-A", "--frozen", main, "publish", "--endpoint=localhost"],
-        ...[`--port=${endpoint.port}`, "--topic=a", "--source=clock", "--count=2"],
-        "--interval=100ms",
-      ],
+    const args = ["publish", "--endpoint=localhost", `--port=${endpoint.port}`, "--topic=a"];
+    const child = spawnProgram([...args, "--source=clock", "--count=2", "--interval=100ms"], {
       cwd,
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
+    }, { stdin: "null", stdout: "null" });
     await child.stderr.cancel();
     assertEquals([(await child.status).code, endpoint.received.length], [0, 2]);
   }));

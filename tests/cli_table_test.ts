@@ -8,7 +8,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { COMMANDS } from "../lib/cli.ts";
 import { helpText } from "../lib/help.ts";
 import { SETTINGS } from "../lib/settings_table.ts";
-import { assertTold, inFolder, run } from "./command_line.ts";
+import { assertTold, inFolder, run, runHere } from "./command_line.ts";
 
 interface Refusal {
   readonly args: readonly string[];
@@ -185,7 +185,7 @@ Deno.test("queue clear discards nothing without --yes or an answer", async () =>
     assertTold(outcome);
     assertMatch(outcome.stderr, /nobody was asked\nhint: type `mqtt443 queue clear --yes`/);
     assertEquals(outcome.code, 64);
-    const refused = await run(["queue", "clear", "--state", state], { answer: false });
+    const refused = await runHere(["queue", "clear", "--state", state], { answer: false });
     assertEquals(refused, { code: 0, stdout: "", stderr: "" });
   });
 });

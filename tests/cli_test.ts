@@ -104,7 +104,18 @@ Deno.test("unknown flags are refused all at once, with those that were meant", (
 });
 
 Deno.test("a flag is known under its whole name only", () => {
-  for (const flag of ["--por", "--no-json", "--Port", "--ackTimeout", "--no-help", "--port.x"]) {
+  for (
+    const flag of [
+      "--por",
+      "--no-json",
+      "--Port",
+      "--ackTimeout",
+      "--no-help",
+      "--no-port=1",
+      "--port.x",
+      "-xyz",
+    ]
+  ) {
     assertEquals(refusal("publish", flag).problems.length, 1, flag);
   }
 });

@@ -123,7 +123,7 @@ Deno.test("publisher that starts in 1970 says so, publishes marked samples, and 
   const { stream, write } = openInput();
   let offsetMs = 5000 - Date.now();
   const now = () => new Date(Date.now() + offsetMs);
-  const run = rig.publish(["--source", "stdin"], { input: stream, now });
+  const run = rig.publishHere(["--source", "stdin"], { input: stream, now });
   const warning = await run.said("warning");
   assertMatch(String(warning.cause), /^The clock says 1970-01-01T.*before this program was built/);
   assertMatch(String(warning.hint), /timedatectl/);
@@ -165,7 +165,7 @@ Deno.test("publisher whose clock jumps a year, back, and to 1970 keeps its sessi
   let offsetMs = 0;
   const now = () => new Date(Date.now() + offsetMs);
   const flags = ["--source", "clock", "--interval", "100ms", "--queue-max-age", "1h"];
-  const run = rig.publish(flags, { now });
+  const run = rig.publishHere(flags, { now });
   const after = async (messages: number) => {
     await rig.endpoint.waitFor(rig.endpoint.received.length + messages);
   };
@@ -199,7 +199,7 @@ Deno.test("publisher drops nothing as too old when its clock jumps a year while 
   let offsetMs = 0;
   const now = () => new Date(Date.now() + offsetMs);
   const flags = ["--source", "stdin", "--queue-max-age", "1h"];
-  const run = rig.publish(flags, { input: stream, now });
+  const run = rig.publishHere(flags, { input: stream, now });
   for (const line of numbered(1, 20)) write(line);
   await run.said("queued", ({ seq }) => seq === 20);
   offsetMs = YEAR_MS;

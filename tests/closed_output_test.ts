@@ -3,23 +3,16 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { createLineSink } from "../lib/line_sink.ts";
 import { openLog } from "../lib/log.ts";
+import { spawnProgram } from "./program.ts";
 import { flagsFor, makeRig, range, type Rig, seqsOf } from "./publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
-const MAIN = new URL("../main.ts", import.meta.url).pathname;
-const PROGRAM = [Deno.execPath(), "run", "-A", "--frozen", "--no-check", MAIN];
 const TICKS = ["--source", "clock", "--interval", "100ms"];
 
 /** Starts the program in a shell that arranges its streams: `"$@"` is the program. */
 function startIn(script: string, args: readonly string[], cwd: string): Deno.ChildProcess {
-  return new Deno.Command("sh", {
-    args: ["-c", script, "sh", ...PROGRAM, ...args],
-    cwd,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
+  return spawnProgram(args, { cwd, within: ["sh", "-c", script, "sh"] }, { stdin: "null" });
 }
 
 /** Lets go of what is left of a process: streams and all. */

@@ -1,11 +1,12 @@
 /**
- * The program in the test's own process, with a world of the test's own, and the same as a process: what was typed,
- * and what came of it.
+ * Commands as they are typed: each a process of its own, and what came of it. Only what no process can be given (a clock,
+ * a terminal, arguments that no shell can pass) runs in the test's own process.
  */
 
 import { assertEquals } from "@std/assert";
 import { app } from "../lib/app.ts";
 import type { World } from "../lib/world.ts";
+import { assertGranted, type ProgramOptions, spawnProgram } from "./program.ts";
 
 /** What came of a command. */
 export interface Outcome {
@@ -15,16 +16,11 @@ export interface Outcome {
 }
 
 /** The world around a command. */
-export interface Around {
-  readonly env?: Readonly<Record<string, string>>;
+export interface Around extends ProgramOptions {
   /** Standard input. @default "" */
   readonly input?: string;
-  readonly now?: Date;
-  /** What the user at the terminal answers. @default there is no terminal */
-  readonly answer?: boolean;
-  readonly hostName?: string;
-  /** Whether stdout is a terminal. */
-  readonly isTerminal?: boolean;
+  /** Whether a permission that is missing is what the test is about. @default false */
+  readonly lacks?: boolean;
 }
 
 /** An environment of a test's own. */
@@ -38,13 +34,50 @@ export function makeEnv(variables: Readonly<Record<string, string>> = {}): World
   };
 }
 
-/** Runs a command in this process. */
-export async function run(args: readonly string[], around: Around = {}): Promise<Outcome> {
+/** What no process can be given. */
+export interface AroundHere extends Pick<Around, "env" | "input"> {
+  readonly now?: Date;
+  /** What the user at the terminal answers. @default there is no terminal */
+  readonly answer?: boolean;
+  /** Whether stdout is a terminal. */
+  readonly isTerminal?: boolean;
+}
+
+/** A settings file without settings: what the machine has in the usual places is not for tests. */
+export const NO_SETTINGS = new URL("testdata/no_settings.json", import.meta.url).pathname;
+
+/** Runs a command with these variables and no others, in an empty folder, without a settings file. */
+export function run(args: readonly string[], { env, ...around }: Around = {}): Promise<Outcome> {
+  return inFolder((cwd) =>
+    runProcess(args, { cwd, env: { MQTT443_CONFIG: NO_SETTINGS, ...env }, ...around })
+  );
+}
+
+/** Runs a command with these variables and no others. */
+export async function runProcess(
+  args: readonly string[],
+  { input = "", lacks = false, ...options }: Around,
+): Promise<Outcome> {
+  const outcome = await outcomeOf(spawnProgram(args, options), input);
+  if (!lacks) assertGranted(outcome.stderr + outcome.stdout);
+  return outcome;
+}
+
+/** Whether a process can be given these arguments: Linux takes no NUL, no half character, and 128 KiB at most. */
+export function canBeTyped(args: readonly string[]): boolean {
+  return args.every((arg) => arg.isWellFormed() && !arg.includes("\0") && arg.length < 131_000);
+}
+
+/** Runs a command in this process, with all its permissions. */
+export async function runHere(
+  args: readonly string[],
+  around: AroundHere = {},
+): Promise<Outcome> {
   const out: string[] = [];
   const err: string[] = [];
   const { answer, now } = around;
   const world: World = {
-    env: makeEnv(around.env),
+    env: makeEnv({ MQTT443_CONFIG: NO_SETTINGS, ...around.env }),
     out: (text) => void out.push(text),
     err: (line) => void err.push(`${line}\n`),
     isErrTerminal: false,
@@ -53,38 +86,13 @@ export async function run(args: readonly string[], around: Around = {}): Promise
     confirm: answer === undefined ? undefined : () => answer,
     onSignals: () => () => {},
     every: () => () => {},
-    hostName: () => around.hostName ?? "gw-7",
+    hostName: () => "gw-7",
     now: () => now ?? new Date(),
     monotonicMs: () => performance.now(),
     random: Math.random,
   };
   const code = await app(args, world);
   return { code, stdout: out.join(""), stderr: err.join("") };
-}
-
-/** Runs a command as a process of its own, with these variables and no others. */
-export async function runProcess(
-  args: readonly string[],
-  { cwd, env = {}, input = "" }: {
-    cwd: string;
-    env?: Readonly<Record<string, string>>;
-    input?: string;
-  },
-): Promise<Outcome> {
-  const main = new URL("../main.ts", import.meta.url).pathname;
-  const kept = ["PATH", "HOME", "DENO_DIR", "XDG_CACHE_HOME", "DENO_NO_UPDATE_CHECK"]
-    .flatMap((name) => Deno.env.has(name) ? [[name, Deno.env.get(name)!]] : []);
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--frozen", main, ...args],
-    cwd,
-    clearEnv: true,
-    // Run from source, Deno asks for its newest version once a day, through a proxy too.
-    env: { ...Object.fromEntries(kept), DENO_NO_UPDATE_CHECK: "1", ...env },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  return await outcomeOf(child, input);
 }
 
 /** Writes a process its input, and waits for what comes of it. */

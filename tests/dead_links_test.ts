@@ -130,7 +130,7 @@ for (const [how, act] of Object.entries(ENDS)) {
     let random = 0;
     let passedMs = 0;
     const { stream, write, end } = openInput();
-    const run = rig.run(["publish", ...flags, "--source", "stdin"], {
+    const run = rig.runHere(["publish", ...flags, "--source", "stdin"], {
       input: stream,
       random: () => random,
       monotonicMs: () => performance.now() + passedMs,

@@ -160,7 +160,7 @@ Deno.test("publisher names the policy when each session ends right after a PUBLI
   let minutes = 0;
   const monotonicMs = () => performance.now() + 60_000 * minutes;
   const { stream, write } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream, monotonicMs });
+  const run = rig.publishHere(["--source", "stdin"], { input: stream, monotonicMs });
   write("{}");
   for (let n = 1; n <= 4; n++) {
     await run.until(() => run.log.filter(({ event }) => event === "disconnected").length === n);

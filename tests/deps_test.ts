@@ -9,6 +9,7 @@
 import { assert, assertEquals, assertFalse, assertLess, assertStringIncludes } from "@std/assert";
 import { lutimesSync } from "node:fs";
 import { join } from "node:path";
+import { startRegistry } from "./jsr_registry.ts";
 
 const REPOSITORY = join(import.meta.dirname!, "..");
 
@@ -45,7 +46,7 @@ Deno.test("deps leaves the lock file as it is", async () => {
 
 Deno.test("deps says nothing and asks nobody when its link is fresh", async () => {
   await using copy = await makeCopy();
-  await using registry = makeRegistry();
+  await using registry = startRegistry();
   await copy.run(NOWHERE);
   assertEquals(await copy.run(registry.url), { code: 0, stderr: "" });
   assertEquals(copy.link(), LINK);
@@ -63,7 +64,7 @@ Deno.test("deps renews an old link when jsr.io still cannot be reached", async (
 
 Deno.test("deps removes its old link and says so when jsr.io answers again", async () => {
   await using copy = await makeCopy();
-  await using registry = makeRegistry();
+  await using registry = startRegistry();
   await copy.run(NOWHERE);
   copy.age();
   const { code, stderr } = await copy.run(registry.url);
@@ -74,14 +75,14 @@ Deno.test("deps removes its old link and says so when jsr.io answers again", asy
 
 Deno.test("deps makes no link and says nothing when jsr.io answers", async () => {
   await using copy = await makeCopy();
-  await using registry = makeRegistry();
+  await using registry = startRegistry();
   assertEquals(await copy.run(registry.url), { code: 0, stderr: "" });
   assertEquals(copy.link(), undefined);
 });
 
 Deno.test("deps makes no link when the packages are in Deno's cache", async () => {
   await using copy = await makeCopy();
-  const registry = makeRegistry();
+  const registry = startRegistry();
   await copy.cachePackages(registry.url);
   const before = copy.lock();
   await registry[Symbol.asyncDispose]();
@@ -92,7 +93,7 @@ Deno.test("deps makes no link when the packages are in Deno's cache", async () =
 
 Deno.test("deps takes the login page of a network for no answer", async () => {
   await using copy = await makeCopy();
-  await using page = makeRegistry(() => new Response("<html>Please log in</html>"));
+  await using page = startRegistry(() => new Response("<html>Please log in</html>"));
   await copy.run(page.url);
   assertEquals(copy.link(), LINK);
 });
@@ -109,7 +110,7 @@ Deno.test("deps does not wait long for a network that swallows packets", async (
 
 Deno.test("deps leaves a folder vendor/std alone", async () => {
   await using copy = await makeCopy();
-  await using registry = makeRegistry();
+  await using registry = startRegistry();
   Deno.mkdirSync(copy.path("vendor/std"), { recursive: true });
   for (const url of [NOWHERE, registry.url]) {
     assertEquals(await copy.run(url), { code: 0, stderr: "" });
@@ -119,7 +120,7 @@ Deno.test("deps leaves a folder vendor/std alone", async () => {
 
 Deno.test("deps leaves a link vendor/std to another place alone", async () => {
   await using copy = await makeCopy();
-  await using registry = makeRegistry();
+  await using registry = startRegistry();
   Deno.mkdirSync(copy.path("vendor"));
   Deno.symlinkSync("../../std", copy.path("vendor/std"));
   for (const url of [NOWHERE, registry.url]) {
@@ -278,73 +279,4 @@ async function makeCopy(): Promise<Copy> {
       await Deno.remove(root, { recursive: true });
     },
   };
-}
-
-interface Registry extends AsyncDisposable {
-  readonly url: string;
-  /** How many requests have come. */
-  readonly asked: number;
-}
-
-/** A registry that has each package deno.json names, with nothing in it. */
-function makeRegistry(
-  answer: (request: Request) => Response | Promise<Response> = packageFile,
-): Registry {
-  let asked = 0;
-  const closing = new AbortController();
-  const server = Deno.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    signal: closing.signal,
-    onListen() {},
-  }, (request) => {
-    asked++;
-    return answer(request);
-  });
-  return {
-    url: `http://127.0.0.1:${server.addr.port}/`,
-    get asked() {
-      return asked;
-    },
-    async [Symbol.asyncDispose]() {
-      closing.abort();
-      await server.finished;
-    },
-  };
-}
-
-const EMPTY_MODULE = "export {};\n";
-
-async function packageFile(request: Request): Promise<Response> {
-  const { pathname } = new URL(request.url);
-  const known = PACKAGES.map((specifier) => /^jsr:(.+)@[\^~](.+)$/.exec(specifier)!).find((
-    [, name],
-  ) => pathname.startsWith(`/${name}/`));
-  const [, name, version] = known ?? [];
-  switch (pathname) {
-    case `/${name}/meta.json`:
-      return Response.json({ versions: { [version!]: {} } });
-    case `/${name}/${version}_meta.json`:
-      return Response.json({
-        manifest: {
-          "/mod.ts": {
-            size: EMPTY_MODULE.length,
-            checksum: `sha256-${await sha256(EMPTY_MODULE)}`,
-          },
-        },
-        exports: { ".": "./mod.ts" },
-      });
-    case `/${name}/${version}/mod.ts`:
-      return new Response(EMPTY_MODULE, {
-        headers: { "content-type": "application/typescript" },
-      });
-    default:
-      return new Response("not found", { status: 404 });
-  }
-}
-
-async function sha256(text: string): Promise<string> {
-  const bytes = new TextEncoder().encode(text);
-  const hash = await crypto.subtle.digest("SHA-256", bytes);
-  return new Uint8Array(hash).toHex();
 }

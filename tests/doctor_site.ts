@@ -61,15 +61,14 @@ export async function assertNamed(fault: Fault, runner: Runner): Promise<void> {
     await fault.files?.(certs);
     await withFront(fault.front, endpointPort, async (port) => {
       const there = port === undefined ? [] : ["--port", String(port)];
-      const report = await examine(args, [...there, ...fault.args ?? []], runner);
+      const more = fault.args?.map((arg) => arg.replace("{certs}", certs)) ?? [];
+      const report = await examine(args, [...there, ...more], runner);
       const found = report.checks.find(({ status }) => status === (fault.status ?? "fail"));
       assertEquals(found?.name, fault.check, JSON.stringify(report, null, 1));
       assertMatch([found!.saw, found!.cause, found!.hint].join("\n"), fault.says);
       assertEquals(report.exitCode, fault.exitCode);
     });
   });
-  const state = fault.args?.find((_, index, all) => all[index - 1] === "--state");
-  if (state !== undefined) await Deno.remove(state, { recursive: true });
 }
 
 /** Lets `front` have each connection of a port of its own. */

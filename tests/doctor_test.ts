@@ -3,15 +3,29 @@
  * cause, and the exit code.
  */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
-import { run } from "./command_line.ts";
+import { run, runHere } from "./command_line.ts";
 import { FAULTS } from "./doctor_cases.ts";
 import { assertNamed, examine, withSite } from "./doctor_site.ts";
+import { canMount, mountMemory } from "./mounting.ts";
 
 for (const fault of FAULTS) {
   Deno.test(`doctor names ${fault.what}`, () => assertNamed(fault, run));
 }
+
+Deno.test({
+  name: "doctor names a state directory in memory with durability power (needs root)",
+  ignore: !canMount,
+  fn: () =>
+    withSite({}, async ({ args }) => {
+      using _memory = mountMemory(args[args.indexOf("--state") + 1]!, "16m");
+      const { checks } = await examine(args, ["--offline"]);
+      const found = checks.find(({ name }) => name === "queue");
+      assert(found?.status === "warn");
+      assertMatch(String(found.cause), /shall survive a power cut .* is in memory \(tmpfs\)/);
+    }),
+});
 
 Deno.test("doctor finds nothing wrong with a good site, and publishes one test message", async () => {
   await withSite({}, async ({ args, received }) => {
@@ -57,7 +71,7 @@ Deno.test("doctor's text fits 80 columns", async () => {
 
 Deno.test("doctor on a terminal says what it looks at, and takes that back", async () => {
   await withSite({}, async ({ args }) => {
-    const { stdout } = await run(["doctor", "--offline", ...args], { isTerminal: true });
+    const { stdout } = await runHere(["doctor", "--offline", ...args], { isTerminal: true });
     const parts = stdout.split("\n").map((line) => line.split("\r\x1b[K"));
     for (const [looking, result] of parts.filter((both) => both.length > 1)) {
       assertEquals(looking, `looking at ${result!.split(/\s+/)[1]} …`);
@@ -68,7 +82,7 @@ Deno.test("doctor on a terminal says what it looks at, and takes that back", asy
 
 Deno.test("doctor says that the clock is behind the program's build", async () => {
   await withSite({}, async ({ args }) => {
-    const { code, stdout } = await run(["doctor", "--offline", ...args], { now: new Date(0) });
+    const { code, stdout } = await runHere(["doctor", "--offline", ...args], { now: new Date(0) });
     assertMatch(stdout, /\nwarn {4}clock {8}.*1970-01-01/);
     assertMatch(stdout, /\nok {6}dates {8}not judged: the clock is wrong/);
     assertEquals(code, 0);
@@ -91,7 +105,7 @@ Deno.test("doctor beside a running publisher does not throw it out", async () =>
 });
 
 Deno.test("doctor --policy takes region and account, and refuses what is none", async () => {
-  const args = ["doctor", "--policy", "--endpoint", "broker.example"];
+  const args = ["doctor", "--policy", "--endpoint", "broker.example", "--client-id", "gw-7"];
   const given = await run([...args, "--region", "cn-north-1", "--account", "123456789012"]);
   assertMatch(given.stdout, /"arn:aws-cn:iot:cn-north-1:123456789012:client\/gw-7"/);
   for (const wrong of [["--region", "Frankfurt"], ["--account", "1234"]]) {
@@ -103,7 +117,13 @@ Deno.test("doctor --policy takes region and account, and refuses what is none", 
 
 Deno.test("doctor --policy prints the least policy for the client id and the topic", async () => {
   const endpoint = "abc-ats.iot.eu-central-1.amazonaws.com";
-  const { code, stdout } = await run(["doctor", "--policy", "--endpoint", endpoint]);
+  const { code, stdout } = await run([
+    "doctor",
+    "--policy",
+    "--endpoint",
+    endpoint,
+    "--client-id=gw-7",
+  ]);
   assertEquals(code, 0);
   assertEquals(JSON.parse(stdout), {
     Version: "2012-10-17",

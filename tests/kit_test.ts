@@ -3,6 +3,7 @@
 import {
   assert,
   assertEquals,
+  assertMatch,
   assertRejects,
   assertStringIncludes,
   assertThrows,
@@ -10,6 +11,7 @@ import {
 import Ajv from "ajv";
 import formats from "ajv-formats";
 import { join } from "node:path";
+import config from "../deno.json" with { type: "json" };
 import { parseCommand } from "../lib/cli.ts";
 import { UserError } from "../lib/errors.ts";
 import { generalGrants } from "../lib/grants.ts";
@@ -20,7 +22,7 @@ import { parseKit } from "../tools/kit.ts";
 import { type Entry, writeArchive } from "../tools/kit/archive.ts";
 import { licenseTexts, sumsText } from "../tools/kit/device.ts";
 import { licensesText } from "../tools/kit/licenses.ts";
-import { type Package, packagesIn, readLock } from "../tools/kit/packages.ts";
+import { packagesIn, readLock, ROOT } from "../tools/kit/packages.ts";
 import { type Parts, sbomText } from "../tools/kit/sbom.ts";
 import { manText, readmeText, sampleText } from "../tools/kit/texts.ts";
 import { inWorkFolder } from "../tools/temp_folder.ts";
@@ -162,10 +164,7 @@ Deno.test("the bill of materials is valid CycloneDX 1.6", () => {
 Deno.test("the bill of materials has every package of the bundle, Deno and V8, and no other", () => {
   const bill: { components: { name: string; version: string; components?: { name: string }[] }[] } =
     JSON.parse(sbomText(PARTS));
-  const inBundle = MODULES.flatMap((path) =>
-    /^npm:((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ??
-      (/(std)\/(?:cli|log)\//.test(path) ? `@${/std\/\w+/.exec(path)![0]}` : [])
-  );
+  const inBundle = MODULES.flatMap((path) => /^npm:((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
   assertEquals(
     bill.components.map(({ name }) => name).sort(),
     [
@@ -175,7 +174,7 @@ Deno.test("the bill of materials has every package of the bundle, Deno and V8, a
   assertEquals(bill.components[0]!.components!.map(({ name }) => name), ["v8"]);
   const lock = readLock();
   for (const { name, version } of bill.components.slice(1)) {
-    assert(`${name}@${version}` in { ...lock.npm, ...lock.jsr }, `${name}@${version}`);
+    assert(`${name}@${version}` in lock.npm, `${name}@${version}`);
   }
   assert(!sbomText(PARTS).includes("esbuild"));
 });
@@ -186,31 +185,25 @@ Deno.test("the bill of materials is the same for the same parts, and has another
   assert(number(PARTS) !== number({ ...PARTS, sha256: "1".repeat(64) }));
 });
 
-Deno.test("the bill of materials names a JSR package with its manifest's sum, and says so of a stand-in", () => {
-  const real: Package = {
-    ...PACKAGES.find(({ name }) => name === "mqtt")!,
-    ...{ registry: "jsr", name: "@std/cli", version: "1.0.32", integrity: "ab", uses: [] },
-  };
-  const { components } = JSON.parse(sbomText({ ...PARTS, packages: [real] }));
-  assertEquals(components[1].purl, "pkg:jsr/%40std/cli@1.0.32");
-  assertEquals(components[1].properties, [{ name: "mqtt443:manifest-sha256", value: "ab" }]);
-  const standIn = { ...real, isStandIn: true };
-  assertStringIncludes(sbomText({ ...PARTS, packages: [standIn] }), "mqtt443:stand-in");
+Deno.test("the bill of materials says the program's own licence, and LICENSE and deno.json the same", () => {
+  const { metadata } = JSON.parse(sbomText(PARTS));
+  assertEquals(metadata.component.licenses, [
+    { license: { id: "MIT", acknowledgement: "declared" } },
+  ]);
+  assertEquals(config.license, "MIT");
+  const text = Deno.readTextFileSync(join(ROOT, "LICENSE"));
+  assertMatch(text, /^MIT License\n\nCopyright \(c\) 2026 the mqtt443 authors\n/);
 });
 
-Deno.test("packages of JSR are known from the modules too, and an unpinned one is refused", async () => {
-  const modules = ["https://jsr.io/@std/cli/1.0.32/parse_args.ts"];
-  const [found] = await packagesIn(modules, readLock());
-  assertEquals([found!.registry, found!.name, found!.isStandIn], ["jsr", "@std/cli", false]);
-  assertStringIncludes(found!.licenseText!, "the Deno authors");
+Deno.test("a package that deno.lock does not pin is in no bill of materials", async () => {
   await assertRejects(() => packagesIn(["npm:left-pad/index.js"], readLock()), Error, "left-pad");
 });
 
 Deno.test("the licences name every package of others with its text, Deno and V8, and what is not listed", () => {
   const texts = licenseTexts();
   const text = licensesText(PACKAGES, { version: DENO_VERSION, v8: "15.0.245.2-rusty", texts });
-  for (const { registry, name, version, license, isStandIn } of PACKAGES) {
-    if (!isStandIn) assertStringIncludes(text, `\n${registry}:${name} ${version} (${license})\n`);
+  for (const { name, version, license } of PACKAGES) {
+    assertStringIncludes(text, `\nnpm:${name} ${version} (${license})\n`);
   }
   assertStringIncludes(
     text,
@@ -219,7 +212,8 @@ Deno.test("the licences name every package of others with its text, Deno and V8,
   assertStringIncludes(text, "\nV8 15.0.245.2-rusty (BSD-3-Clause), in Deno\n");
   for (const one of Object.values(texts)) assertStringIncludes(text, one.trim());
   assertStringIncludes(text, "\nNOT LISTED HERE are ");
-  assert(text.split("Permission").length > PACKAGES.filter((one) => !one.isStandIn).length);
+  assert(text.split("Permission").length > PACKAGES.length);
+  assertStringIncludes(text, "mqtt443 itself is under the MIT licence: see LICENSE.");
 });
 
 Deno.test("the sample settings are valid as they are", () =>

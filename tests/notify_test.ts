@@ -2,13 +2,13 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Target } from "../lib/causes.ts";
 import { openService } from "../lib/commands/service.ts";
 import type { UserError } from "../lib/errors.ts";
-import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { createNotifier } from "../lib/notify.ts";
 import type { Queue } from "../lib/queue.ts";
-import { mergeSettings, type Settings } from "../lib/settings.ts";
+import type { Settings } from "../lib/settings.ts";
 import { realWorld } from "../lib/world.ts";
 import { startChild } from "./children.ts";
 import { makeEnv } from "./command_line.ts";
+import { testGrants } from "./program.ts";
 import { flagsFor, makeRig } from "./publishing.ts";
 
 /** Where a service manager listens, and what it was told. */
@@ -127,37 +127,16 @@ Deno.test("notifier gives up on a manager that does not read, and goes on when i
   });
 });
 
-/** The flags of a process that may do what these settings need, and tell the manager at that socket. */
-function scoped(folder: string, port: number, notify: string | undefined): string[] {
-  const { settings } = mergeSettings(
-    [{
-      origin: "file",
-      name: "x",
-      values: {
-        endpoint: "localhost",
-        port,
-        clientId: "gw-7",
-        certs: `${folder}/certs`,
-        state: `${folder}/state`,
-      },
-    }],
-    { hostName: "gw-7", certs: "./certs", sourcesProblem: () => undefined },
-    { needEndpoint: true },
-  );
-  const grants = grantsOf(settings, undefined);
-  const env = [...grants.env, "NOTIFY_SOCKET", "WATCHDOG_USEC"];
-  return grantFlags(notify === undefined ? { ...grants, env } : { ...grants, notify });
-}
-
 Deno.test("publish tells a manager that it is ready while offline, how it fares, that it is well, and that it stops", async () => {
   await using rig = await makeRig();
   const path = `${rig.folder}/notify`;
   await using manager = listen(path);
   rig.endpoint.pause();
   const { port } = rig.endpoint;
-  const run = startChild(["publish", ...flagsFor(rig.folder, port), "--interval", "100ms"], {
+  const args = ["publish", ...flagsFor(rig.folder, port), "--interval", "100ms"];
+  const run = startChild(args, {
     env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: "300000" },
-    flags: scoped(rig.folder, port, path),
+    grants: { ...testGrants(args), notify: path },
   });
   try {
     await manager.until((lines) => lines.some((line) => /^STATUS=Offline since .*/.test(line)));
@@ -194,9 +173,11 @@ Deno.test("publish goes on, with one warning, where it was not granted to tell t
   await using manager = listen(path);
   const { port } = rig.endpoint;
   const flags = [...flagsFor(rig.folder, port), "--interval", "100ms", "--count", "5"];
-  const run = startChild(["publish", ...flags], {
+  const args = ["publish", ...flags];
+  const run = startChild(args, {
     env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: "300000" },
-    flags: scoped(rig.folder, port, undefined),
+    grants: { ...testGrants(args), notify: `${rig.folder}/another` },
+    lacks: true,
   });
   try {
     assertEquals((await run.ended).code, 0);

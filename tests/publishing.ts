@@ -1,6 +1,7 @@
 /**
- * A device, its endpoint and what the two said: the whole program in this process, with certificates and a state
- * directory of its own. Tests wait for what happens, never for a time.
+ * A device, its endpoint and what the two said: the program as a process of its own, as users start it, with certificates
+ * and a state directory of its own. Only a test that brings a clock or chance of its own runs the program in this process.
+ * Tests wait for what happens, never for a time.
  */
 
 import { app } from "../lib/app.ts";
@@ -9,6 +10,7 @@ import type { World } from "../lib/world.ts";
 import { type Endpoint, type EndpointOptions, makePki, startEndpoint } from "../tools/endpoint.ts";
 import { makeEnv } from "./command_line.ts";
 import { atRest } from "./connecting.ts";
+import { assertGranted, type ProgramOptions, spawnProgram } from "./program.ts";
 
 /** Throw-away certificates for all tests of one file. */
 export const pki = await makePki();
@@ -20,8 +22,15 @@ export interface Line extends Fields {
 }
 
 /** What a run can be given besides its flags. */
-export interface RunOptions {
+export interface RunOptions extends ProgramOptions {
+  /** @default nothing */
   readonly input?: ReadableStream<Uint8Array>;
+  /** Whether a permission that is missing is what the test is about. @default false */
+  readonly lacks?: boolean;
+}
+
+/** What no process can be given: a clock, chance and a terminal of the test's own. */
+export interface HereOptions extends Pick<RunOptions, "input"> {
   readonly random?: () => number;
   readonly now?: () => Date;
   readonly monotonicMs?: () => number;
@@ -39,12 +48,16 @@ export interface Run {
   readonly code: Promise<number>;
   /** What a signal does. @default "SIGTERM" */
   signal(name?: Deno.Signal): void;
-  /** Lets what is done every hour, or the like, be done now. */
-  tick(): void;
   /** Settles when the predicate holds; it is asked at each line of log and output. */
   until(predicate: () => boolean, what?: string): Promise<void>;
   /** The first line of an event, once it is there. */
   said(event: string, predicate?: (line: Line) => boolean): Promise<Line>;
+}
+
+/** A run in this process. */
+export interface RunHere extends Run {
+  /** Lets what is done every hour, or the like, be done now. */
+  tick(): void;
 }
 
 /** A device and its endpoint. */
@@ -58,6 +71,10 @@ export interface Rig extends AsyncDisposable {
   publish(flags: readonly string[], options?: RunOptions): Run;
   /** Runs any command with these flags alone. */
   run(args: readonly string[], options?: RunOptions): Run;
+  /** Runs `publish` in this process, with all its permissions: on a clock or chance of the test's own. */
+  publishHere(flags: readonly string[], options?: HereOptions): RunHere;
+  /** Runs any command so. */
+  runHere(args: readonly string[], options?: HereOptions): RunHere;
 }
 
 /** Makes both; what was started is stopped at the end. */
@@ -65,7 +82,10 @@ export async function makeRig(options: EndpointOptions = {}): Promise<Rig> {
   const endpoint = await startEndpoint({ certificates: pki, ...options });
   const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
   await writeIdentity(`${folder}/certs`, endpoint.certificates);
-  const runs: Run[] = [];
+  // What the machine has in the usual places is not for tests.
+  await Deno.writeTextFile(`${folder}/mqtt443.json`, "{}");
+  const processes: RunProcess[] = [];
+  const here: Run[] = [];
   const flags = flagsFor(folder, endpoint.port);
   const rig: Rig = {
     endpoint,
@@ -73,16 +93,22 @@ export async function makeRig(options: EndpointOptions = {}): Promise<Rig> {
     flags,
     publish: (more, around) => rig.run(["publish", ...flags, ...more], around),
     run(args, around) {
-      const started = startRun(args, around);
-      runs.push(started);
+      const started = startRun(args, { cwd: folder, ...around });
+      processes.push(started);
+      return started;
+    },
+    publishHere: (more, around) => rig.runHere(["publish", ...flags, ...more], around),
+    runHere(args, around) {
+      const started = startHere(args, { MQTT443_CONFIG: `${folder}/mqtt443.json` }, around);
+      here.push(started);
       return started;
     },
     async [Symbol.asyncDispose]() {
-      for (const run of runs) {
+      for (const run of here) {
         run.signal();
         run.signal();
       }
-      await Promise.all(runs.map(({ code }) => code));
+      await Promise.all([...here.map(({ code }) => code), ...processes.map((run) => run.end())]);
       await endpoint.close();
       await atRest();
       await Deno.remove(folder, { recursive: true });
@@ -131,25 +157,114 @@ export async function countsOf(rig: Rig): Promise<{ waiting: number; quarantined
   return { waiting, quarantined };
 }
 
-function startRun(args: readonly string[], around: RunOptions = {}): Run {
+/** What a run has said, and who waits for it. */
+function listenTo() {
   const log: Line[] = [];
   const out: string[] = [];
   const errors: string[] = [];
-  const listeners = new Set<(name: Deno.Signal) => void>();
-  const repeated = new Set<() => void>();
   const waiting = new Set<() => void>();
   const changed = () => waiting.forEach((check) => check());
-  const world: World = {
-    env: makeEnv(),
-    out(text) {
+  const until: Run["until"] = (predicate, what = "something") => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      const last = log.slice(-15).map((line) => JSON.stringify(line)).join("\n");
+      reject(new Error(`Waited a minute for ${what} in vain: ${errors.join("\n")}\n${last}`));
+    }, 60_000);
+    const check = () => predicate() && resolve();
+    waiting.add(check);
+    check();
+    return promise.finally(() => {
+      clearTimeout(timer);
+      waiting.delete(check);
+    });
+  };
+  return {
+    log,
+    out,
+    errors,
+    changed,
+    until,
+    async said(event: string, predicate: (line: Line) => boolean = () => true): Promise<Line> {
+      const find = () => log.find((line) => line.event === event && predicate(line));
+      await until(() => find() !== undefined, `log event "${event}"`);
+      return find()!;
+    },
+    takeOut(text: string) {
       out.push(text);
       changed();
     },
-    err(line) {
+    takeErr(line: string) {
       if (line.startsWith("{")) log.push(JSON.parse(line));
       else errors.push(line);
       changed();
     },
+  };
+}
+
+/** A run as a process. */
+interface RunProcess extends Run {
+  /** Kills it if it has not ended. @throws {Error} If it lacked a permission. */
+  end(): Promise<void>;
+}
+
+function startRun(args: readonly string[], { input, lacks, ...options }: RunOptions): RunProcess {
+  const { takeOut, takeErr, changed, ...said } = listenTo();
+  const process = spawnProgram(args, options, { stdin: input ? "piped" : "null" });
+  const over = new AbortController();
+  // A program that has ended reads no more: the rest of its input is nobody's.
+  const writing = input?.pipeTo(process.stdin, { signal: over.signal }).catch(() => {});
+  const reading = Promise.all([
+    eachLine(process.stdout, (line) => takeOut(`${line}\n`)),
+    eachLine(process.stderr, takeErr),
+  ]);
+  const code = (async () => {
+    const { code } = await process.status;
+    over.abort();
+    await Promise.all([reading, writing]);
+    changed();
+    return code;
+  })();
+  return {
+    ...said,
+    code,
+    signal: (name = "SIGTERM") => process.kill(name),
+    async end() {
+      try {
+        process.kill("SIGKILL");
+      } catch { /* it has ended */ }
+      await code;
+      if (!lacks) {
+        assertGranted([...said.errors, ...said.log.map((line) => JSON.stringify(line))].join("\n"));
+      }
+    },
+  };
+}
+
+async function eachLine(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  take: (line: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(take);
+  }
+  if (rest !== "") take(rest);
+}
+
+function startHere(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  around: HereOptions = {},
+): RunHere {
+  const { takeOut, takeErr, changed, ...said } = listenTo();
+  const listeners = new Set<(name: Deno.Signal) => void>();
+  const repeated = new Set<() => void>();
+  const world: World = {
+    env: makeEnv(env),
+    out: takeOut,
+    err: takeErr,
     isErrTerminal: around.isErrTerminal ?? false,
     input: () => around.input ?? ReadableStream.from([]),
     confirm: undefined,
@@ -166,34 +281,12 @@ function startRun(args: readonly string[], around: RunOptions = {}): Run {
     monotonicMs: around.monotonicMs ?? (() => performance.now()),
     random: around.random ?? (() => 0),
   };
-  const run: Run = {
-    log,
-    out,
-    errors,
+  return {
+    ...said,
     code: app(args, world).finally(changed),
     signal: (name = "SIGTERM") => listeners.forEach((listener) => listener(name)),
     tick: () => repeated.forEach((action) => action()),
-    until(predicate, what = "something") {
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const timer = setTimeout(() => {
-        const last = log.slice(-15).map((line) => JSON.stringify(line)).join("\n");
-        reject(new Error(`Waited a minute for ${what} in vain: ${errors.join("\n")}\n${last}`));
-      }, 60_000);
-      const check = () => predicate() && resolve();
-      waiting.add(check);
-      check();
-      return promise.finally(() => {
-        clearTimeout(timer);
-        waiting.delete(check);
-      });
-    },
-    async said(event, predicate = () => true) {
-      const find = () => log.find((line) => line.event === event && predicate(line));
-      await run.until(() => find() !== undefined, `log event "${event}"`);
-      return find()!;
-    },
   };
-  return run;
 }
 
 /** `seq` of each message received, in order. */

@@ -40,13 +40,9 @@ function certNames(rig: Rig): (string | undefined)[] {
 /** A publisher of lines whose first session is open. */
 async function startConnected(rig: Rig, flags: readonly string[] = []) {
   const { stream, write } = openInput();
-  const ahead = { ms: 0 };
-  const run = rig.publish(["--source", "stdin", ...flags], {
-    input: stream,
-    monotonicMs: () => performance.now() + ahead.ms,
-  });
+  const run = rig.publish(["--source", "stdin", ...flags], { input: stream });
   await run.said("connected");
-  return { run, write, ahead };
+  return { run, write };
 }
 
 /** A publisher of lines whose waits may be as long as is allowed. */
@@ -84,7 +80,13 @@ Deno.test("publisher goes over to a renewed certificate on SIGHUP, and loses not
 
 Deno.test("publisher awaits no PUBACK for ever before it goes over to a renewed certificate (X3)", async () => {
   await using rig = await makeRig({ faults: { forgetPuback: true } });
-  const { run, write, ahead } = await startConnected(rig, ["--ack-timeout", "5m"]);
+  const { stream, write } = openInput();
+  let aheadMs = 0;
+  const run = rig.publishHere(["--source", "stdin", "--ack-timeout", "5m"], {
+    input: stream,
+    monotonicMs: () => performance.now() + aheadMs,
+  });
+  await run.said("connected");
   for (const line of numbered(1, 3)) write(line);
   await rig.endpoint.waitFor(3);
   rig.endpoint.faults.forgetPuback = false;
@@ -93,7 +95,7 @@ Deno.test("publisher awaits no PUBACK for ever before it goes over to a renewed 
   await run.said("disconnected");
   assertEquals(rig.endpoint.closes.length, 0, "the PUBACKs are awaited");
   // The 5 s of it, without waiting for them.
-  ahead.ms = 5000;
+  aheadMs = 5000;
   await rig.endpoint.waitFor(6);
   assertEquals(certNames(rig), ["gw-7", "gw-7 renewed"]);
   assertEquals(seqsOf(rig.endpoint.received), [1, 2, 3, 1, 2, 3]);
@@ -158,6 +160,7 @@ Deno.test("publisher told to renew to what it has says so in one line, and does 
   const { run, write } = await startConnected(rig);
   const before = run.log.length;
   run.signal("SIGHUP");
+  await run.until(() => run.log.length > before, "an answer");
   assertEquals(run.log.length, before + 1);
   const { level, event, certificate, cause } = run.log.at(-1)!;
   assertEquals([level, event, certificate], ["info", "start", "CN=gw-7"]);
@@ -185,7 +188,7 @@ Deno.test("publisher that waits between attempts tries at once on SIGHUP (X3)", 
 Deno.test("publisher does not hammer, however often SIGHUP comes (X3)", async () => {
   await using rig = await makeRig({ faults: { closeAtConnect: true } });
   const { stream } = openInput();
-  const run = rig.run(withLongWaits(rig), { input: stream, random: () => 0.99 });
+  const run = rig.runHere(withLongWaits(rig), { input: stream, random: () => 0.99 });
   const storm = setInterval(() => run.signal("SIGHUP"), 5);
   try {
     await rig.endpoint.until(() => rig.endpoint.connects.length === 3);
@@ -215,6 +218,7 @@ Deno.test("publisher goes back to the old certificate where the endpoint takes t
   // The operator has activated it: the files are what they were, but not what is in use.
   isActive = true;
   run.signal("SIGHUP");
+  await rig.endpoint.until(() => rig.endpoint.connects.length === 4);
   write("{}");
   await rig.endpoint.waitFor(2);
   assertEquals(certNames(rig).slice(3), ["gw-7 renewed"]);
@@ -264,7 +268,7 @@ Deno.test("publisher that is stopping takes no notice of SIGHUP (X1)", async () 
 Deno.test("publisher at a terminal takes SIGHUP for its end: the terminal is gone", async () => {
   await using rig = await makeRig();
   const { stream } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream, isErrTerminal: true });
+  const run = rig.publishHere(["--source", "stdin"], { input: stream, isErrTerminal: true });
   await run.said("connected");
   run.signal("SIGHUP");
   assertEquals(await run.code, 0);
@@ -289,7 +293,7 @@ Deno.test("publisher tells of its certificate's end once while it runs, and not 
   const { stream } = openInput();
   let days = 60;
   const now = () => new Date(Date.now() + (90 - days) * DAY_MS);
-  const run = rig.publish(["--source", "stdin"], { input: stream, now });
+  const run = rig.publishHere(["--source", "stdin"], { input: stream, now });
   await run.said("connected");
   const expiry = () =>
     run.log.filter(({ cause }) => String(cause).includes("Device certificate"))

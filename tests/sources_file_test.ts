@@ -76,10 +76,17 @@ Deno.test("file parser says that a file is empty", () => {
 });
 
 Deno.test("file source reads an IIO sensor through its symlink", async () => {
-  const root = new URL("./testdata/gateway", import.meta.url).pathname;
-  const spec = "file:temperature_celsius=/sys/bus/iio/devices/iio:device0/in_temp_input*0.001";
-  const { readings } = await readAll(openSources([spec], { root }));
-  assertEquals(readings, [{ name: "temperature_celsius", value: 23.456 }]);
+  await withFolder(async (root) => {
+    // Made here: a file system of Windows takes no colon.
+    const [device, link] = ["devices/soc/21a0000.i2c/iio:device0", "bus/iio/devices/iio:device0"];
+    await Deno.mkdir(`${root}/sys/${device}`, { recursive: true });
+    await Deno.writeTextFile(`${root}/sys/${device}/in_temp_input`, "23456\n");
+    await Deno.mkdir(`${root}/sys/bus/iio/devices`, { recursive: true });
+    await Deno.symlink(`../../../${device}`, `${root}/sys/${link}`);
+    const spec = `file:temperature_celsius=/sys/${link}/in_temp_input*0.001`;
+    const { readings } = await readAll(openSources([spec], { root }));
+    assertEquals(readings, [{ name: "temperature_celsius", value: 23.456 }]);
+  });
 });
 
 Deno.test("file source reads a path with = and * in it", async () => {

@@ -46,7 +46,7 @@ Deno.test("publisher sends what good sources measure while others are wrong in e
   const source = names.map((name) => `file:${name}=${path(name)}`).join();
   let aheadMs = 0;
   const monotonicMs = () => performance.now() + aheadMs;
-  const run = rig.publish(["--source", source, "--interval", "100ms"], { monotonicMs });
+  const run = rig.publishHere(["--source", source, "--interval", "100ms"], { monotonicMs });
   await rig.endpoint.waitFor(3);
   Deno.removeSync(path("vanishes"));
   await run.said("source-failed", ({ source }) => String(source).includes("vanishes"));

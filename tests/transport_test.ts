@@ -5,6 +5,7 @@ import { openConnection } from "../lib/connection.ts";
 import { EXIT } from "../lib/errors.ts";
 import { type Endpoint, makeAuthority, makePki } from "../tools/endpoint.ts";
 import { parseClientHello } from "./client_hello.ts";
+import { run } from "./command_line.ts";
 import {
   assertAllClosed,
   connectTo,
@@ -333,7 +334,6 @@ Deno.test("only the configured CA vouches, whatever the default store holds (T1,
     const { writeIdentity, flagsFor } = await import("./publishing.ts");
     await writeIdentity(`${folder}/certs`, pki);
     await Deno.writeTextFile(`${folder}/other.pem`, other.ca);
-    const main = new URL("../main.ts", import.meta.url).pathname;
     const stores = [
       { DENO_CERT: `${folder}/other.pem` },
       { NODE_EXTRA_CA_CERTS: `${folder}/other.pem` },
@@ -341,14 +341,11 @@ Deno.test("only the configured CA vouches, whatever the default store holds (T1,
     ];
     const outputs = await Promise.all(stores.map((env, index) => {
       const flags = flagsFor(folder, endpoint.port).with(9, `${folder}/state-${index}`);
-      const args = ["run", "-A", "--frozen", main, "publish", ...flags];
-      const more = ["--message", "secret", "--give-up-after", "1s"];
-      return new Deno.Command(Deno.execPath(), { args: [...args, ...more], env }).output();
+      return run(["publish", ...flags, "--message", "secret", "--give-up-after", "1s"], { env });
     }));
     for (const { code, stderr } of outputs) {
-      const text = new TextDecoder().decode(stderr);
-      assertEquals(code, EXIT.kept, text);
-      assertMatch(text, /is not signed by the configured CA/);
+      assertEquals(code, EXIT.kept, stderr);
+      assertMatch(stderr, /is not signed by the configured CA/);
     }
     assertEquals(endpoint.counts.handshakes, 0);
     assert(endpoint.tlsErrors.length >= 3);

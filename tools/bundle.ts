@@ -1,8 +1,10 @@
 /**
  * Makes one minified ES module of main.ts and all that it reaches: what executables run, and the bench.
  *
- * Deno resolves, so that what runs from source and what is bundled are the same modules of the same versions; esbuild
- * joins, as it does in `deno bundle`, which cannot put one module in place of another: that gives 350 KB. Of MQTT.js only what this program uses comes along: see {@linkcode STAND_INS}.
+ * Deno says which npm packages these are and where they lie; esbuild joins them. `deno bundle` cannot put one module in
+ * place of another: that gives 350 KB. Of MQTT.js only what this program uses comes along: see {@linkcode STAND_INS}.
+ *
+ * The bytes do not depend on whether jsr.io can be reached: the bundle always holds the stand-ins of tools/std.
  */
 
 import { dirname, join } from "node:path";
@@ -20,8 +22,13 @@ export interface Bundle {
 
 const ROOT = dirname(import.meta.dirname!);
 
-/** What npm packages ask for, and what they get: Deno's own, or a file of tools/bundle that says why. */
+/** What modules ask for, and what they get: Deno's own, or a file of tools/bundle that says why, or of tools/std. */
 const STAND_INS: Readonly<Record<string, string>> = {
+  // The same bytes wherever they are made: the packages of JSR are not everywhere.
+  "@std/cli/parse-args": join(ROOT, "tools/std/cli/parse_args.ts"),
+  "@std/log/base-handler": join(ROOT, "tools/std/log/mod.ts"),
+  "@std/log/levels": join(ROOT, "tools/std/log/mod.ts"),
+  "@std/log/logger": join(ROOT, "tools/std/log/mod.ts"),
   // The same streams as Node's, a second time: 90 KB.
   "readable-stream": "node:stream",
   "debug": join(ROOT, "tools/bundle/debug.cjs"),
@@ -61,10 +68,10 @@ const ALONG: Readonly<Record<string, readonly string[]>> = {
  * @throws {Error} If a module cannot be found.
  */
 export async function makeBundle(build?: Build): Promise<Bundle> {
-  const graph = await moduleGraph();
+  const packages = await npmPackages();
   return await inTempFolder("mqtt443-bundle-", async (dir) => {
     try {
-      makeTree(dir, graph);
+      makeTree(dir, packages);
       const { outputFiles, metafile } = await esbuild.build({
         entryPoints: [join(dir, "main.ts")],
         absWorkingDir: dir,
@@ -80,10 +87,10 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
         logLevel: "silent",
         banner: { js: "const NODE={};" },
         define: { MQTT443_BUILD: build === undefined ? "undefined" : JSON.stringify(build) },
-        plugins: [resolverOf(graph)],
+        plugins: [resolver],
       });
       const names = Object.keys(metafile.inputs).filter((path) => !path.startsWith("<"))
-        .map((path) => nameOf(path, dir, graph));
+        .map((path) => nameOf(path, dir));
       return { code: outputFiles[0]!.text, modules: [...new Set(names)].sort() };
     } finally {
       await esbuild.stop();
@@ -91,39 +98,30 @@ export async function makeBundle(build?: Build): Promise<Bundle> {
   });
 }
 
-/** What `deno info --json` tells, as far as it is used. */
-interface Graph {
-  readonly modules: readonly {
-    readonly specifier: string;
-    readonly local?: string;
-    readonly dependencies?: readonly {
-      readonly specifier: string;
-      readonly code?: { readonly specifier: string };
-    }[];
-  }[];
-  readonly npmPackages: Readonly<
-    Record<string, { readonly name: string; readonly localPath: string }>
-  >;
+/** An npm package, as `deno info --json` tells of it. */
+interface NpmPackage {
+  readonly name: string;
+  /** Its folder in Deno's cache. */
+  readonly localPath: string;
 }
 
-async function moduleGraph(): Promise<Graph> {
+async function npmPackages(): Promise<NpmPackage[]> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["info", "--json", "--frozen", "main.ts"],
     cwd: ROOT,
   }).output();
   const text = new TextDecoder();
-  if (!success) throw new Error(`Cannot list the modules of main.ts: ${text.decode(stderr)}`);
-  return JSON.parse(text.decode(stdout));
+  if (!success) throw new Error(`Cannot list the packages of main.ts: ${text.decode(stderr)}`);
+  return Object.values(JSON.parse(text.decode(stdout)).npmPackages);
 }
 
 /** Lays the program out as a package for Node, of symlinks: esbuild then reads CommonJS as Deno does. */
-function makeTree(dir: string, { npmPackages }: Graph): void {
+function makeTree(dir: string, packages: readonly NpmPackage[]): void {
   Deno.writeTextFileSync(join(dir, "package.json"), '{"type":"module"}');
   for (const name of ["main.ts", "lib", "deno.json"]) {
     Deno.symlinkSync(join(ROOT, name), join(dir, name));
   }
-  const packages = Map.groupBy(Object.values(npmPackages), ({ name }) => name);
-  for (const [name, versions] of packages) {
+  for (const [name, versions] of Map.groupBy(packages, ({ name }) => name)) {
     // One that is there in two versions is left out: should a bundle ever need it, esbuild says so.
     if (versions.length > 1) continue;
     const link = join(dir, "node_modules", name);
@@ -132,72 +130,43 @@ function makeTree(dir: string, { npmPackages }: Graph): void {
   }
 }
 
-function resolverOf({ modules }: Graph): esbuild.Plugin {
-  const files = new Map(modules.map(({ specifier, local }) => [specifier, local]));
-  const imports = new Map(
-    modules.flatMap(({ specifier, dependencies }) =>
-      (dependencies ?? []).flatMap(({ specifier: wanted, code }) =>
-        code === undefined ? [] : [[`${specifier} ${wanted}`, code.specifier] as const]
-      )
-    ),
-  );
-  /** Where Deno has a module, by the file that it reads it from. */
-  const specifiers = new Map(modules.map(({ specifier, local }) => [local, specifier]));
-  return {
-    name: "deno",
-    setup(build) {
-      build.onResolve({ filter: /^/ }, ({ path, importer, kind, namespace }) => {
-        const bare = STAND_INS[path] ?? path;
-        if (bare.startsWith("/")) return { path: bare };
-        if (builtinModules.includes(bare.replace(/^node:/, ""))) {
-          const name = bare.replace(/^(node:)?/, "node:");
-          if (kind === "dynamic-import") return { path: name, external: true };
-          return { path: name, namespace: kind === "require-call" ? "required" : "builtin" };
-        }
-        const from = specifiers.get(namespace === "jsr" ? importer : realPath(importer));
-        const target = from && files.get(imports.get(`${from} ${path}`) ?? "");
-        if (from === undefined || target === undefined) return undefined;
-        // Our own files keep their place in the tree.
-        const isOurs = target.startsWith(join(ROOT, "lib/")) || target === join(ROOT, "deno.json");
-        return isOurs ? undefined : { path: target, namespace: "jsr" };
-      });
-      // Those of JSR lie where Deno has them, under a name without an ending.
-      build.onLoad({ filter: /^/, namespace: "jsr" }, async ({ path }) => ({
-        contents: await Deno.readTextFile(path),
-        loader: "ts",
-      }));
-      // Asked for at its turn: as imports of the bundle they would all be loaded before its first statement.
-      build.onLoad({ filter: /^/, namespace: "builtin" }, ({ path }) => ({
-        contents: [path, ALONG[path] ?? []].flat().map((name) =>
-          `NODE["${name}"] = (await import("${name}")).default;`
-        ).join("") +
-          `export const { ${IMPORTED[path]?.join()} } = NODE["${path}"];` +
-          `export default NODE["${path}"];`,
-      }));
-      build.onLoad({ filter: /^/, namespace: "required" }, ({ path }) => {
-        if (path in IMPORTED || Object.values(ALONG).flat().includes(path)) {
-          return { contents: `module.exports = NODE["${path}"];` };
-        }
-        return { errors: [{ text: `"${path}" is imported by nothing of ours` }] };
-      });
-      // A text of which only the version is read.
-      build.onLoad({ filter: /\/(deno|mqtt\/package)\.json$/ }, async ({ path }) => {
-        const { version } = JSON.parse(await Deno.readTextFile(path));
-        return { contents: JSON.stringify({ version }), loader: "json" };
-      });
-    },
-  };
-}
+/** Puts stand-ins and Deno's own modules in their places; esbuild finds the rest in the tree. */
+const resolver: esbuild.Plugin = {
+  name: "mqtt443",
+  setup(build) {
+    build.onResolve({ filter: /^/ }, ({ path, kind }) => {
+      const bare = STAND_INS[path] ?? path;
+      if (bare.startsWith("/")) return { path: bare };
+      if (!builtinModules.includes(bare.replace(/^node:/, ""))) return undefined;
+      const name = bare.replace(/^(node:)?/, "node:");
+      if (kind === "dynamic-import") return { path: name, external: true };
+      return { path: name, namespace: kind === "require-call" ? "required" : "builtin" };
+    });
+    // Asked for at its turn: as imports of the bundle they would all be loaded before its first statement.
+    build.onLoad({ filter: /^/, namespace: "builtin" }, ({ path }) => ({
+      contents: [path, ALONG[path] ?? []].flat().map((name) =>
+        `NODE["${name}"] = (await import("${name}")).default;`
+      ).join("") +
+        `export const { ${IMPORTED[path]?.join()} } = NODE["${path}"];` +
+        `export default NODE["${path}"];`,
+    }));
+    build.onLoad({ filter: /^/, namespace: "required" }, ({ path }) => {
+      if (path in IMPORTED || Object.values(ALONG).flat().includes(path)) {
+        return { contents: `module.exports = NODE["${path}"];` };
+      }
+      return { errors: [{ text: `"${path}" is imported by nothing of ours` }] };
+    });
+    // A text of which only the version is read.
+    build.onLoad({ filter: /\/(deno|mqtt\/package)\.json$/ }, async ({ path }) => {
+      const { version } = JSON.parse(await Deno.readTextFile(path));
+      return { contents: JSON.stringify({ version }), loader: "json" };
+    });
+  },
+};
 
-/** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`; of a package of JSR its address. */
-function nameOf(path: string, dir: string, { modules }: Graph): string {
+/** `lib/app.ts`, `npm:mqtt/build/lib/client.js`, `node:stream`. */
+function nameOf(path: string, dir: string): string {
   if (path.startsWith("node_modules/")) return path.replace("node_modules/", "npm:");
-  const file = path.replace(/^(builtin|jsr|required):/, "");
-  const specifier = modules.find(({ local }) => local === file)?.specifier;
-  if (specifier?.startsWith("http")) return specifier;
+  const file = path.replace(/^(builtin|required):/, "");
   return (file.startsWith("../") ? join(dir, file) : file).replace(`${ROOT}/`, "");
-}
-
-function realPath(path: string): string | undefined {
-  return path === "" ? undefined : Deno.realPathSync(path);
 }

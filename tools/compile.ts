@@ -100,7 +100,8 @@ export async function compile(options: CompileOptions = {}): Promise<Built[]> {
   };
   const made = await Promise.all(targets.map(async (target) => {
     const { runtime, bytes } = await make(target);
-    const path = `${out}/mqtt443-linux-${target.arch}`;
+    // Two executables that may do different things never have one name.
+    const path = `${out}/mqtt443-${build.scope === "site" ? "site-" : ""}linux-${target.arch}`;
     const { name, arch } = target;
     const sum = sha256(bytes);
     return { content: bytes, path, target: name, arch, runtime, sha256: sum };

@@ -1,16 +1,16 @@
 /**
  * `deno task demo`: the main job, seen from outside, without any account.
  *
- * Makes throw-away certificates, starts the local endpoint, publishes this machine's telemetry to it through the same
- * `app()` that main.ts runs, cuts the link, shows the queue fill and drain, and counts at the end. Exit code 1 if a
+ * Makes throw-away certificates, starts the local endpoint, publishes this machine's telemetry to it by a process that
+ * may do what its settings need and nothing else, as `deno task publish` starts it, cuts the link, shows the queue fill and drain, and counts at the end. Exit code 1 if a
  * message was lost. `--forever` goes on until Ctrl-C.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { app } from "../lib/app.ts";
-import { realWorld, type World } from "../lib/world.ts";
 import { DENO_VERSION } from "./compile/targets.ts";
 import { type Endpoint, makePki, startEndpoint, writeCerts } from "./endpoint.ts";
+import { ENVIRONMENT } from "./publish.ts";
+import { grantsFor, runArguments } from "./scoped.ts";
 
 /** Milliseconds from message to message. */
 const INTERVAL_MS = 500;
@@ -62,8 +62,7 @@ async function show(directory: string, forever: boolean): Promise<number> {
   ];
   say("3. Publishing this machine's telemetry; the program's own log is behind the bar:");
   say(`     mqtt443 ${publishArgs.join(" ")}`);
-  const { world, stop } = stoppable();
-  const running = app(publishArgs, world);
+  await using publisher = startPublisher(publishArgs);
   const until = (enough: () => boolean, what: string) =>
     endpoint.until(enough, { deadlineMs: PATIENCE_MS, what });
   const received = () => endpoint.received.length;
@@ -83,10 +82,8 @@ async function show(directory: string, forever: boolean): Promise<number> {
   await until(() => received() >= atReturn + DURING + AFTER, "new messages");
   say(`     arrived since the link is back: ${received() - atReturn}`);
   if (forever) await goOn(endpoint);
-  say("7. Stopping, as SIGTERM would");
-  stop();
-  const code = await running;
-  return summary(endpoint, code);
+  say("7. Stopping it with SIGTERM");
+  return summary(endpoint, await publisher.stop());
 }
 
 /** Shows the queue as `mqtt443 queue` sees it, until enough waits in it. */
@@ -111,12 +108,9 @@ async function queueDrains(state: string): Promise<void> {
 }
 
 async function waiting(state: string): Promise<number> {
-  let text = "";
-  await app(["queue", "--json", "--state", state], {
-    ...realWorld(),
-    out: (part) => text += part,
-  });
-  return JSON.parse(text).waiting;
+  const args = ["queue", "--json", "--state", state];
+  const { stdout } = await command(args, "inherit").output();
+  return JSON.parse(new TextDecoder().decode(stdout)).waiting;
 }
 
 async function goOn(endpoint: Endpoint): Promise<void> {
@@ -149,20 +143,36 @@ function summary(endpoint: Endpoint, code: number): number {
   return lost > 0 || code !== 0 ? 1 : 0;
 }
 
-/** The real world, but its signal comes from here. */
-function stoppable(): { world: World; stop: () => void } {
-  let listener = () => {};
-  return {
-    world: {
-      ...realWorld(),
-      err: (line) => say(`     | ${line}`),
-      onSignals(_names, added) {
-        listener = added;
-        return () => {};
-      },
-    },
-    stop: () => listener(),
+/** The program, with the grants of its settings. */
+function command(args: readonly string[], stderr: "piped" | "inherit"): Deno.Command {
+  return new Deno.Command(Deno.execPath(), {
+    args: runArguments(args, grantsFor(args)),
+    env: ENVIRONMENT,
+    stdout: "piped",
+    stderr,
+  });
+}
+
+/** Starts it, and shows its log; it ends with the demo. */
+function startPublisher(args: readonly string[]): AsyncDisposable & { stop(): Promise<number> } {
+  const child = command(args, "piped").spawn();
+  const ended = Promise.all([child.status, child.stdout.cancel(), showLog()]);
+  async function showLog(): Promise<void> {
+    let rest = "";
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) say(`     | ${line}`);
+    }
+  }
+  const stop = async () => {
+    try {
+      child.kill();
+    } catch { /* it has ended */ }
+    const [{ code }] = await ended;
+    return code;
   };
+  return { stop, [Symbol.asyncDispose]: async () => void await stop() };
 }
 
 function say(line: string): void {

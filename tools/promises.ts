@@ -85,6 +85,10 @@ export const PROMISES: Readonly<Record<string, string>> = {
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
+  F10: "with jsr.io and without: everything can be built, to the same bytes",
+  F18: "a kit for one site and a kit for any: told apart by their names",
+  F19: "the kit of the source: runs, tests and builds without a network",
+  F21: "file names: none that Windows or JSR refuses",
 };
 
 /** Ids in parentheses at the end of a test's name; `(Q4; needs root)` too. */

@@ -1,22 +1,18 @@
 /**
  * `deno task publish`: runs the program with just the permissions that its effective settings need.
  *
- * It reads the settings as the program does, turns them into grants with lib/grants.ts, and starts `main.ts` with those
+ * It reads the settings as the program does, turns them into grants, and starts `main.ts` with those
  * and nothing else: the bundle that `deno task compile` left, where that is younger than the source, as it starts in half
  * the time. Signals and the exit code pass through.
  */
 
-import { parseCommand } from "../lib/cli.ts";
-import { formatError, UserError } from "../lib/errors.ts";
 import type { Grants } from "../lib/build.ts";
-import { grantFlags, grantsOf } from "../lib/grants.ts";
-import { loadSettings } from "../lib/load.ts";
+import { formatError, UserError } from "../lib/errors.ts";
 import { realWorld } from "../lib/world.ts";
-import { BUNDLE_FLAGS, freshBundle } from "./bundle/fresh.ts";
+import { freshBundle } from "./bundle/fresh.ts";
 import { passed } from "./environment.ts";
-import { MALLOC, V8_FLAGS } from "./v8_flags.ts";
-
-const MAIN = new URL("../main.ts", import.meta.url);
+import { grantsFor, runArguments } from "./scoped.ts";
+import { MALLOC } from "./v8_flags.ts";
 
 /** What the program's process gets besides what passes: run from source, Deno would ask for its newest version. */
 export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1", ...MALLOC } as const;
@@ -32,25 +28,8 @@ export const program = () => import("../main.ts");
  * @throws {UserError} If the settings are wrong.
  */
 export function denoArguments(args: readonly string[], bundle?: string): string[] {
-  return argumentsWith(grantsFor(args), args, bundle);
-}
-
-function argumentsWith(grants: Grants, args: readonly string[], bundle?: string): string[] {
-  const flags = ["--cached-only", "--deny-import", V8_FLAGS, ...grantFlags(grants)];
-  const what = bundle === undefined
-    ? ["--frozen", ...flags, MAIN.href]
-    : [...BUNDLE_FLAGS, ...flags, bundle];
-  return ["run", ...what, "publish", ...args];
-}
-
-/** Help needs nothing; a dry run reads sources, and connects nowhere. */
-function grantsFor(args: readonly string[]): Grants {
-  const command = parseCommand(["publish", ...args]);
-  if (command.name === "help") return { net: [], read: [], write: [], env: [], sys: [] };
-  const isDry = command.switches.has("dry-run");
-  const { settings, configPath } = loadSettings(command, realWorld(), { needEndpoint: !isDry });
-  const grants = grantsOf(settings, configPath);
-  return isDry ? { ...grants, net: [], write: [] } : grants;
+  const words = ["publish", ...args];
+  return runArguments(words, grantsFor(words, realWorld()), bundle);
 }
 
 if (import.meta.main) {
@@ -58,16 +37,17 @@ if (import.meta.main) {
 }
 
 async function start(args: readonly string[]): Promise<number> {
+  const words = ["publish", ...args];
   let grants: Grants;
   try {
-    grants = grantsFor(args);
+    grants = grantsFor(words, realWorld());
   } catch (error) {
     console.error(formatError(error));
     return error instanceof UserError ? error.exitCode : 1;
   }
   const denoDir = Deno.env.get("DENO_DIR");
   const child = new Deno.Command(Deno.execPath(), {
-    args: argumentsWith(grants, args, freshBundle()),
+    args: runArguments(words, grants, freshBundle()),
     clearEnv: true,
     env: {
       ...passed(Deno.env.toObject(), grants.env),

@@ -1,10 +1,9 @@
-/** `mqtt443` as a child process, run from source as the tasks of deno.json run it, with its log as data. */
+/** `mqtt443` as a child process, with its log as data. */
 
-import { fileURLToPath } from "node:url";
 import type { Brokers, Place } from "./brokers.ts";
+import { NO_SETTINGS } from "../command_line.ts";
+import { assertGranted, programCommand } from "../program.ts";
 import { type Child, spawn } from "./child.ts";
-
-const MAIN = fileURLToPath(new URL("../../main.ts", import.meta.url));
 
 /** A line of its log. */
 export type LogEvent = Readonly<Record<string, string | number | boolean>> & {
@@ -33,15 +32,20 @@ export function runProgram(
   args: readonly string[],
   { to, certs = brokers.certs }: RunOptions,
 ): Program {
-  const child = spawn(Deno.execPath(), [
-    ...["run", "-A", "--frozen", "--no-prompt", MAIN, ...args],
+  const { words: [program, ...words], env } = programCommand([
+    ...args,
     ...["--endpoint", to.endpoint, "--port", `${to.port}`, "--certs", certs],
     ...(args.includes("--client-id") ? [] : ["--client-id", "gw-7"]),
     ...["--state", `${brokers.dir}/state`, "--log-format", "json"],
-  ], { cwd: brokers.dir });
+  ], { env: { MQTT443_CONFIG: NO_SETTINGS } });
+  const child = spawn(program, words, { cwd: brokers.dir, env });
   const parse = (line: string): LogEvent[] => line.startsWith("{") ? [JSON.parse(line)] : [];
   return {
     ...child,
+    async [Symbol.asyncDispose]() {
+      await child.stop();
+      assertGranted(child.stderr.all.join("\n"));
+    },
     log: () => child.stderr.all.flatMap(parse),
     event: (name, skip = 0) =>
       child.stderr.until(

@@ -23,6 +23,8 @@ export interface Seen {
   readonly builds: readonly string[];
   readonly demo: string;
   readonly tests: string;
+  /** Files that `task compile` made. */
+  readonly built: readonly string[];
 }
 
 if (import.meta.main) {
@@ -90,7 +92,10 @@ async function fromSource(endpoint: Endpoint, kit: string): Promise<Partial<Seen
   assertEquals((await publisher.ended).code, 0);
   const demo = await task("demo");
   const tests = await task("test", "--filter", "/^(backoff|queue) /");
-  return { arrived: texts(endpoint).size, demo: demo.stdout, tests: tests.stdout };
+  const compiled = await task("compile");
+  assertEquals(compiled.code, 0, compiled.stderr);
+  const built = [...Deno.readDirSync(`${kit}/dist`)].map(({ name }) => name).sort();
+  return { arrived: texts(endpoint).size, demo: demo.stdout, tests: tests.stdout, built };
 }
 
 function lines(from: number, to: number): string[] {

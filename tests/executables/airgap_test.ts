@@ -75,11 +75,11 @@ Deno.test({
         folder,
         `test "$(ls -A home)" = ""
 mkdir root first second
-tar xzf one/${NAME("")}.tar.gz -C first
-tar xzf two/${NAME("")}.tar.gz -C second
+tar xzf one/${NAME("site-")}.tar.gz -C first
+tar xzf two/${NAME("site-")}.tar.gz -C second
 cd ${source}
 ./deno run -A --frozen --no-check tests/executables/airgap_process.ts device \\
-  ${folder}/first/${NAME("")} ${folder}/second/${NAME("")} ${root}`,
+  ${folder}/first/${NAME("site-")} ${folder}/second/${NAME("site-")} ${root}`,
       );
       const seen: Seen = JSON.parse(out);
       assertEquals([seen.arrived, seen.doctor], [100, 0]);
@@ -89,8 +89,8 @@ cd ${source}
 
 Deno.test({
   name:
-    "air gap: the tasks of the source kit publish, demonstrate and test, and make the same kit again " +
-    "(needs root, unshare, setpriv and ip)",
+    "air gap: the tasks of the source kit publish, demonstrate, test and compile, and make the same kit again " +
+    "(F19; needs root, unshare, setpriv and ip)",
   ignore: !isReady,
   fn: () =>
     withSource(async (folder, source) => {
@@ -103,6 +103,7 @@ cmp ${folder}/again/${NAME("source-")}.tar.gz ${folder}/${NAME("source-")}.tar.g
       );
       const seen: Seen = JSON.parse(out);
       assertEquals(seen.arrived, 100);
+      assertEquals(seen.built, ["mqtt443-linux-arm64", "mqtt443-linux-x86_64", "mqtt443.js"]);
       assertStringIncludes(seen.demo, "\nlost       0\n");
       assertMatch(seen.tests, /^ok \| \d{2,} passed .*\| 0 failed/m);
     }),

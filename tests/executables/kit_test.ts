@@ -28,7 +28,9 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
     );
     assertEquals(lines.map(([mode, , , , , path]) => `${mode} ${path!.slice(NAME.length)}`), [
       "drwxr-xr-x /",
+      "-rw-r--r-- /LICENSE",
       "-rw-r--r-- /README.txt",
+      "-rw-r--r-- /SECURITY.md",
       "-rw-r--r-- /SHA256SUMS",
       "-rw-r--r-- /THIRD_PARTY_LICENSES.txt",
       "-rw-r--r-- /VERSION",
@@ -46,7 +48,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
     await runCommand(["tar", "xzf", made[0]!, "-C", folder]);
     const cwd = join(folder, NAME);
     const sums = await runCommand(["sha256sum", "-c", "SHA256SUMS"], { cwd });
-    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 12]);
+    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 14]);
     const { metadata } = JSON.parse(Deno.readTextFileSync(join(cwd, "sbom.cdx.json")));
     const [sum] = (await runCommand(["sha256sum", "mqtt443"], { cwd })).stdout.split(" ");
     assertEquals(metadata.component.hashes, [{ alg: "SHA-256", content: sum }]);
@@ -57,7 +59,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
     assertStringIncludes(version.stdout, VERSION);
   }));
 
-Deno.test("kit --settings makes a kit for one site, and puts the settings into it", () =>
+Deno.test("kit --settings makes a kit for one site, under a name of its own, with the settings in it (F18)", () =>
   inFolder(async (folder) => {
     const settings = join(folder, "site.json");
     Deno.writeTextFileSync(settings, '{ "endpoint": "broker.example", "port": 8883 }\n');
@@ -66,9 +68,10 @@ Deno.test("kit --settings makes a kit for one site, and puts the settings into i
       ["--arch", "x86_64", "--runtime", "npm", "--settings", settings, "--out", out],
     );
     assertEquals([made.code, made.stderr], [0, ""]);
-    assertStringIncludes(made.stdout, join(out, `${NAME}.tar.gz`));
+    const site = `mqtt443-${VERSION}-site-linux-x86_64`;
+    assertEquals([...Deno.readDirSync(out)].map(({ name }) => name), [`${site}.tar.gz`]);
     const read = (name: string) =>
-      runCommand(["tar", "xzOf", join(out, `${NAME}.tar.gz`), `${NAME}/${name}`]);
+      runCommand(["tar", "xzOf", join(out, `${site}.tar.gz`), `${site}/${name}`]);
     assertEquals((await read("mqtt443.json")).stdout, Deno.readTextFileSync(settings));
     assertStringIncludes((await read("README.txt")).stdout, "broker.example:8883.");
   }));
@@ -93,7 +96,16 @@ Deno.test("kit --source makes the same archive twice, with Deno, the source and 
     const cache = "vendor/deno/cache/npm/registry.npmjs.org";
     for (
       const path of [
-        ...["deno", "main.ts", "deno.lock", "tests/kit_test.ts", "vendor/std", "vendor/deno/deno"],
+        ...[
+          "deno",
+          "main.ts",
+          "deno.lock",
+          "LICENSE",
+          ".github/SECURITY.md",
+          "tests/kit_test.ts",
+          "vendor/std",
+          "vendor/deno/deno",
+        ],
         ...[`${cache}/mqtt/registry.json`, `${cache}/mqtt/5.16.0/package.json`],
         `${cache}/@esbuild/linux-x64/0.28.2/bin/esbuild`,
       ]

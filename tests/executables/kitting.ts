@@ -47,7 +47,7 @@ ${"#".repeat(bytes)}
     { version, packages: [], settings: choice.settings, out: folder },
   );
   await runCommand(["tar", "xzf", kit.path, "-C", folder]);
-  return join(folder, `mqtt443-${version}-linux-${arch}`);
+  return kit.path.replace(/\.tar\.gz$/, "");
 }
 
 /** Runs `deno task kit`, with a time for the archive. */

@@ -48,7 +48,7 @@ async function liveThroughConnack(version: string, code: number, isTransient: bo
   });
   const flags = [...replaced(rig.flags, FLAGS), "--mqtt-version", version, "--source", "stdin"];
   const input = inputOf(numbered(1, 2));
-  const run = rig.run(["publish", ...flags], { input, random: () => 0 });
+  const run = rig.runHere(["publish", ...flags], { input, random: () => 0 });
   const told = await run.said("retrying");
   await rig.endpoint.until(() => rig.endpoint.closes.length > 0, { what: "the socket's end" });
   assertLess(firstEndMs(rig, rig.endpoint.connects[0]!.atMs), 1000);
@@ -82,7 +82,7 @@ async function liveThroughDisconnect(code: number, name: string, isTransient: bo
   await using rig = await makeRig();
   const { stream, write, end } = openInput();
   const flags = [...replaced(rig.flags, FLAGS), "--source", "stdin"];
-  const run = rig.run(["publish", ...flags], { input: stream, random: () => 0 });
+  const run = rig.runHere(["publish", ...flags], { input: stream, random: () => 0 });
   write("{}");
   await run.said("published");
   const sinceMs = performance.now();

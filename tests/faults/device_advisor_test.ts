@@ -26,7 +26,7 @@ const V3 = ["--mqtt-version", "3.1.1"];
 function publish(rig: Rig): Run {
   const flags = [...replaced(rig.flags, SHORT), ...V3, "--connect-timeout", `${TIMEOUT_MS}ms`];
   const source = ["--source", "clock", "--interval", "1s"];
-  return rig.run(["publish", ...flags, ...source], { random: seeded(SEED) });
+  return rig.runHere(["publish", ...flags, ...source], { random: seeded(SEED) });
 }
 
 /** The waits before each CONNECT but the first, seen from the endpoint, which knows how long it kept each one. */

@@ -76,7 +76,7 @@ Deno.test("publisher with its own waits is past a message that ends each session
   await queueOffline(rig, 30, ["--topic", "dt/a"]);
   const flags = replaced(rig.flags, { "--backoff-max": "2m" });
   // The longest waits that chance can give.
-  const run = rig.run(["publish", ...flags, "--source", "stdin", "--mqtt-version", "3.1.1"], {
+  const run = rig.runHere(["publish", ...flags, "--source", "stdin", "--mqtt-version", "3.1.1"], {
     input: openInput().stream,
     random: () => 0.999,
   });

@@ -22,7 +22,7 @@ Deno.test("publisher waits 1 to 2 s after a session of 30 s with a delivery, how
   let asleepMs = 0;
   const { stream, write } = openInput();
   const flags = [...replaced(rig.flags, { "--backoff-max": "1m" }), "--source", "stdin"];
-  const run = rig.run(["publish", ...flags], {
+  const run = rig.runHere(["publish", ...flags], {
     input: stream,
     random: () => random,
     monotonicMs: () => performance.now() + asleepMs,
@@ -102,7 +102,7 @@ Deno.test("publisher whose endpoint is away for long goes on trying, is back wit
   await using rig = await makeRig();
   const flags = replaced(rig.flags, { "--backoff-max": `${CAP_MS}ms` });
   const source = ["--source", "clock", "--interval", "200ms"];
-  const run = rig.run(["publish", ...flags, ...source], { random: Math.random });
+  const run = rig.run(["publish", ...flags, ...source]);
   await run.said("published");
   rig.endpoint.pause();
   rig.endpoint.cut();

@@ -117,7 +117,7 @@ for (const { name, endpoint, step, cause, hint, alert, handshakes } of REFUSALS)
     await using rig = await makeRig(endpoint);
     const flags = [...replaced(rig.flags, { "--backoff-max": "3s" }), "--source", "stdin"];
     const { stream, write } = openInput();
-    const run = rig.run(["publish", ...flags], { input: stream, random: () => 0.25 });
+    const run = rig.runHere(["publish", ...flags], { input: stream, random: () => 0.25 });
     for (const line of numbered(1, 3)) write(line);
     const times = await arrivals(rig.endpoint, 3);
     await run.said("retrying", ({ attempt }) => Number(attempt) === 4);

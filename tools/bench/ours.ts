@@ -1,16 +1,13 @@
 /**
- * The program in the forms it has: from source, as a bundle under plain Deno, as one executable file.
- *
- * The bundle gets just the grants that its settings need, and the variables, as `deno task publish` gives them; from source
- * it gets all.
+ * The program in the forms it has: from source, as a bundle under plain Deno, as one executable file. Each gets just the
+ * grants that its settings need, and the variables, as `deno task publish` gives them.
  */
 
-import type { Grants } from "../../lib/build.ts";
-import { parseCommand } from "../../lib/cli.ts";
-import { grantFlags, grantsOf } from "../../lib/grants.ts";
-import { loadSettings } from "../../lib/load.ts";
+import { grantFlags } from "../../lib/grants.ts";
 import { RUN_FLAGS } from "../compile/packed.ts";
-import { MALLOC, V8_FLAGS } from "../v8_flags.ts";
+import { grantsFor } from "../scoped.ts";
+import { ENVIRONMENT } from "../publish.ts";
+import { V8_FLAGS } from "../v8_flags.ts";
 import type { Paths, Server } from "./servers.ts";
 import type { CommandLine } from "./run.ts";
 import { PEERS } from "./targets.ts";
@@ -34,7 +31,7 @@ export function bundleForm(dir: string, path: string): Form {
     command: (args, fresh) => ({
       program: Deno.execPath(),
       args: ["run", ...RUN_FLAGS, ...grantFlags(grantsFor(args)), path, ...args],
-      env: { DENO_DIR: fresh ?? `${dir}/deno-bundle`, ...MALLOC },
+      env: { DENO_DIR: fresh ?? `${dir}/deno-bundle`, ...ENVIRONMENT },
     }),
   };
 }
@@ -45,8 +42,8 @@ export function sourceForm(dir: string, cache: string): Form {
     name: "from source",
     command: (args, fresh) => ({
       program: Deno.execPath(),
-      args: ["run", "-A", "--frozen", V8_FLAGS, MAIN, ...args],
-      env: { DENO_DIR: denoDir(fresh ?? `${dir}/deno-source`, cache) },
+      args: ["run", "--frozen", V8_FLAGS, ...grantFlags(grantsFor(args)), MAIN, ...args],
+      env: { DENO_DIR: denoDir(fresh ?? `${dir}/deno-source`, cache), ...ENVIRONMENT },
     }),
   };
 }
@@ -74,17 +71,6 @@ export function denoDir(path: string, cache: string): string {
     }
   }
   return path;
-}
-
-/** What is measured gets none either. */
-const NO_ENVIRONMENT = { get: () => undefined, set() {}, delete() {}, toObject: () => ({}) };
-
-/** What a run with these arguments needs to be permitted. */
-export function grantsFor(args: readonly string[]): Grants {
-  const world = { env: NO_ENVIRONMENT, hostName: () => "bench" };
-  const options = { needEndpoint: true };
-  const { settings, configPath } = loadSettings(parseCommand(args), world, options);
-  return grantsOf(settings, configPath);
 }
 
 /** The flags with which ours reaches a server. */

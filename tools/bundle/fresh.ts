@@ -5,7 +5,10 @@ import { dirname, join } from "node:path";
 const ROOT = dirname(dirname(import.meta.dirname!));
 
 /** What a bundle is made of, folders with all that is in them. */
-const SOURCES = ["main.ts", "deno.json", "deno.lock", "lib", "tools/bundle.ts", "tools/bundle"];
+const SOURCES = [
+  ...["main.ts", "deno.json", "deno.lock", "lib"],
+  ...["tools/bundle.ts", "tools/bundle", "tools/std/cli", "tools/std/log"],
+];
 
 /** The flags with which Deno runs a bundle: there is nothing to look for. */
 export const BUNDLE_FLAGS = ["--no-config", "--no-lock", "--no-remote", "--no-npm"] as const;

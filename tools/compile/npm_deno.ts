@@ -33,7 +33,7 @@ export async function npmDeno(target: Target, options: NpmDenoOptions = {}): Pro
     const own = await Deno.readFile(execPath);
     if (sha256(own) === target.denoSha256) return own;
   }
-  const path = await fetched(target, execPath, options);
+  const path = `${await fetched(target, execPath, options)}/deno`;
   const bytes = await Deno.readFile(path).catch((cause) => {
     throw unusable(target, `Cannot read ${path}: ${messageOf(cause)}`, path);
   });
@@ -43,6 +43,15 @@ export async function npmDeno(target: Target, options: NpmDenoOptions = {}): Pro
     `Cannot use ${path}: its sha256 must be ${target.denoSha256}: it is ${sha256(bytes)}`,
     path,
   );
+}
+
+/**
+ * The folder in Deno's cache with the package that {@linkcode npmDeno} comes from.
+ *
+ * @throws {UserError} If it cannot be had.
+ */
+export function npmDenoFolder(target: Target): Promise<string> {
+  return fetched(target, Deno.execPath(), {});
 }
 
 /** SHA-256 in hexadecimal digits. */
@@ -59,7 +68,7 @@ function unusable(target: Target, message: string, path: string): UserError {
   });
 }
 
-/** Has Deno fetch the package, and tells where its executable is. */
+/** Has Deno fetch the package, and tells where it lies. */
 async function fetched(
   target: Target,
   execPath: string,
@@ -80,7 +89,7 @@ async function fetched(
     try {
       await run("cache");
       const { npmPackages } = JSON.parse(await run("info", "--json"));
-      return `${npmPackages[`${target.package}@${DENO_VERSION}`].localPath}/deno`;
+      return npmPackages[`${target.package}@${DENO_VERSION}`].localPath;
     } catch (cause) {
       throw new UserError(
         `Cannot fetch ${specifier}, the Deno that executables for ${target.machine} carry: ${

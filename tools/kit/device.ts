@@ -33,7 +33,8 @@ export interface DeviceKitOptions {
 const FILES = join(import.meta.dirname!, "files");
 
 /**
- * Makes the kit: `mqtt443-<version>-linux-<arch>.tar.gz`.
+ * Makes the kit: `mqtt443-<version>-linux-<arch>.tar.gz`, or `mqtt443-<version>-site-linux-<arch>.tar.gz` with the
+ * settings of one site.
  *
  * @returns Its path and size in bytes.
  */
@@ -64,6 +65,8 @@ export async function makeDeviceKit(
       content: Deno.readFileSync(join(ROOT, "certs.example/README.md")),
     },
     { path: "README.txt", content: readmeText(facts) },
+    { path: "LICENSE", content: Deno.readFileSync(join(ROOT, "LICENSE")) },
+    { path: "SECURITY.md", content: Deno.readFileSync(join(ROOT, ".github/SECURITY.md")) },
     { path: "mqtt443.1", content: manText(version, build.date.slice(0, 10)) },
     { path: "VERSION", content: `${version} (${build.commit}, ${build.date})\n` },
     {
@@ -75,7 +78,7 @@ export async function makeDeviceKit(
       content: licensesText(packages, { ...runtime, texts: licenseTexts() }),
     },
   ];
-  const name = `mqtt443-${version}-linux-${arch}`;
+  const name = `mqtt443-${version}-${settings === undefined ? "" : "site-"}linux-${arch}`;
   const path = join(out, `${name}.tar.gz`);
   const all = [...entries, { path: "SHA256SUMS", content: await sumsText(entries) }];
   const bytes = await writeArchive(path, below(name, all), timeS);

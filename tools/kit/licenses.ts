@@ -35,14 +35,13 @@ export function licensesText(
   packages: readonly Package[],
   { version, v8, texts }: DenoLicenses,
 ): string {
-  const sections = packages.flatMap(({ registry, name, version, license, licenseText, home }) =>
-    licenseText === undefined
-      ? []
-      : [section(`${registry}:${name} ${version} (${license})`, home, licenseText)]
+  const sections = packages.map(({ name, version, license, licenseText, home }) =>
+    section(`npm:${name} ${version} (${license})`, home, licenseText)
   );
   const source = "https://github.com/denoland/deno";
   return [
-    "The executable of mqtt443 holds the software below, written by others, under these licences.\n",
+    "mqtt443 itself is under the MIT licence: see LICENSE. Its executable holds the software below,\n" +
+    "written by others, under these licences.\n",
     section(`Deno ${version} (MIT)`, source, texts.deno),
     section(`V8 ${v8} (BSD-3-Clause), in Deno`, "https://github.com/v8/v8", texts.v8),
     section(`Other software in Deno ${version}`, source, CRATES),

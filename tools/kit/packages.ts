@@ -1,7 +1,8 @@
 /**
  * Which packages of others are in the executable: read from the bundle's modules, the lock file, and Deno's cache.
  *
- * What is made of them is sbom.ts's and licenses.ts's business.
+ * What is made of them is sbom.ts's and licenses.ts's business. They are npm packages alone: for those of JSR the bundle
+ * holds files of tools/std, which are this project's own.
  */
 
 import { dirname, join } from "node:path";
@@ -12,28 +13,23 @@ export const ROOT: string = dirname(dirname(import.meta.dirname!));
 
 /** A package in the executable. */
 export interface Package {
-  readonly registry: "npm" | "jsr";
-  /** With its scope: `@std/cli`. */
+  /** With its scope: `@peculiar/x509`. */
   readonly name: string;
   readonly version: string;
-  /** From the lock file: npm's `sha512-…` of the archive, JSR's SHA-256 in hex of the manifest. */
+  /** From the lock file: `sha512-…` of the archive. */
   readonly integrity: string;
   /** SPDX expression that the package declares. */
   readonly license: string;
-  /** The text of its licence; undefined where tools/std stands in for it. */
-  readonly licenseText: string | undefined;
+  /** The text of its licence. */
+  readonly licenseText: string;
   /** Where it is developed. */
   readonly home: string;
-  /** `npm:NAME` or `jsr:NAME` of those in the executable that it uses itself. */
+  /** Names of those in the executable that it uses itself. */
   readonly uses: readonly string[];
-  /** A small package of this project, with this name and version, stands in for it (tools/std). */
-  readonly isStandIn: boolean;
 }
 
 /** deno.lock, as far as it is used. */
 export interface Lock {
-  readonly specifiers: Readonly<Record<string, string>>;
-  readonly jsr: Readonly<Record<string, LockedPackage>>;
   readonly npm: Readonly<Record<string, LockedPackage>>;
 }
 
@@ -45,9 +41,6 @@ export interface LockedPackage {
   readonly os?: readonly string[];
   readonly cpu?: readonly string[];
 }
-
-/** The licence of Deno, and of everything in @std: the same authors, the same text. */
-export const DENO_LICENSE: string = join(import.meta.dirname!, "files/licenses/deno.txt");
 
 /** Reads deno.lock. */
 export function readLock(): Lock {
@@ -61,25 +54,17 @@ export function readLock(): Lock {
  * @throws {Error} If the lock file does not pin one, or one brings no licence.
  */
 export async function packagesIn(modules: readonly string[], lock: Lock): Promise<Package[]> {
-  const npm = namesOf(modules, /^npm:((?:@[^/]+\/)?[^/]+)\//);
-  const standIns = namesOf(modules, /^(?:vendor|tools)\/(std\/[^/]+)\//).map((name) => `@${name}`);
-  const jsr = namesOf(modules, /(@std\/[^/@]+)[/@]\d/);
+  const names = new Set(
+    modules.flatMap((path) => /^npm:((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []),
+  );
   const folders = await npmFolders();
-  const all = [
-    ...npm.map((name) => npmPackage(name, lock, folders)),
-    ...standIns.map((name) => jsrPackage(name, lock, true)),
-    ...jsr.map((name) => jsrPackage(name, lock, false)),
-  ];
-  const present = new Set(all.map(({ registry, name }) => `${registry}:${name}`));
-  return all.map((one) => ({ ...one, uses: one.uses.filter((name) => present.has(name)).sort() }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return [...names].sort().map((name) => {
+    const one = packageOf(name, lock, folders);
+    return { ...one, uses: one.uses.filter((used) => names.has(used)).sort() };
+  });
 }
 
-function namesOf(modules: readonly string[], pattern: RegExp): string[] {
-  return [...new Set(modules.flatMap((path) => pattern.exec(path)?.[1] ?? []))];
-}
-
-function npmPackage(name: string, lock: Lock, folders: ReadonlyMap<string, string>): Package {
+function packageOf(name: string, lock: Lock, folders: ReadonlyMap<string, string>): Package {
   const [version, locked] = lockedAs(name, lock.npm);
   const folder = folders.get(`${name}@${version}`);
   if (folder === undefined) throw new Error(`Cannot find npm:${name}@${version} in Deno's cache`);
@@ -90,7 +75,6 @@ function npmPackage(name: string, lock: Lock, folders: ReadonlyMap<string, strin
     throw new Error(`Cannot tell the licence of npm:${name}@${version}: the package holds none`);
   }
   return {
-    registry: "npm",
     name,
     version,
     integrity: locked.integrity,
@@ -98,25 +82,7 @@ function npmPackage(name: string, lock: Lock, folders: ReadonlyMap<string, strin
     licenseText: Deno.readTextFileSync(join(folder, file)),
     home: (typeof repository === "string" ? repository : repository?.url ?? "")
       .replace(/^git(\+https)?:\/\//, "https://").replace(/\.git$/, ""),
-    uses: (locked.dependencies ?? []).map((dependency) => `npm:${withoutVersion(dependency)}`),
-    isStandIn: false,
-  };
-}
-
-function jsrPackage(name: string, lock: Lock, isStandIn: boolean): Package {
-  const [version, locked] = lockedAs(name, lock.jsr);
-  return {
-    registry: "jsr",
-    name,
-    version,
-    integrity: locked.integrity,
-    license: "MIT",
-    licenseText: isStandIn ? undefined : Deno.readTextFileSync(DENO_LICENSE),
-    home: "https://github.com/denoland/std",
-    uses: isStandIn
-      ? []
-      : (locked.dependencies ?? []).map((wanted) => `jsr:${withoutVersion(wanted.slice(4))}`),
-    isStandIn,
+    uses: (locked.dependencies ?? []).map(withoutVersion),
   };
 }
 

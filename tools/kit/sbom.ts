@@ -36,6 +36,7 @@ export function sbomText(parts: Parts): string {
     name: "mqtt443",
     version,
     description: "publishes a gateway's telemetry over MQTT with mutual TLS on port 443",
+    licenses: [licenseOf("MIT")],
     hashes: [{ alg: "SHA-256", content: sha256 }],
     properties: [property("arch", arch), property("commit", commit)],
   };
@@ -71,24 +72,17 @@ export function sbomText(parts: Parts): string {
 }
 
 function component(one: Package): Record<string, unknown> {
-  const { registry, name, version, integrity, license, home, isStandIn } = one;
+  const { name, version, integrity, license, home } = one;
   return {
     type: "library",
     "bom-ref": refOf(one),
     name,
     version,
     scope: "required",
-    ...(registry === "npm" ? { hashes: [sha512Of(integrity)] } : {}),
-    // A stand-in is the project's own.
-    ...(isStandIn ? {} : { licenses: [licenseOf(license)] }),
+    hashes: [sha512Of(integrity)],
+    licenses: [licenseOf(license)],
     purl: refOf(one),
     ...(home === "" ? {} : { externalReferences: [{ type: "vcs", url: home }] }),
-    ...(registry === "npm" ? {} : {
-      properties: [
-        property("manifest-sha256", integrity),
-        ...(isStandIn ? [property("stand-in", "a part of mqtt443 with this package's API")] : []),
-      ],
-    }),
   };
 }
 
@@ -116,17 +110,17 @@ function denoComponent({ version, v8, npm }: Runtime): Record<string, unknown> {
   };
 }
 
-function refOf({ registry, name, version }: Package): string {
-  return `pkg:${registry}/${purlName(name)}@${version}`;
+function refOf({ name, version }: Package): string {
+  return `pkg:npm/${purlName(name)}@${version}`;
 }
 
-function refIn(packages: readonly Package[]): (key: string) => string {
-  return (key) => refOf(packages.find((one) => `${one.registry}:${one.name}` === key)!);
+function refIn(packages: readonly Package[]): (name: string) => string {
+  return (name) => refOf(packages.find((one) => one.name === name)!);
 }
 
 function roots(packages: readonly Package[]): string[] {
   const used = new Set(packages.flatMap(({ uses }) => uses));
-  return packages.filter(({ registry, name }) => !used.has(`${registry}:${name}`)).map(refOf);
+  return packages.filter(({ name }) => !used.has(name)).map(refOf);
 }
 
 /** A package URL writes the `@` of a scope as %40. */

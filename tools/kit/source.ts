@@ -1,12 +1,14 @@
 /**
  * The kit of the source: the project's files, Deno, and every npm package of the lock file, for a machine that has no
- * network. In place of the JSR packages it has the project's stand-ins, on which the same tests pass.
+ * network. In place of the JSR packages it has the project's stand-ins, on which the same tests pass. Deno for the other
+ * machines is there too, since executables are made for all of them.
  */
 
 import { join } from "node:path";
 import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { npmDenoFolder } from "../compile/npm_deno.ts";
 import { runDeno } from "../compile/run_deno.ts";
-import type { Target } from "../compile/targets.ts";
+import { DENO_VERSION, type Target, TARGETS } from "../compile/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
 import { below } from "./device.ts";
 import { type Lock, type LockedPackage, npmFolders, ROOT } from "./packages.ts";
@@ -56,8 +58,8 @@ export async function makeSourceKit(
   return { path, bytes: await writeArchive(path, below(name, entries), timeS) };
 }
 
-/** The project's files: what git tracks, or without git, what git would not ignore. */
-async function projectFiles(root: string): Promise<string[]> {
+/** The project's files: what git tracks, or without git, what git would not ignore; as paths from its folder. */
+export async function projectFiles(root: string): Promise<string[]> {
   const git = new Deno.Command("git", {
     args: ["-C", root, "ls-files", "-z"],
     stderr: "null",
@@ -75,7 +77,7 @@ async function projectFiles(root: string): Promise<string[]> {
     .flatMap((entry) => entry.isDirectory ? filesIn(root, entry.name) : [entry.name]);
 }
 
-/** The npm packages of the lock file that run on the target, as Deno's cache has them. */
+/** The npm packages of the lock file that run on the target, and Deno for the others, as Deno's cache has them. */
 async function packageFiles(lock: Lock, target: Target): Promise<Entry[]> {
   const wanted = Object.entries(lock.npm).filter(([, locked]) => isFor(locked, target))
     .map(([key, { integrity }]) => ({ id: /^(@[^/]+\/)?[^@]+@[^_]+/.exec(key)![0], integrity }));
@@ -87,10 +89,18 @@ async function packageFiles(lock: Lock, target: Target): Promise<Entry[]> {
   };
   const missing = wanted.map(({ id }) => id).filter((id) => !exists(folderOf(id)));
   if (missing.length > 0) await fetchPackages(missing, lock);
+  const others = TARGETS.filter((other) => other !== target).map(async (other) => ({
+    id: `${other.package}@${DENO_VERSION}`,
+    integrity: other.integrity,
+    folder: await npmDenoFolder(other),
+  }));
+  const packages = [
+    ...wanted.map((one) => ({ ...one, folder: folderOf(one.id) })),
+    ...await Promise.all(others),
+  ];
   const packuments = new Map<string, Record<string, unknown>>();
-  const files = wanted.flatMap(({ id, integrity }) => {
+  const files = packages.flatMap(({ id, integrity, folder }) => {
     const [name, version] = [id.replace(/(?<=.)@.*$/, ""), id.replace(/^.+@/, "")];
-    const folder = folderOf(id);
     packuments.set(name, {
       ...packuments.get(name),
       [version]: versionInfo(folder, integrity),

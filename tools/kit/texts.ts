@@ -124,10 +124,8 @@ Nothing here needs a network, an installation or rights beyond a folder to write
     ./deno task demo                                 see it work
     ./deno task test                                 its tests
     ./deno task publish --endpoint HOST --certs DIR  publish, with just the permissions this needs
-    ./deno task compile --runtime npm --target ${
-    arch === "arm64" ? "aarch64" : arch
-  }-unknown-linux-gnu
-                                                     one file for devices
+    ./deno task compile                              one file for devices, of x86_64 and of arm64
+    ./deno task kit                                  the same with an installer, units and licences
 
 README.md says the rest; where it writes \`npx -y deno@…\`, type \`./deno\`.
 `;

@@ -1,4 +1,10 @@
-/** The program under soak: main.ts as a process, its log read as it comes, killed and started again on one state directory. */
+/**
+ * The program under soak: a process with the grants of its settings, its log read as it comes, killed and started again on
+ * one state directory.
+ */
+
+import { ENVIRONMENT } from "../publish.ts";
+import { grantsFor, runArguments } from "../scoped.ts";
 
 /** What was seen of all its processes. */
 export interface Device {
@@ -23,7 +29,6 @@ export interface Device {
   kill(): Promise<void>;
 }
 
-const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 /** What a sound run never says: a name without a value, a bug, a queue it could not use, a message set aside. */
 const WRONG =
   /undefined|\[object|"exitCode":1\b|^\s+at |"event":"(quarantined|dropped)"|"step":"queue"/;
@@ -44,7 +49,8 @@ export function startDevice(args: readonly string[]): Device {
   const start = () => {
     starts++;
     const process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--frozen", "--no-check", MAIN, ...args],
+      args: runArguments(args, grantsFor(args)),
+      env: ENVIRONMENT,
       stdin: "piped",
       stdout: "null",
       stderr: "piped",
