@@ -1,6 +1,6 @@
 /** The life of a gateway, with what is shipped: the real executable, its kit and its unit, under a real systemd. */
 
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { makePki, writeCerts } from "../../tools/endpoint.ts";
 import { firsts, pki, range } from "../publishing.ts";
 import { hasProgram } from "../queueing.ts";
@@ -167,12 +167,6 @@ cat $file >${CERTS}/$file; done; systemctl reload mqtt443`;
       await arrive(site, 5);
     });
 
-    await step("the journal has the priority of each line (F11)", async () => {
-      const warnings = await site.journal("-p", "warning");
-      assertMatch(warnings, /^WARN +disconnected /m);
-      assertEquals(warnings.split("\n").filter((line) => / INFO |^INFO/.test(line)), []);
-    });
-
     await step("an upgrade in an outage loses nothing", async () => {
       endpoint.pause();
       endpoint.cut();
@@ -183,6 +177,30 @@ cat $file >${CERTS}/$file; done; systemctl reload mqtt443`;
       assertEquals((await sh("ls /usr/local/lib/mqtt443")).trim().split("\n").length, 1);
       await afterReconnect(site, () => endpoint.resume());
       assertStringIncludes(await asTechnician("/opt", "mqtt443 version"), "2023-11-15");
+    });
+
+    await step(
+      "watch beside it prints what it publishes, and takes nothing over (F3)",
+      async () => {
+        const { length } = endpoint.connects;
+        const watch = "timeout 20 mqtt443 watch dt/mqtt443/gw-7/telemetry 2>/dev/null | head -n 3";
+        const printed = await asTechnician(
+          "/opt",
+          `sudo -u mqtt443 sh -c 'cd ${STATE} && ${watch}'`,
+        );
+        assertEquals(printed.trim().split("\n").length, 3);
+        assertEquals(endpoint.connects.slice(length).map(({ clientId }) => clientId), [
+          "gw-7-watch",
+        ]);
+      },
+    );
+
+    await step("the journal has the priority of each line (F11)", async () => {
+      const warnings = await site.journal("-p", "warning");
+      assertStringIncludes(warnings, "disconnected ");
+      assertEquals(warnings.split("\n").filter((line) => /\b(stopped|queued) /.test(line)), []);
+      const { length } = (await site.journal()).split("\n");
+      assert(warnings.split("\n").length < length);
     });
 
     await step("it is stopped in good order, and --purge leaves nothing", async () => {
