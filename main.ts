@@ -12,8 +12,8 @@ async function main(): Promise<never> {
   // Before all else: what it begins runs beside the loading.
   warmUp(Deno.args);
   const { app } = await import("./lib/app.ts");
-  const { realWorld } = await import("./lib/world.ts");
-  const world = realWorld();
+  const { readsJournal, realWorld } = await import("./lib/world.ts");
+  const world = realWorld(await readsJournal());
   const code = await app(Deno.args, world);
   await world.flush();
   // exit, not exitCode: an attempt to connect that was given up cannot be stopped, and would keep the process.

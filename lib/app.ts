@@ -8,6 +8,7 @@ import { grantHint } from "./build.ts";
 import { type Command, parseCommand } from "./cli.ts";
 import { EXIT, type ExitCode, formatError, UserError } from "./errors.ts";
 import { helpText } from "./help.ts";
+import { forJournal } from "./words.ts";
 import type { World } from "./world.ts";
 
 /**
@@ -28,7 +29,8 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
     if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
     const told = error instanceof Deno.errors.NotCapable ? notGranted(error) : error;
     try {
-      world.err(formatError(told));
+      const text = formatError(told);
+      world.err(world.isErrJournal ? forJournal(3, text) : text);
     } catch { /* stderr is closed; the exit code still tells */ }
     return told instanceof UserError ? told.exitCode : EXIT.bug;
   }

@@ -48,6 +48,27 @@ export const DOCTOR_FLAGS = ["policy-file", "region", "account"] as const;
 /** One of them. */
 export type DoctorFlag = (typeof DOCTOR_FLAGS)[number];
 
+/** Flags of mosquitto_pub, mosquitto_sub and other clients, and what they are here. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  "-h": "--endpoint HOST",
+  "--host": "--endpoint HOST",
+  "-p": "--port PORT",
+  "-t": "--topic TOPIC; `watch` takes TOPIC without a flag",
+  "-m": "--message TEXT",
+  "-l": "--source stdin",
+  "-i": "--client-id ID",
+  "--id": "--client-id ID",
+  "-q": "--qos QOS",
+  "-k": "--keep-alive DURATION, as 60s",
+  "-V": "--mqtt-version VERSION",
+  "-C": "--count N",
+  "-d": "--log-level debug",
+  "--debug": "--log-level debug",
+  "--cafile": "--ca FILE",
+  "--capath": "--certs DIR",
+  "--tls-alpn": "--alpn NAME",
+};
+
 interface CommandShape {
   /** Flags without a value. */
   readonly switches: readonly string[];
@@ -63,7 +84,7 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   doctor: {
     switches: ["offline", "json", "policy"],
     operands: [0, 0],
-    usage: "[--offline] [--json] [--policy] [--policy-file FILE] [SETTINGS]",
+    usage: "[FLAGS] [SETTINGS]",
   },
   watch: { switches: [], operands: [1, 1], usage: "TOPIC [SETTINGS]" },
   queue: {
@@ -95,13 +116,19 @@ export function parseCommand(args: readonly string[]): Command {
   if (name === undefined) {
     throw usageError("Cannot run: no command given", "type `mqtt443 publish`, or `mqtt443 help`");
   }
-  if (name === "--help" || name === "-h") return helpCommand(undefined);
+  if (name === "--help") return parseCommand(["help", ...rest]);
+  if (name === "-h" && rest.length === 0) return helpCommand(undefined);
   if (name === "--version") return parseCommand(["version", ...rest]);
   const known = COMMANDS.find((command) => command === name);
   if (known === undefined) {
-    const what = name.startsWith("-") ? "the command comes first" : "unknown command";
+    if (name.startsWith("-")) {
+      throw usageError(
+        `Cannot run ${quote(name)}: the command comes first`,
+        "type `mqtt443 publish --endpoint HOST`, or `mqtt443 help`",
+      );
+    }
     throw usageError(
-      `Cannot run ${quote(name)}: ${what}${didYouMean(name, COMMANDS)}`,
+      `Cannot run ${quote(name)}: unknown command${didYouMean(name, COMMANDS)}`,
       `the commands are ${COMMANDS.join(", ")}`,
     );
   }
@@ -118,21 +145,14 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
     ...(name === "doctor" ? DOCTOR_FLAGS : []),
   ];
   const switches = [...shape.switches, "help"];
-  const unknown: string[] = [];
   // With every flag a collected string, a value stays what was typed and a flag given twice is seen.
-  const { tied, empty } = checkForm(rest, valued, switches);
+  const { tied, empty, unknown } = checkForm(rest, valued, switches);
   const parsed = parseArgs(tied, {
     string: [...valued, "_"],
     boolean: switches,
     collect: valued,
-    alias: { help: "h" },
-    unknown: (argument, key) => {
-      if (key === undefined) return true;
-      unknown.push(argument);
-      return false;
-    },
   });
-  if (parsed.help) return helpCommand(name);
+  if (parsed.help && (unknown.length === 0 || rest.includes("--help"))) return helpCommand(name);
   if (unknown.length > 0) throw unknownFlags([...new Set(unknown)], [...valued, ...switches], name);
   const operands = parsed._.map(String);
   const [least, most] = shape.operands;
@@ -166,16 +186,18 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
 
 /**
  * Finds what parseArgs would silently make something else of: flags given twice, a flag without its value, a switch
- * with one. Returns the arguments with each value tied to its flag by `=`, and apart from them the flags with an empty
- * value, which parseArgs does not know as such.
+ * with one, flags of one letter, of which only `-h` without a value is one of ours. Returns the arguments with each
+ * value tied to its flag by `=`, and apart from them the flags with an empty value, which parseArgs does not know as
+ * such, and those that are unknown.
  */
 function checkForm(
   rest: readonly string[],
   valued: readonly string[],
   switches: readonly string[],
-): { tied: string[]; empty: ReadonlySet<string> } {
+): { tied: string[]; empty: ReadonlySet<string>; unknown: string[] } {
   const seen = new Set<string>();
   const empty = new Set<string>();
+  const unknown: string[] = [];
   const tied: string[] = [];
   const tie = (flag: string, value: string) => {
     if (value === "") empty.add(flag);
@@ -187,10 +209,21 @@ function checkForm(
       tied.push(...rest.slice(i));
       break;
     }
+    if (/^-[^-]/.test(argument)) {
+      const hasValue = rest[i + 1] !== undefined && !rest[i + 1]!.startsWith("-");
+      if (argument === "-h" && !hasValue) tied.push("--help");
+      else unknown.push(argument);
+      // Its value is no operand.
+      if (hasValue) i++;
+      continue;
+    }
     const [, flag, equals] = /^--([^=]+)(=?)/.exec(argument) ?? [];
-    if (flag === undefined || !(valued.includes(flag) || switches.includes(flag))) {
-      // Without its value: parseArgs would take --no-port=1 for --port=1.
-      tied.push(flag === undefined ? argument : `--${flag}`);
+    if (flag === undefined) {
+      tied.push(argument);
+      continue;
+    }
+    if (!valued.includes(flag) && !switches.includes(flag)) {
+      unknown.push(argument);
       continue;
     }
     if (seen.has(flag)) {
@@ -215,7 +248,7 @@ function checkForm(
       tie(flag, value);
     }
   }
-  return { tied, empty };
+  return { tied, empty, unknown };
 }
 
 function helpCommand(about: string | undefined): Command {
@@ -237,8 +270,10 @@ function unknownFlags(
   const flags = known.map((flag) => `--${flag}`);
   return new UserError(`Cannot run ${name}: unknown flag`, {
     problems: unknown.map((flag) => {
-      const bare = flag.split("=")[0]!;
-      return `${quote(bare)}${didYouMean(bare, flags)}`;
+      const bare = /^(-[^-]|[^=]*)/.exec(flag)![0];
+      const meant = ELSEWHERE[bare];
+      if (bare === "-h") return `"-h" is help here; for a host type ${meant}`;
+      return `${quote(bare)}${meant ? ` (here it is ${meant})` : didYouMean(bare, flags)}`;
     }),
     hint: `\`mqtt443 help ${name}\` lists the flags`,
     exitCode: EXIT.usage,

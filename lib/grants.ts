@@ -22,7 +22,13 @@ export const WARNED_VARIABLES = [
 ] as const;
 
 /** Environment variables that the program may see. */
-const VARIABLES = ["MQTT443_*", "NO_COLOR", ...TRUST_VARIABLES, ...WARNED_VARIABLES];
+const VARIABLES = [
+  "MQTT443_*",
+  "NO_COLOR",
+  "JOURNAL_STREAM",
+  ...TRUST_VARIABLES,
+  ...WARNED_VARIABLES,
+];
 
 /** Where an executable for any endpoint keeps its queue: where it is started, or as a service. */
 const STATE_PATHS = ["./state", "/var/lib/mqtt443"] as const;

@@ -9,7 +9,7 @@
 import { BaseHandler } from "@std/log/base-handler";
 import type { LevelName } from "@std/log/levels";
 import { Logger as StdLogger, type LogRecord } from "@std/log/logger";
-import { coloured, oneLine } from "./words.ts";
+import { coloured, forJournal, oneLine } from "./words.ts";
 
 /** Events that scripts may wait for. */
 export type Event =
@@ -48,17 +48,22 @@ export interface LogOptions {
   readonly write: (line: string) => number | void;
   /** Whether the text may be coloured. @default {false} */
   readonly colour?: boolean;
+  /** Whether systemd's journal reads the lines: it wants their priority, and gives a time itself. @default {false} */
+  readonly isJournal?: boolean;
 }
 
 /** Opens a log. */
-export function openLog({ format, level, write, colour = false }: LogOptions): Logger {
+export function openLog(options: LogOptions): Logger {
+  const { format, level, write, colour = false, isJournal = false } = options;
+  const line = (record: LogRecord) =>
+    format === "json" ? jsonLine(record) : textLine(record, { colour, isJournal });
   const levelName = level.toUpperCase() as LevelName;
   const handler = new LineHandler(levelName, {
     write(line) {
       const lost = write(line);
       if (lost) std.warn("warning", { cause: `log lines that could not be written: ${lost}` });
     },
-    line: format === "json" ? jsonLine : (record) => textLine(record, colour),
+    line: isJournal ? (record) => forJournal(priorityOf(record), line(record)) : line,
   });
   const std = new StdLogger("mqtt443", levelName, { handlers: [handler] });
   return {
@@ -109,7 +114,10 @@ function jsonLine(record: LogRecord): string {
   });
 }
 
-function textLine(record: LogRecord, colour: boolean): string {
+function textLine(
+  record: LogRecord,
+  { colour, isJournal }: { colour: boolean; isJournal: boolean },
+): string {
   const fields = Object.entries(fieldsOf(record)).map(([name, value]) =>
     value === undefined ? "" : ` ${name}=${plainOrQuoted(value)}`
   );
@@ -117,7 +125,12 @@ function textLine(record: LogRecord, colour: boolean): string {
   // Yellow and red.
   const paint = { WARN: 33, ERROR: 31 }[word.trim()];
   const shown = colour && paint ? coloured(paint, word) : word;
-  return `${record.datetime.toISOString()} ${shown} ${record.msg}${fields.join("")}`;
+  const time = isJournal ? "" : `${record.datetime.toISOString()} `;
+  return `${time}${shown} ${record.msg}${fields.join("")}`;
+}
+
+function priorityOf(record: LogRecord): number {
+  return { DEBUG: 7, INFO: 6, WARN: 4 }[levelWord(record)] ?? 3;
 }
 
 function levelWord(record: LogRecord): string {

@@ -147,6 +147,30 @@ export function filterProblem(filter: string): string | undefined {
   return textProblem(filter) ?? sizeProblem(filter);
 }
 
+/**
+ * Whether a topic matches a topic filter (MQTT 5 section 4.7); of a shared subscription, the filter in it.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { matchesFilter } from "./message.ts";
+ *
+ * assertEquals(matchesFilter("dt/+/a", "dt/gw-7/a"), true);
+ * assertEquals(matchesFilter("dt/#", "dt"), true);
+ * assertEquals(matchesFilter("#", "$SYS/uptime"), false);
+ * ```
+ */
+export function matchesFilter(filter: string, topic: string): boolean {
+  const levels = filter.replace(/^\$share\/[^/]+\//, "").split("/");
+  const names = topic.split("/");
+  if (topic.startsWith("$") && /^[+#]$/.test(levels[0]!)) return false;
+  const last = levels.at(-1) === "#" ? levels.pop() : undefined;
+  if (last === undefined ? names.length !== levels.length : names.length < levels.length) {
+    return false;
+  }
+  return levels.every((level, index) => level === "+" || level === names[index]);
+}
+
 /** What is wrong with a text that goes into an MQTT packet as UTF-8, or undefined. */
 export function textProblem(text: string): string | undefined {
   if (!text.isWellFormed()) return "must be valid Unicode (it holds half of a surrogate pair)";

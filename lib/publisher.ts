@@ -94,6 +94,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
 
   const session = async (connection: Connection) => {
     open = connection;
+    if (!outage.isFlapping()) reports.connected();
     const backlog = queue.stats().waiting;
     const inflight = Math.min(settings.inflight, connection.facts.receiveMaximum);
     const bytes = options.isAws ? AWS_BYTES_PER_S : undefined;

@@ -16,14 +16,15 @@ import { type Counts, createLimits, type Limits, type Oldest } from "./queue_lim
 import { createRows, type Found, rangesOf, readAfter, type Rows, valuesOf } from "./queue_rows.ts";
 import { inTransaction, prepareFile, prepareStatements, type Statements } from "./queue_schema.ts";
 import type {
+  DiskQueue,
   Draft,
   Leaving,
   PutResult,
-  Queue,
   QueuedMessage,
   QueueOptions,
   QueueStats,
   TakenMessage,
+  TopicWaiting,
 } from "./queue_types.ts";
 
 export { DamagedQueueError } from "./queue_errors.ts";
@@ -36,7 +37,7 @@ export type * from "./queue_types.ts";
  * @throws {DamagedQueueError} If the file is damaged.
  * @throws {UserError} With exit code 73 if it cannot be used.
  */
-export function openQueue(path: string, options: QueueOptions): Queue {
+export function openQueue(path: string, options: QueueOptions): DiskQueue {
   try {
     return openAt(path, path, options);
   } catch (error) {
@@ -47,7 +48,7 @@ export function openQueue(path: string, options: QueueOptions): Queue {
   }
 }
 
-function openAt(location: string, path: string, options: QueueOptions): Queue {
+function openAt(location: string, path: string, options: QueueOptions): DiskQueue {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(location, { readOnly: options.readOnly ?? false });
@@ -62,7 +63,7 @@ function openAt(location: string, path: string, options: QueueOptions): Queue {
 /** Rows read before their bytes are looked at; of the largest, 2 MiB. */
 const FEW = 16;
 
-class SqliteQueue implements Queue {
+class SqliteQueue implements DiskQueue {
   readonly #db: DatabaseSync;
   readonly #path: string;
   readonly #options: QueueOptions;
@@ -213,6 +214,11 @@ class SqliteQueue implements Queue {
     return { messages: this.#counts.waiting, bytes: this.#counts.bytes };
   }
 
+  forOthers(topic: string): readonly TopicWaiting[] {
+    const rows = this.#guard(() => this.#statements.forOthers.all(this.#left.through, topic));
+    return rows as unknown as TopicWaiting[];
+  }
+
   stats(): QueueStats {
     return this.#guard(() => ({
       ...this.#counts,
@@ -229,8 +235,13 @@ class SqliteQueue implements Queue {
       this.#counts.waiting = 0;
       this.#counts.bytes = 0;
       this.rewind();
-      // Gives the space back, which deleting alone does not.
-      this.#db.exec("VACUUM");
+      try {
+        // Gives the space back, which deleting alone does not.
+        this.#db.exec("VACUUM");
+      } catch (error) {
+        // It attaches a database, which Deno lets no scoped process do: the space stays the file's, and is used again.
+        if (!/attached/.test(messageOf(error))) throw error;
+      }
       return waiting + quarantined;
     });
   }

@@ -8,6 +8,7 @@
 
 import { grantHint } from "./build.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
+import { type LastRun, noteRun, readRun } from "./last_run.ts";
 import type { DeliveredMark } from "./queue_types.ts";
 import { quote } from "./words.ts";
 
@@ -29,6 +30,10 @@ export interface StateDirectory {
   markSeq(seq: number): void;
   /** How far messages have left the queue. */
   readonly delivered: DeliveredMark;
+  /** The run before this one, if it is known. */
+  readonly lastRun: LastRun | undefined;
+  /** Notes this run. */
+  noteRun(run: LastRun): void;
   /** Gives the directory free. */
   release(): void;
 }
@@ -91,6 +96,8 @@ export function holdStateDirectory(directory: string): StateDirectory {
         // Not synced: a power cut may bring delivered messages back, as a repeat.
         write: (seq) => writeAt(lock, DELIVERED_AT, markOf(seq) + markOf(seq)),
       },
+      lastRun: readRun(lock),
+      noteRun: (run) => noteRun(lock, run),
       makeMending() {
         for (const path of pathsOf(directory, MENDING)) Deno.removeSync(path);
         Deno.openSync(mending, { write: true, createNew: true, mode: 0o600 }).close();

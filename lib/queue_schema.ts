@@ -104,6 +104,7 @@ export function prepareStatements(db: DatabaseSync): Record<
   | "restore"
   | "take"
   | "oldest"
+  | "forOthers"
   | "deleteRange"
   | "countRange"
   | "quarantine"
@@ -157,6 +158,10 @@ export function prepareStatements(db: DatabaseSync): Record<
     ),
     oldest: db.prepare(
       `SELECT seq, time_ms AS timeMs, ${bytes} AS bytes FROM message WHERE seq > ? ORDER BY seq LIMIT 1`,
+    ),
+    forOthers: db.prepare(
+      `SELECT topic, count(*) AS messages, min(time_ms) AS sinceMs FROM message
+       WHERE seq > ? AND topic <> ? GROUP BY topic ORDER BY min(seq)`,
     ),
     deleteRange: db.prepare("DELETE FROM message WHERE seq BETWEEN ? AND ?"),
     countRange: db.prepare("SELECT count(*) AS n FROM message WHERE seq BETWEEN ? AND ?"),

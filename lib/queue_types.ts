@@ -102,6 +102,20 @@ export interface Queue {
   close(): void;
 }
 
+/** A queue in a file. */
+export interface DiskQueue extends Queue {
+  /** What waits for other topics than this one, the topic of the oldest message first. */
+  forOthers(topic: string): readonly TopicWaiting[];
+}
+
+/** What waits for one topic. */
+export interface TopicWaiting {
+  readonly topic: string;
+  readonly messages: number;
+  /** When the oldest was taken, ms since the epoch. */
+  readonly sinceMs: number;
+}
+
 /** A note beside the queue file of how far messages have left it. */
 export interface DeliveredMark {
   /** The last `seq` that had been noted when it was opened; 0: none. */

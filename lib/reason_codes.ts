@@ -7,7 +7,7 @@
 
 import { EXIT, UserError } from "./errors.ts";
 import { place, type Target } from "./causes.ts";
-import { quote } from "./words.ts";
+import { quote, shellWord } from "./words.ts";
 
 /** What a code calls for. */
 interface Reason {
@@ -103,7 +103,7 @@ export function reasonName(code: number, version: "5" | "3.1.1" = "5"): string {
 export function explainConnack(code: number, version: "5" | "3.1.1", target: Target): UserError {
   const reason = (version === "5" ? V5 : V3)[code];
   const policy = `AWS: the policy must allow iot:Connect for client/${target.clientId} ` +
-    "(`mqtt443 doctor --policy` prints it)";
+    `(\`mqtt443 doctor --policy --client-id ${shellWord(target.clientId)}\` prints it)`;
   const unlisted = `ask who runs the broker what that means; ${policy}`;
   const hint = reason === undefined ? unlisted : reason.hint ?? (reason.transient ? WAIT : policy);
   return new UserError(

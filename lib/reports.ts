@@ -1,16 +1,21 @@
 /**
- * What the publisher says, and how often: above one message a second a summary every 10 s, a drop or a failing source
- * once a minute with its count. While nothing is unsaid no timer runs, so that an idle machine sleeps. Owns no I/O;
- * times are of a monotonic clock.
+ * What the publisher says, and how often. On a terminal: a line a message, at most one a second, else a summary every
+ * 10 s. Elsewhere: the first message of each session, then a summary every 10 minutes. A drop or a failing source once
+ * a minute with its count. While nothing is unsaid no timer runs, so that an idle machine sleeps. Owns no I/O; times are
+ * of a monotonic clock.
  */
 
 import type { UserError } from "./errors.ts";
 import type { Logger } from "./log.ts";
 
-/** Milliseconds between summaries of what was published, and between looks whether something else is due. */
-const SUMMARY_MS = 10_000;
-/** Messages no closer than this are told one by one: one a second, with some jitter. */
-const ONE_BY_ONE_MS = 900;
+/** Milliseconds between summaries of what was published: on a terminal, and elsewhere. */
+const SUMMARY_MS = { terminal: 10_000, elsewhere: 600_000 } as const;
+/** On a terminal: milliseconds from line to line, on average. */
+const LINE_MS = 1000;
+/** How much earlier a line may come than that: at one message a second some come late, and the next ones do not. */
+const EARLY_MS = 900;
+/** Milliseconds between looks whether a drop or a failure is due. */
+const LOOK_MS = 10_000;
 /** Milliseconds between two lines that say the same. */
 export const REPEAT_MS = 60_000;
 
@@ -27,6 +32,8 @@ export interface Delivered {
 
 /** Says what happened, not too often. */
 export interface Reports {
+  /** A session begins. */
+  connected(): void;
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
   sourceFailed(source: string, error: UserError): void;
@@ -41,23 +48,29 @@ export interface Reports {
  *
  * @param every Runs an action again and again until the returned function is called; without it, what was not said at
  * once is said at the end.
+ * @param isTerminal Whether somebody watches the log.
  */
 export function createReports(
   log: Logger,
   monotonicMs: () => number,
   every: (ms: number, action: () => void) => () => void = () => () => {},
+  isTerminal = false,
 ): Reports {
   const totals = { published: 0, dropped: 0 };
   const summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
-  let lastMs = -Infinity;
+  const summaryMs = isTerminal ? SUMMARY_MS.terminal : SUMMARY_MS.elsewhere;
+  /** When the next line is due, on a terminal. */
+  let dueMs = 0;
+  /** No message was told since the session began. */
+  let isFirst = true;
   const often = createRepeats(monotonicMs);
   const unsaid = new Map<string, { readonly total: number; readonly say: Say }>();
   let unlook: (() => void) | undefined;
+  let unsummarise: (() => void) | undefined;
 
   /** The last of a kind has none after it that would say it. */
   const look = () => {
-    unlook ??= every(SUMMARY_MS, () => {
-      sayPublished();
+    unlook ??= every(LOOK_MS, () => {
       for (const key of [...unsaid.keys()].filter(often.due)) sayCount(key);
       if (unsaid.size === 0) endLook();
     });
@@ -66,15 +79,25 @@ export function createReports(
     unlook?.();
     unlook = undefined;
   };
-  const sayPublished = () => {
-    if (summary.messages === 0) return;
-    log.info("published", {
-      messages: summary.messages,
-      bytes: summary.bytes,
-      seq: summary.lastSeq,
-      ms: Math.round(monotonicMs() - summary.sinceMs),
-    });
+  const isDue = (nowMs: number) => {
+    if (!isTerminal) return isFirst;
+    if (unsummarise !== undefined || nowMs < dueMs - EARLY_MS) return false;
+    dueMs = Math.max(dueMs, nowMs) + LINE_MS;
+    return true;
+  };
+  const saySummary = () => {
+    const { messages, bytes, lastSeq, sinceMs } = summary;
+    if (messages > 0) {
+      const ms = Math.round(monotonicMs() - sinceMs);
+      log.info("published", { messages, bytes, seq: lastSeq, ms });
+    }
     summary.messages = summary.bytes = 0;
+    // Messages that come faster than lines may are told by summaries alone.
+    if (!isTerminal || messages <= summaryMs / LINE_MS) endSummaries();
+  };
+  const endSummaries = () => {
+    unsummarise?.();
+    unsummarise = undefined;
   };
   const count = (key: string, n: number, say: Say) => {
     unsaid.set(key, { total: (unsaid.get(key)?.total ?? 0) + n, say });
@@ -89,19 +112,19 @@ export function createReports(
 
   return {
     totals,
+    connected: () => void (isFirst = true),
     published({ topic, seq, bytes, ms, atMs: nowMs }) {
       totals.published++;
-      if (summary.messages === 0 && nowMs - lastMs >= ONE_BY_ONE_MS) {
-        log.info("published", { topic, seq, bytes, ms: Math.round(ms) });
-        lastMs = nowMs;
-        return;
-      }
-      lastMs = nowMs;
+      const isTold = isDue(nowMs);
+      isFirst = false;
+      const say = isTold ? log.info : log.debug;
+      say("published", { topic, seq, bytes, ms: Math.round(ms) });
+      if (isTold) return;
       if (summary.messages === 0) summary.sinceMs = nowMs;
       summary.messages++;
       summary.bytes += bytes;
       summary.lastSeq = seq;
-      look();
+      unsummarise ??= every(summaryMs, saySummary);
     },
     dropped(n, why) {
       if (n === 0) return;
@@ -120,7 +143,8 @@ export function createReports(
     },
     flush() {
       endLook();
-      sayPublished();
+      saySummary();
+      endSummaries();
       for (const key of [...unsaid.keys()]) sayCount(key);
     },
   };

@@ -39,7 +39,7 @@ export interface SettingSpec {
 }
 
 /** Largest client id in bytes that AWS IoT Core takes. */
-const MAX_CLIENT_ID_BYTES = 128;
+export const MAX_CLIENT_ID_BYTES = 128;
 
 /** What is wrong with a host name or address, as the end of a sentence, or undefined. */
 export function endpointProblem(text: string): string | undefined {

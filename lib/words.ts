@@ -36,7 +36,10 @@ export function quote(value: unknown): string {
   return oneLine(JSON.stringify(text.length > 160 ? `${text.slice(0, 157)}...` : text));
 }
 
-/** A text with its control characters escaped: they could end a line, or move a terminal's cursor. */
+/**
+ * A text with its control characters escaped: they could end a line, move a terminal's cursor, or (those for right to
+ * left) show the text in another order.
+ */
 export function oneLine(text: string): string {
   return hideKeys(text).replace(CONTROL, (character) => {
     const code = character.charCodeAt(0);
@@ -46,13 +49,20 @@ export function oneLine(text: string): string {
   });
 }
 
+/** A word as a shell takes it, for a hint that is typed as it stands. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
 /** Leaves out what follows the beginning of a PEM block: a key may be pasted where its path is wanted. */
 function hideKeys(text: string): string {
   return text.replace(/-----BEGIN (?!\u2026)[^]*/, "-----BEGIN … (not shown)");
 }
 
-// deno-lint-ignore no-control-regex -- these are just what must not reach a terminal
-const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
+/** What must not reach a terminal: control characters, line and paragraph separators, marks of direction. */
+export const CONTROL =
+  // deno-lint-ignore no-control-regex -- these are just what it names
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** Letters to insert, delete, replace or swap with their neighbour to turn one word into the other. */
 function editDistance(a: string, b: string): number {
@@ -75,4 +85,9 @@ function editDistance(a: string, b: string): number {
 /** A text in one of a terminal's colours, by its number. */
 export function coloured(colour: number, text: string): string {
   return `\x1b[${colour}m${text}\x1b[39m`;
+}
+
+/** Lines with their priority in front (sd-daemon(3)), which the journal takes off: 3 error, 4 warning, 6 info, 7 debug. */
+export function forJournal(priority: number, text: string): string {
+  return text.split("\n").map((line) => `<${priority}>${line}`).join("\n");
 }

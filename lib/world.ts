@@ -12,6 +12,8 @@ export interface World {
   /** Writes a line to stderr, without waiting for who reads it; may say how many lines before it were lost. */
   readonly err: (line: string) => number | void;
   readonly isErrTerminal: boolean;
+  /** Whether systemd's journal reads stderr. @default {false} */
+  readonly isErrJournal?: boolean;
   readonly isOutTerminal?: boolean;
   /** Colours a status on stdout, where it is a terminal. */
   readonly paintOut?:
@@ -45,8 +47,12 @@ export interface RealWorld extends World {
 /** How long the last words may take when nobody reads them, in ms. */
 const FLUSH_MS = 500;
 
-/** The real one. */
-export function realWorld(): RealWorld {
+/**
+ * The real one.
+ *
+ * @param isErrJournal What {@linkcode readsJournal} says.
+ */
+export function realWorld(isErrJournal = false): RealWorld {
   // A synchronous write to a pipe that nobody reads, or to a terminal that was stopped, would stop the whole program.
   const stderr = createLineSink((bytes) => Deno.stderr.write(bytes));
   return {
@@ -66,6 +72,7 @@ export function realWorld(): RealWorld {
     err: stderr.put,
     flush: () => stderr.flush(FLUSH_MS),
     isErrTerminal: Deno.stderr.isTerminal(),
+    isErrJournal,
     isOutTerminal: Deno.stdout.isTerminal(),
     paintOut: Deno.stdout.isTerminal() && !Deno.env.get("NO_COLOR") ? paint : undefined,
     input: () => Deno.stdin.readable,
@@ -86,6 +93,21 @@ export function realWorld(): RealWorld {
     monotonicMs: () => performance.now(),
     random: Math.random,
   };
+}
+
+/**
+ * Whether the journal reads stderr: JOURNAL_STREAM alone does not say so, as a process with another stderr inherits it.
+ */
+export async function readsJournal(): Promise<boolean> {
+  try {
+    const stream = Deno.env.get("JOURNAL_STREAM");
+    if (!stream) return false;
+    const { fstatSync } = await import("node:fs");
+    const { dev, ino } = fstatSync(2, { bigint: true });
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
 }
 
 /** Green, yellow, red and gray, by their numbers on a terminal. */

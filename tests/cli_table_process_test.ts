@@ -133,7 +133,7 @@ for (const name of ["NODE_EXTRA_CA_CERTS", "DENO_CERT", "NODE_TLS_REJECT_UNAUTHO
         "--endpoint=localhost",
         `--port=${endpoint.port}`,
         "--message=hello",
-        "--give-up-after=1s",
+        "--give-up-after=3s",
       ], { cwd, env: { [name]: name.startsWith("NODE_TLS") ? "0" : `${cwd}/other.pem` } });
       assertEquals(code, 75, stderr);
       assertMatch(stderr, /not signed by the configured CA/);

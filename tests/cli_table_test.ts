@@ -22,7 +22,29 @@ const MISUSES: Record<string, Refusal> = {
   },
   "a flag instead of a command": {
     args: ["--endpoint", "x"],
-    says: [/the command comes first/, /hint: the commands are publish, /],
+    says: [/the command comes first/, /hint: type `mqtt443 publish --endpoint HOST`/],
+  },
+  "the flags of mosquitto_pub without a command (F20)": {
+    args: ["-h", "gw.example", "-t", "a", "-m", "x"],
+    says: [/"-h": the command comes first/],
+  },
+  "a host behind -h, which is help (F20)": {
+    args: ["publish", "--message", "x", "-h", "gw.example"],
+    says: [/^ {2}"-h" is help here; for a host type --endpoint HOST$/m],
+  },
+  "the flags of mosquitto_pub (F20)": {
+    args: ["publish", "-m", "x", "-q1", "-h", "gw.example", "-p", "8883", "--cafile", "ca.pem"],
+    says: [
+      /^ {2}"-m" \(here it is --message TEXT\)$/m,
+      /^ {2}"-q" \(here it is --qos QOS\)$/m,
+      /^ {2}"-h" is help here; for a host type --endpoint HOST$/m,
+      /^ {2}"-p" \(here it is --port PORT\)$/m,
+      /^ {2}"--cafile" \(here it is --ca FILE\)$/m,
+    ],
+  },
+  "flags of one letter, though the last of them asks for help (F20)": {
+    args: ["publish", "-m", "x", "-h"],
+    says: [/^ {2}"-m" /m],
   },
   "an unknown flag": {
     args: ["publish", "--keepalive", "60s"],
@@ -85,6 +107,10 @@ for (const name of ["", ...COMMANDS]) {
     assertEquals(await run(["help", ...words]), outcome);
   });
 }
+
+Deno.test("--help with the name of a command prints its help", async () => {
+  assertEquals(await run(["--help", "publish"]), await run(["help", "publish"]));
+});
 
 Deno.test("help asks no settings, which may be wrong", async () => {
   const { code } = await run(["publish", "--help"], { env: { MQTT443_PORT: "x" } });
@@ -160,10 +186,29 @@ Deno.test("--version is version", async () => {
   assertEquals(await run(["--version"]), await run(["version"]));
 });
 
-Deno.test("queue of a state directory that is not there is empty, and makes none", async () => {
+for (const args of [["queue"], ["queue", "--json"], ["queue", "clear", "--yes"]]) {
+  Deno.test(`${args.join(" ")} says that there is no queue where there is none, and makes none (F20)`, async () => {
+    await inFolder(async (folder) => {
+      const state = `${folder}/state`;
+      const outcome = await run([...args, "--state", state]);
+      assertTold(outcome);
+      assertEquals(outcome.code, 73);
+      assertMatch(outcome.stderr, /^error: No queue here: there is no ".*\/state\/queue\.db"$/m);
+      const none = await run([...args, "--state", state, "--durability", "none"]);
+      assertMatch(
+        none.stderr,
+        /^error: No queue here: with durability none nothing is kept on disk$/m,
+      );
+      assertEquals([...Deno.readDirSync(folder)], []);
+    });
+  });
+}
+
+Deno.test("queue whose first message is still to come is empty", async () => {
   await inFolder(async (folder) => {
-    const state = `${folder}/state`;
-    const { code, stdout, stderr } = await run(["queue", "--json", "--state", state]);
+    await Deno.writeTextFile(`${folder}/queue.db`, "", { mode: 0o600 });
+    await Deno.chmod(folder, 0o700);
+    const { code, stdout, stderr } = await run(["queue", "--json", "--state", folder]);
     assertEquals([code, stderr], [0, ""]);
     assertEquals(JSON.parse(stdout), {
       waiting: 0,
@@ -172,20 +217,19 @@ Deno.test("queue of a state directory that is not there is empty, and makes none
       quarantined: 0,
       dropped: 0,
     });
-    const cleared = await run(["queue", "clear", "--yes", "--state", state]);
+    const cleared = await run(["queue", "clear", "--yes", "--state", folder]);
     assertEquals(cleared, { code: 0, stdout: "discarded: 0\n", stderr: "" });
-    assertEquals([...Deno.readDirSync(folder)], []);
   });
 });
 
 Deno.test("queue clear discards nothing without --yes or an answer", async () => {
   await inFolder(async (folder) => {
-    const state = `${folder}/state`;
-    const outcome = await run(["queue", "clear", "--state", state]);
+    await Deno.writeTextFile(`${folder}/queue.db`, "", { mode: 0o600 });
+    const outcome = await run(["queue", "clear", "--state", folder]);
     assertTold(outcome);
-    assertMatch(outcome.stderr, /nobody was asked\nhint: type `mqtt443 queue clear --yes`/);
+    assertMatch(outcome.stderr, /nobody was asked\nhint: type the same again with --yes/);
     assertEquals(outcome.code, 64);
-    const refused = await runHere(["queue", "clear", "--state", state], { answer: false });
+    const refused = await runHere(["queue", "clear", "--state", folder], { answer: false });
     assertEquals(refused, { code: 0, stdout: "", stderr: "" });
   });
 });

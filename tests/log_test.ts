@@ -45,6 +45,30 @@ Deno.test("text lines align the levels", () => {
   ]);
 });
 
+Deno.test("lines for the journal begin with their priority, and text ones have no time (F11)", () => {
+  const said = (format: "text" | "json") => {
+    const { log, lines } = logged({ format, isJournal: true, colour: true });
+    log.debug("queued");
+    log.info("start");
+    log.warn("dropped");
+    log.error("warning", { cause: "a\nb\u2028c" });
+    return lines.map((line) => line.replace(/"time":"[^"]*",/, ""));
+  };
+  // deno-lint-ignore no-control-regex -- the colours
+  assertEquals(said("text").map((line) => line.replaceAll(/\u001b\[\d+m/g, "")), [
+    "<7>DEBUG queued",
+    "<6>INFO  start",
+    "<4>WARN  dropped",
+    '<3>ERROR warning cause="a\\nb\\u2028c"',
+  ]);
+  assertEquals(said("json"), [
+    '<7>{"level":"debug","event":"queued"}',
+    '<6>{"level":"info","event":"start"}',
+    '<4>{"level":"warn","event":"dropped"}',
+    '<3>{"level":"error","event":"warning","cause":"a\\nb\u2028c"}',
+  ]);
+});
+
 Deno.test("JSON line has time, level and event first", () => {
   const { log, lines } = logged({ format: "json" });
   log.warn("retrying", { cause: 'say "no"\n', ms: 2000, ok: true });

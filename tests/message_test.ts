@@ -3,6 +3,7 @@ import {
   expandTopic,
   filterProblem,
   type Format,
+  matchesFilter,
   MAX_TOPIC_BYTES,
   metricsOf,
   payloadOf,
@@ -128,3 +129,33 @@ Deno.test("textProblem finds each control character MQTT forbids", () => {
 Deno.test("utf8Bytes counts bytes, not characters", () => {
   assertEquals(["", "a", "ü", "温", "\u{1f600}"].map(utf8Bytes), [0, 1, 2, 3, 4]);
 });
+
+const MATCHES: [filter: string, topic: string, matches: boolean][] = [
+  ["a/b", "a/b", true],
+  ["a/b", "a/b/c", false],
+  ["a/b", "a", false],
+  ["a/b", "A/b", false],
+  ["+", "a", true],
+  ["+", "", true],
+  ["+", "a/b", false],
+  ["a/+", "a/", true],
+  ["a/+", "a", false],
+  ["+/b", "a/b", true],
+  ["#", "a/b", true],
+  ["a/#", "a", true],
+  ["a/#", "a/b/c", true],
+  ["a/#", "ab", false],
+  ["a/+/#", "a", false],
+  ["#", "$SYS/uptime", false],
+  ["+/uptime", "$SYS/uptime", false],
+  ["$SYS/#", "$SYS/uptime", true],
+  ["$aws/events/+/gw-7", "$aws/events/presence/gw-7", true],
+  ["$share/g/a/+", "a/b", true],
+  ["$share/g/a/+", "$share/g/a/b", false],
+];
+
+for (const [filter, topic, matches] of MATCHES) {
+  Deno.test(`filter ${filter} ${matches ? "matches" : "does not match"} "${topic}" (G14)`, () => {
+    assertEquals(matchesFilter(filter, topic), matches);
+  });
+}

@@ -257,7 +257,7 @@ Deno.test("publisher says a summary instead of a line for each of many messages"
   await using rig = await makeRig();
   const run = rig.publish(["--source", "stdin"], { input: inputOf(numbered(1, 500)) });
   assertEquals(await run.code, 0);
-  const lines = run.log.filter(({ event }) => event === "published");
+  const lines = run.log.filter(({ event, level }) => event === "published" && level === "info");
   assert(lines.length <= 3, `${lines.length} lines`);
   const counted = lines.reduce((sum, { messages }) => sum + Number(messages ?? 1), 0);
   assertEquals(counted, 500);
@@ -274,7 +274,7 @@ Deno.test("publisher says how many the last burst had, though nothing comes afte
   await run.said("drained");
   passedMs = 10_000;
   run.tick();
-  const lines = run.log.filter(({ event }) => event === "published");
+  const lines = run.log.filter(({ event, level }) => event === "published" && level === "info");
   assertEquals(lines.reduce((sum, { messages }) => sum + Number(messages ?? 1), 0), 50);
   run.signal();
   assertEquals(await run.code, 0);

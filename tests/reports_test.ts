@@ -1,9 +1,9 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { EXIT, UserError } from "../lib/errors.ts";
 import type { Fields } from "../lib/log.ts";
 import { createRepeats, createReports, type Reports } from "../lib/reports.ts";
 
-function makeBench(): {
+function makeBench({ isTerminal = true } = {}): {
   reports: Reports;
   said: string[];
   /** Lets time pass, with what is due meanwhile. */
@@ -12,18 +12,21 @@ function makeBench(): {
   published: (seq: number) => void;
   /** How many timers run. */
   timers: () => number;
+  /** How many lines were said at debug. */
+  details: () => number;
 } {
   let nowMs = 0;
   const timers = new Set<{ dueMs: number; readonly ms: number; readonly action: () => void }>();
   const said: string[] = [];
+  let details = 0;
   const note = (event: string, { messages, failures, seq }: Fields = {}) =>
     void said.push([event, messages ?? failures ?? `seq ${seq}`].join(" "));
-  const log = { debug: note, info: note, warn: note, error: note };
+  const log = { debug: () => void details++, info: note, warn: note, error: note };
   const reports = createReports(log, () => nowMs, (ms, action) => {
     const timer = { dueMs: nowMs + ms, ms, action };
     timers.add(timer);
     return () => timers.delete(timer);
-  });
+  }, isTerminal);
   return {
     reports,
     published: (seq) => reports.published({ topic: "t", seq, bytes: 10, ms: 5, atMs: nowMs }),
@@ -38,30 +41,87 @@ function makeBench(): {
       }
     },
     timers: () => timers.size,
+    details: () => details,
   };
 }
 
 const failure = new UserError("gone", { hint: "look", exitCode: EXIT.config });
 
-Deno.test("reports tell of each message at one a second", () => {
+const DAY_S = 86_400;
+
+/** A day at one message a second, each up to 0.2 s late; returns what was said at info. */
+function day(bench: ReturnType<typeof makeBench>): string[] {
+  const late = (n: number) => n * 7919 % 201;
+  bench.reports.connected();
+  for (let seq = 1; seq <= DAY_S; seq++) {
+    bench.published(seq);
+    bench.pass(1000 + late(seq + 1) - late(seq));
+  }
+  bench.reports.flush();
+  return bench.said;
+}
+
+/** How many messages lines tell of. */
+const toldIn = (said: readonly string[]) =>
+  said.map((line) => line.includes("seq") ? 1 : Number(line.split(" ")[1]))
+    .reduce((sum, n) => sum + n, 0);
+
+Deno.test("a day at 1 Hz on a terminal is a line a message (F12)", () => {
+  const bench = makeBench();
+  const said = day(bench);
+  assertEquals(said.length, DAY_S);
+  assertEquals(said.every((line) => line.startsWith("published seq")), true);
+  assertEquals(bench.details(), 0);
+});
+
+Deno.test("a day at 1 Hz in a journal is 145 lines, and each message at debug (F12)", () => {
+  const bench = makeBench({ isTerminal: false });
+  const said = day(bench);
+  assertEquals([said.length, said[0], toldIn(said)], [145, "published seq 1", DAY_S]);
+  assertEquals(bench.details(), DAY_S - 1);
+});
+
+Deno.test("reports in a journal tell of the first message of each session at once (F12)", () => {
+  const { reports, published, said, pass } = makeBench({ isTerminal: false });
+  reports.connected();
+  for (let seq = 1; seq <= 3; seq++) published(seq);
+  pass(60_000);
+  reports.connected();
+  for (let seq = 4; seq <= 6; seq++) published(seq);
+  assertEquals(said.splice(0), ["published seq 1", "published seq 4"]);
+  pass(540_000);
+  assertEquals(said.splice(0), ["published 4"]);
+  published(7);
+  pass(599_999);
+  assertEquals(said, []);
+  pass(1);
+  assertEquals(said, ["published 1"]);
+});
+
+for (const [hz, most] of [[2, 9], [10, 9], [100, 9]] as const) {
+  Deno.test(`reports on a terminal tell of ${hz} messages a second by summaries alone (F12)`, () => {
+    const { reports, published, said, pass } = makeBench();
+    for (let seq = 1; seq <= 60 * hz; seq++) {
+      published(seq);
+      pass(1000 / hz);
+    }
+    reports.flush();
+    assertEquals(toldIn(said), 60 * hz);
+    assertLessOrEqual(said.length, most);
+  });
+}
+
+Deno.test("reports on a terminal tell of each message again when there are fewer (F12)", () => {
   const { published, said, pass } = makeBench();
-  for (let seq = 1; seq <= 3; seq++) {
+  for (let seq = 1; seq <= 50; seq++) published(seq);
+  pass(10_000);
+  pass(10_000);
+  said.splice(0);
+  for (let seq = 51; seq <= 53; seq++) {
     published(seq);
     pass(1000);
   }
-  assertEquals(said, ["published seq 1", "published seq 2", "published seq 3"]);
-});
-
-Deno.test("reports tell of many messages in one line every 10 s, and leave none out", () => {
-  const { reports, published, said, pass } = makeBench();
-  for (let seq = 1; seq <= 250; seq++) {
-    published(seq);
-    pass(100);
-  }
-  reports.flush();
-  const counted = said.map((line) => line.includes("seq") ? 1 : Number(line.split(" ")[1]));
-  assertEquals(counted.reduce((sum, n) => sum + n), 250);
-  assertEquals(said.length, 4);
+  assertEquals(said, ["published seq 51", "published seq 52", "published seq 53"]);
 });
 
 Deno.test("reports tell of drops once a minute, and count them all", () => {

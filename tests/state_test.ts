@@ -24,6 +24,10 @@ function open(folder: string, more: Partial<Settings> = {}): StateQueue & { said
   const say = (event: string, fields = {}) => void said.push({ event, fields });
   const log: Logger = { debug() {}, info: say, warn: say, error: say };
   const settings = {
+    endpoint: "gw.example",
+    port: 443,
+    clientId: "gw-7",
+    topic: "t",
     state: folder,
     queueMaxMessages: 10_000,
     queueMaxBytes: 64 * 1024 ** 2,
@@ -239,3 +243,58 @@ function isWritable(path: string): boolean {
     return false;
   }
 }
+
+/** What is said at the start of what waits. */
+function told(folder: string, more: Partial<Settings>): string[] {
+  const { said, close } = open(folder, more);
+  close();
+  return said.map(({ fields }) => String(fields.cause));
+}
+
+Deno.test("messages that wait for other topics are told at the start (F22)", () =>
+  inStateFolder((folder) => {
+    const { queue, close, said } = open(folder);
+    queue.put([2000, 3000, 4000].map((timeMs) => draft({ timeMs })));
+    close();
+    assertEquals([said, told(folder, {})], [[], []]);
+    assertEquals(told(folder, { topic: "dt/b" }), [
+      '3 messages wait for topic "t" since 1970-01-01T00:00:02.000Z; this run sends them there, ' +
+      'and its own to "dt/b"',
+    ]);
+    const more = open(folder, { topic: "dt/b" });
+    more.queue.put([draft({ topic: "dt/b", timeMs: 5000 })]);
+    more.close();
+    assertEquals(told(folder, { topic: "dt/b" }).length, 1);
+    assertEquals(told(folder, { topic: "dt/c" }), [
+      '4 messages wait for 2 topics ("t", …) since 1970-01-01T00:00:02.000Z; this run sends them ' +
+      'there, and its own to "dt/c"',
+    ]);
+  }));
+
+Deno.test("messages that wait from a run for another endpoint or client are told at the start (F22)", () =>
+  inStateFolder((folder) => {
+    assertEquals(told(folder, { endpoint: "old.example" }), []);
+    assertEquals(told(folder, {}), [], "nothing waits");
+    const { queue, close } = open(folder);
+    queue.put([draft({ timeMs: 2000 })]);
+    close();
+    assertEquals(told(folder, { endpoint: "new.example", port: 8883 }), [
+      '1 message waits since 1970-01-01T00:00:02.000Z; the run before was "gw-7" at ' +
+      'gw.example:443; this run, "gw-7" at new.example:8883, sends them',
+    ]);
+    assertEquals(told(folder, { endpoint: "new.example", port: 8883 }), [], "said once");
+    assertMatch(told(folder, { clientId: "gw-8" })[0]!, /"gw-7" at .*; this run, "gw-8" at /);
+  }));
+
+Deno.test("a note of the run before that is damaged is passed over (F22)", () =>
+  inStateFolder((folder) => {
+    const { queue, close } = open(folder);
+    queue.put([draft()]);
+    close();
+    const path = `${folder}/queue.lock`;
+    for (const note of ["{", '{"clientId":7}', "\0\0", "null", ""]) {
+      const marks = Deno.readTextFileSync(path).slice(0, 60);
+      Deno.writeTextFileSync(path, marks + note);
+      assertEquals(told(folder, { endpoint: "new.example" }), [], note);
+    }
+  }));

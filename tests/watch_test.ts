@@ -1,16 +1,32 @@
-/** `watch` against the endpoint: what it prints, and how it ends. */
+/** `watch` against the endpoint: what it prints, as which client, and how it ends. */
 
+import type { Buffer } from "node:buffer";
+import { once } from "node:events";
+import type { AddressInfo, Socket } from "node:net";
+import tls from "node:tls";
 import { assertEquals, assertMatch } from "@std/assert";
-import { makeRig, type Rig, type Run } from "./publishing.ts";
+import mqtt from "mqtt-packet";
+import { AWS_ALPN } from "../tools/endpoint.ts";
+import { startChild } from "./children.ts";
+import { makeRig, pki, replaced, type Rig, type Run, type RunOptions } from "./publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
-/** Watches as another client than the publisher. */
-function watch(rig: Rig, filter: string, more: readonly string[] = []): Run {
-  const at = rig.flags.indexOf("--client-id");
-  const flags = rig.flags.with(at + 1, "gw-7-watch");
-  return rig.run(["watch", filter, ...flags, ...more]);
+/** The rig's flags but for the client id: that of the world is the host name, gw-7, as the publisher's flag has it. */
+function flagsOf(rig: Rig): readonly string[] {
+  return rig.flags.toSpliced(rig.flags.indexOf("--client-id"), 2);
 }
+
+function watch(
+  rig: Rig,
+  filter: string,
+  more: readonly string[] = [],
+  around: RunOptions = {},
+): Run {
+  return rig.run(["watch", filter, ...flagsOf(rig), ...more], around);
+}
+
+const clientIds = (rig: Rig) => rig.endpoint.connects.map(({ clientId }) => clientId);
 
 /** Sends a message to those who watch, until one of them has printed something. */
 async function sendUntilPrinted(rig: Rig, run: Run, topic: string, payload: string): Promise<void> {
@@ -95,3 +111,161 @@ Deno.test("watch that is offline ends well on a signal", async () => {
   run.signal();
   assertEquals(await run.code, 0);
 });
+
+Deno.test("watch beside the publisher, with its settings, throws nobody out (F3)", async () => {
+  await using rig = await makeRig();
+  const publisher = rig.publish(["--source", "clock", "--interval", "100ms"]);
+  await publisher.said("connected");
+  const around = { env: { MQTT443_CLIENT_ID: "gw-7" } };
+  assertEquals(await watch(rig, "#", ["--count", "3"], around).code, 0);
+  assertEquals(clientIds(rig), ["gw-7", "gw-7-watch"]);
+  assertEquals(rig.endpoint.closes.map(({ by }) => by), ["client"]);
+});
+
+Deno.test("watch takes a client id of its own from the command line as it is (F3)", async () => {
+  await using rig = await makeRig();
+  const run = watch(rig, "t", ["--client-id", "laptop"]);
+  await run.said("connected");
+  assertEquals(clientIds(rig), ["laptop"]);
+});
+
+Deno.test("watch refuses the client id of the publisher that runs on its state directory (F3)", async () => {
+  await using rig = await makeRig();
+  const publisher = rig.publish(["--source", "clock"]);
+  await publisher.said("connected");
+  const refused = watch(rig, "t", ["--client-id", "gw-7"]);
+  assertEquals(await refused.code, 64);
+  assertMatch(
+    refused.errors.join("\n"),
+    /"gw-7".*publisher.*\nhint: leave --client-id out.*"gw-7-watch"/,
+  );
+  assertEquals(clientIds(rig), ["gw-7"]);
+  publisher.signal();
+  assertEquals(await publisher.code, 0);
+  // Nobody uses it any more.
+  const taken = watch(rig, "t", ["--client-id", "gw-7"]);
+  await taken.said("connected");
+  assertEquals(clientIds(rig), ["gw-7", "gw-7"]);
+});
+
+for (
+  const [what, id, used] of [
+    ["of 128 bytes", "g".repeat(128), `${"g".repeat(122)}-watch`],
+    ["that ends in a long letter", `${"g".repeat(121)}\u00fc`, `${"g".repeat(121)}-watch`],
+  ] as const
+) {
+  Deno.test(`watch cuts a client id ${what}, to stay within 128 bytes (F3)`, async () => {
+    await using rig = await makeRig();
+    await Deno.writeTextFile(`${rig.folder}/a.json`, JSON.stringify({ clientId: id }));
+    const run = watch(rig, "t", ["--config", `${rig.folder}/a.json`]);
+    await run.said("connected");
+    assertEquals(clientIds(rig), [used]);
+  });
+}
+
+Deno.test("watch that may not connect says which client id the policy must allow (F3)", async () => {
+  await using rig = await makeRig({ policy: { connect: ["gw-7"] } });
+  const run = watch(rig, "t", [], { env: { MQTT443_CLIENT_ID: "gw-7" } });
+  assertEquals(await run.code, 77);
+  assertMatch(
+    run.errors.join("\n"),
+    /iot:Connect for client\/gw-7-watch \(`mqtt443 doctor --policy --client-id gw-7-watch`/,
+  );
+});
+
+Deno.test("watch as a scoped process leaves the publisher its session, and refuses its client id (F3)", async () => {
+  await using rig = await makeRig();
+  const values = {
+    endpoint: "localhost",
+    port: rig.endpoint.port,
+    certs: `${rig.folder}/certs`,
+    state: `${rig.folder}/state`,
+    clientId: "gw-7",
+    source: "clock",
+    interval: "100ms",
+    logFormat: "json",
+  };
+  const config = `${rig.folder}/a.json`;
+  await Deno.writeTextFile(config, JSON.stringify(values));
+  const publisher = startChild(["publish", "--config", config]);
+  try {
+    await publisher.until(() => publisher.events("connected").length > 0);
+    const codeOf = async (...more: string[]) => {
+      const args = ["watch", "#", "--config", config, "--count", "3", ...more];
+      const child = startChild(args);
+      const { code } = await child.ended;
+      await child.end();
+      return code;
+    };
+    assertEquals([await codeOf(), await codeOf("--client-id", "gw-7")], [0, 64]);
+    assertEquals(clientIds(rig), ["gw-7", "gw-7-watch"]);
+    assertEquals(publisher.events("disconnected"), []);
+  } finally {
+    await publisher.kill();
+  }
+});
+
+Deno.test("watch escapes what a topic would do to the terminal (G14)", async () => {
+  await using rig = await makeRig();
+  const sent = "dt/\u001b[2J\n2026 forged \u202ecod\u2028";
+  await using peer = await startPeer(sent);
+  const run = rig.run(["watch", "dt/+", ...atPort(rig, peer.port), "--count", "1"]);
+  assertEquals(await run.code, 0);
+  assertMatch(run.out[0]!, / dt\/\\u001b\[2J\\n2026 forged \\u202ecod\\u2028 x\n$/);
+});
+
+Deno.test("watch ends a session that brings a topic outside the filter, and prints none of it (G14)", async () => {
+  await using rig = await makeRig();
+  await using peer = await startPeer("other/topic");
+  const run = rig.run(["watch", "dt/+", ...atPort(rig, peer.port)]);
+  const { cause, step } = await run.said("disconnected");
+  assertEquals(step, "mqtt");
+  assertMatch(`${cause}`, /sent a message on "other\/topic", which does not match "dt\/\+"$/);
+  assertEquals(run.out, []);
+});
+
+Deno.test("watch shows no direction marks or line separators of a payload either (G14)", async () => {
+  await using rig = await makeRig();
+  const run = watch(rig, "t", ["--count", "1"]);
+  await sendUntilPrinted(rig, run, "t", "a\u202eb\u2029c\u2066d");
+  assertMatch(run.out[0]!, / t a\uFFFDb\uFFFDc\uFFFDd\n$/);
+});
+
+function atPort(rig: Rig, port: number): string[] {
+  return replaced(flagsOf(rig), { "--port": String(port) });
+}
+
+/** A broker that takes any SUBSCRIBE and answers it with a message on that topic, which no honest one would send. */
+async function startPeer(topic: string): Promise<AsyncDisposable & { port: number }> {
+  const sockets = new Set<Socket>();
+  const server = tls.createServer({
+    ...pki.server,
+    ca: pki.ca,
+    requestCert: true,
+    ALPNProtocols: [AWS_ALPN],
+  }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    const options = { protocolVersion: 5 };
+    const parser = mqtt.parser(options);
+    const send = (packet: mqtt.Packet) => socket.write(mqtt.generate(packet, options));
+    parser.on("packet", (packet) => {
+      if (packet.cmd === "connect") send({ cmd: "connack", sessionPresent: false, reasonCode: 0 });
+      if (packet.cmd !== "subscribe") return;
+      send({ cmd: "suback", messageId: packet.messageId!, granted: [1] });
+      send({ cmd: "publish", topic, payload: "x", qos: 0, dup: false, retain: false });
+    });
+    socket.on("data", (bytes: Buffer) => parser.parse(bytes));
+  });
+  server.on("tlsClientError", () => {});
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { didYouMean, nearest, oneLine, quote } from "../lib/words.ts";
+import { didYouMean, nearest, oneLine, quote, shellWord } from "../lib/words.ts";
 
 const KNOWN = ["interval", "topic", "keepAlive", "count"];
 
@@ -68,4 +68,18 @@ Deno.test("quote and oneLine show nothing of a PEM block (S1)", () => {
 
 Deno.test("oneLine leaves every other character alone", () => {
   assertEquals(oneLine("a\tb – ü\n"), "a\\tb – ü\\n");
+});
+
+Deno.test("oneLine escapes what moves a cursor, ends a line or turns the direction (G14)", () => {
+  assertEquals(
+    oneLine("a\n\u001b\u009b\u2028\u202e\u2066\u200fb\u00fc"),
+    "a\\n\\u001b\\u009b\\u2028\\u202e\\u2066\\u200fb\u00fc",
+  );
+});
+
+Deno.test("shellWord quotes what a shell would not take as one word", () => {
+  assertEquals(
+    ["gw-7", "a b", "it's", "$HOME", "", "a:b/c.d"].map(shellWord),
+    ["gw-7", "'a b'", "'it'\\''s'", "'$HOME'", "''", "a:b/c.d"],
+  );
 });

@@ -76,13 +76,30 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G15: "packets that nobody asked for, however many: the session ends at the first",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
+  F1:
+    "an endpoint that takes TCP and falls silent, met with scoped permissions: given up in time, and left for the next attempt",
+  F2: "`doctor` with scoped permissions: every check is made",
   F4: "SIGUSR1, which opens Deno's debugger: the process ends at once, and nothing ever listens",
   F5: "variables that add to whom Deno trusts: they do not reach the program",
   F7: "an environment that would change what Deno does: a list of variables passes, and no other",
+  G14:
+    "a broker that sends topics of its own to `watch`: no control character reaches the terminal, and a topic outside the filter ends the session",
+  F9: "the unit: of /proc nothing is seen but the files that the sources read",
+  F13: "an installed executable: one runtime for all users, called `mqtt443`, and gone with it",
+  F16: "the lines that README.txt prints: each works for a user with sudo",
+  G12:
+    "`install.sh` where links were planted: none is followed, out of an image or to other data, and what stays is said",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
+  F3: "`watch` beside the running publisher: under a client id of its own, and never under its",
+  F11: "the journal: each line with its own priority, and without a second time",
+  F12:
+    "one message a second: a line each on a terminal; in the journal the first of each session, then a summary every 10 minutes",
+  F20:
+    "what was typed out of habit: the flags of other clients are refused and translated, help lists what there is, and no queue is not an empty one",
+  F22: "a queue that an earlier run filled for another topic or endpoint: told at the start",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
   F10: "with jsr.io and without: everything can be built, to the same bytes",

@@ -13,6 +13,7 @@ export function openLogOf(settings: Settings, world: World): Logger {
     format: settings.logFormat,
     level: settings.logLevel,
     write: world.err,
+    isJournal: world.isErrJournal ?? false,
     colour: world.isErrTerminal && !world.env.get("NO_COLOR"),
   });
 }

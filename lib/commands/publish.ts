@@ -30,7 +30,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   checkEnvironment(world.env, log);
   checkGrants(settings);
   const connector = createConnector(settings, world, log);
-  const reports = createReports(log, world.monotonicMs, world.every);
+  const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
   const state = openStateQueue(
     settings,
@@ -166,7 +166,10 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
       put,
       room: () => Promise.resolve(),
       signal: stop,
-      reports: { ...createReports(SILENT, world.monotonicMs), sourceFailed: failed },
+      reports: {
+        ...createReports(SILENT, world.monotonicMs),
+        sourceFailed: failed,
+      },
       clock: openClock(world, SILENT),
       queue,
     });

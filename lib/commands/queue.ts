@@ -29,14 +29,19 @@ export function queueCommand(command: Command, world: World): ExitCode {
   return EXIT.ok;
 }
 
-/** Reads beside a running publisher; a queue that was never made is an empty one. */
+/**
+ * Reads beside a running publisher. An empty file is a queue whose first message is still to come.
+ *
+ * @throws {UserError} With exit code 73, also where no queue is: an empty one would be another answer.
+ */
 function statsOf(settings: Settings, world: World): QueueStats {
   const path = queuePathOf(settings.state);
   try {
     if (Deno.statSync(path).size === 0) return EMPTY_STATS;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return EMPTY_STATS;
     const isDenied = error instanceof Deno.errors.NotCapable;
+    const isNone = isDenied && settings.durability === "none";
+    if (isNone || error instanceof Deno.errors.NotFound) throw noQueue(settings, path);
     const why = isDenied ? "this process was not granted to read there" : messageOf(error);
     throw new UserError(`Cannot read queue ${quote(path)}: ${why}`, {
       hint: isDenied ? grantHint() : "run it as the user that publishes, or pass --state DIR",
@@ -54,13 +59,25 @@ function statsOf(settings: Settings, world: World): QueueStats {
   }
 }
 
+function noQueue({ durability }: Settings, path: string): UserError {
+  const isNone = durability === "none";
+  const message = isNone
+    ? "No queue here: with durability none nothing is kept on disk"
+    : `No queue here: there is no ${quote(path)}`;
+  const hint = isNone
+    ? "pass --durability power to see what an earlier run left"
+    : "pass the directory that the publisher uses with --state DIR; `mqtt443 settings` shows the " +
+      "one looked at; `mqtt443 publish` makes it";
+  return new UserError(message, { hint, exitCode: EXIT.cannotCreate, step: "queue" });
+}
+
 function clear(stats: QueueStats, settings: Settings, command: Command, world: World): ExitCode {
   const number = stats.waiting + stats.quarantined;
   if (!command.switches.has("yes")) {
     const question = `Discard ${number} messages in ${settings.state} for good?`;
     if (world.confirm === undefined) {
       throw new UserError(`Cannot discard ${number} messages: nobody was asked`, {
-        hint: "type `mqtt443 queue clear --yes`",
+        hint: "type the same again with --yes behind it",
         exitCode: EXIT.usage,
       });
     }
@@ -71,8 +88,6 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
     world.out(command.switches.has("json") ? json : `discarded: ${discarded}\n`);
     return EXIT.ok;
   };
-  // Nothing is made where nothing was.
-  if (stats === EMPTY_STATS) return told(0);
   const directory = holdStateDirectory(settings.state);
   try {
     const { delivered } = directory;

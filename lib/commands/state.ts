@@ -1,8 +1,15 @@
 /** Opens the queue of the state directory: held by us, mended if it is damaged, backed by memory if its disk fails. */
 
+import { place } from "../causes.ts";
 import { failureFields, type UserError } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { DamagedQueueError, openQueue, type Queue, type QueueOptions } from "../queue.ts";
+import {
+  DamagedQueueError,
+  type DiskQueue,
+  openQueue,
+  type Queue,
+  type QueueOptions,
+} from "../queue.ts";
 import { MOST_DRAFTS } from "../queue_drafts.ts";
 import { MemoryQueue } from "../queue_memory.ts";
 import { salvage } from "../salvage.ts";
@@ -11,6 +18,7 @@ import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
 import { createSpill } from "../spill.ts";
 import { volatileWarning } from "../volatile.ts";
+import { quote } from "../words.ts";
 import type { World } from "../world.ts";
 
 /** A queue and what it holds open. */
@@ -72,6 +80,7 @@ export function openStateQueue(
   });
   try {
     const disk = openOrMend(directory, options, { log, now: world.now });
+    tellOfOthers(disk, directory, { settings, log });
     const queue = marked(
       directory,
       createSpill({
@@ -96,6 +105,47 @@ export function openStateQueue(
     directory.release();
     throw error;
   }
+}
+
+/** Says what waits that another run queued for another topic or endpoint, and notes this run. */
+function tellOfOthers(
+  queue: DiskQueue,
+  directory: StateDirectory,
+  { settings, log }: { settings: Settings; log: Logger },
+): void {
+  const hint = "for another endpoint, topic or device pass a --state DIR of its own; " +
+    "`mqtt443 queue` shows what waits";
+  const tell = (cause: string) => log.warn("warning", { step: "queue", cause, hint });
+  const { topic, clientId } = settings;
+  const run = { clientId, endpoint: place(settings) };
+  try {
+    const others = queue.forOthers(topic);
+    if (others.length > 0) {
+      const messages = others.reduce((sum, each) => sum + each.messages, 0);
+      const topics = others.length === 1
+        ? `topic ${quote(others[0]!.topic)}`
+        : `${others.length} topics (${quote(others[0]!.topic)}, …)`;
+      const since = new Date(Math.min(...others.map(({ sinceMs }) => sinceMs))).toISOString();
+      tell(
+        `${counted(messages)} for ${topics} since ${since}; this run sends them there, and its ` +
+          `own to ${quote(topic)}`,
+      );
+    }
+    const last = directory.lastRun;
+    const { waiting, oldestMs = 0 } = queue.stats();
+    if (last && waiting > 0 && (last.endpoint !== run.endpoint || last.clientId !== clientId)) {
+      tell(
+        `${counted(waiting)} since ${new Date(oldestMs).toISOString()}; the run before was ` +
+          `${quote(last.clientId)} at ${last.endpoint}; this run, ${quote(clientId)} at ` +
+          `${run.endpoint}, sends them`,
+      );
+    }
+    directory.noteRun(run);
+  } catch { /* the disk fails, which the queue tells */ }
+}
+
+function counted(messages: number): string {
+  return messages === 1 ? "1 message waits" : `${messages} messages wait`;
 }
 
 /** The mark is written so far ahead: the gap that damage to all counters leaves at most. */
@@ -143,9 +193,9 @@ function openOrMend(
   directory: StateDirectory,
   options: QueueOptions,
   { log, now }: { log: Logger; now: () => Date },
-): Queue {
+): DiskQueue {
   const open = () => openQueue(directory.queuePath, { ...options, delivered: directory.delivered });
-  let queue: Queue;
+  let queue: DiskQueue;
   try {
     queue = open();
   } catch (error) {

@@ -1,20 +1,24 @@
 /** `watch`: prints the messages that arrive on a topic, until stopped. */
 
+import { place } from "../causes.ts";
 import type { Command } from "../cli.ts";
 import { type Connection, targetOf } from "../connection.ts";
 import { EXIT, type ExitCode, UserError } from "../errors.ts";
 import { sleep } from "../gather.ts";
+import { currentRun } from "../last_run.ts";
 import { loadSettings } from "../load.ts";
-import { filterProblem } from "../message.ts";
+import { filterProblem, matchesFilter, utf8Bytes } from "../message.ts";
 import { createOutage } from "../outage.ts";
-import { quote } from "../words.ts";
+import type { EffectiveSettings, Settings } from "../settings.ts";
+import { MAX_CLIENT_ID_BYTES } from "../settings_table.ts";
+import { CONTROL, oneLine, quote } from "../words.ts";
 import type { World } from "../world.ts";
 import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
 import { createConnector } from "./connector.ts";
 
 /** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
 export async function watchCommand(command: Command, world: World): Promise<ExitCode> {
-  const { settings } = loadSettings(command, world, { needEndpoint: true });
+  const settings = ownClient(loadSettings(command, world, { needEndpoint: true }));
   const filter = command.operands[0]!;
   const problem = filterProblem(filter);
   if (problem !== undefined) {
@@ -38,10 +42,8 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
     if (left <= 0) return;
     left--;
     try {
-      // Control characters in a payload could move the cursor or hide text on a terminal.
-      world.out(
-        `${world.now().toISOString()} ${topic} ${printable(new TextDecoder().decode(payload))}\n`,
-      );
+      const time = world.now().toISOString();
+      world.out(`${time} ${oneLine(topic)} ${printable(new TextDecoder().decode(payload))}\n`);
     } catch (error) {
       broken = error;
       over.abort();
@@ -55,7 +57,9 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
         const connection = await connector.connect(over.signal);
         outage.connected(connection);
         const startMs = world.monotonicMs();
-        const reason = await watchSession(connection, { filter, print, signal: over.signal });
+        const stray = (topic: string) => strayTopic(topic, filter, place(settings));
+        const signal = over.signal;
+        const reason = await watchSession(connection, { filter, print, stray, signal });
         if (reason === undefined) break;
         const ms = world.monotonicMs() - startMs;
         await sleep(outage.ended(reason, { ms, delivered: 1, inFlight: 0 }), over.signal);
@@ -72,20 +76,69 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   }
 }
 
+/**
+ * The settings with a client id that no publisher has: without one on the command line, the publisher's with `-watch`
+ * behind it. With one id, two sessions throw each other out.
+ *
+ * @throws {UserError} With exit code 64 if the id on the command line is that of the publisher which runs here.
+ */
+function ownClient({ settings, origins }: EffectiveSettings): Settings {
+  const { clientId, state } = settings;
+  const watchId = watchIdOf(clientId);
+  if (origins.clientId?.origin !== "flag") return { ...settings, clientId: watchId };
+  if (currentRun(state)?.clientId !== clientId) return settings;
+  throw new UserError(
+    `Cannot watch with client id ${quote(clientId)}: the publisher that runs on state directory ` +
+      `${quote(state)} uses it, and would be thrown out`,
+    {
+      hint: `leave --client-id out (watch then uses ${quote(watchId)}), or give it another one`,
+      exitCode: EXIT.usage,
+      step: "settings",
+    },
+  );
+}
+
+const WATCH_SUFFIX = "-watch";
+
+/** A client id with {@linkcode WATCH_SUFFIX}, cut before it where it would be too long. */
+function watchIdOf(clientId: string): string {
+  const letters = [...clientId];
+  while (utf8Bytes(letters.join("")) > MAX_CLIENT_ID_BYTES - WATCH_SUFFIX.length) letters.pop();
+  return `${letters.join("")}${WATCH_SUFFIX}`;
+}
+
+function strayTopic(topic: string, filter: string, from: string): UserError {
+  return new UserError(
+    `${from} does not speak MQTT as it should: it sent a message on ${quote(topic)}, which does ` +
+      `not match ${quote(filter)}`,
+    {
+      hint: "ask who runs the broker whether it rewrites topics; `mqtt443 watch '#'` takes any",
+      exitCode: EXIT.unavailable,
+      step: "mqtt",
+    },
+  );
+}
+
 /** Prints until the session ends; returns why, or undefined if we ended it. */
 async function watchSession(
   connection: Connection,
-  { filter, print, signal }: {
+  { filter, print, stray, signal }: {
     filter: string;
     print: (topic: string, payload: Uint8Array) => void;
+    stray: (topic: string) => UserError;
     signal: AbortSignal;
   },
 ): Promise<UserError | undefined> {
   const onStop = () => void connection.end();
   signal.addEventListener("abort", onStop, { once: true });
   if (signal.aborted) onStop();
+  let isStray = false;
   try {
-    await connection.subscribe(filter, print);
+    await connection.subscribe(filter, (topic, payload) => {
+      isStray ||= !matchesFilter(filter, topic);
+      if (isStray) connection.abort(stray(topic));
+      else print(topic, payload);
+    });
     return await connection.closed;
   } finally {
     signal.removeEventListener("abort", onStop);
@@ -93,10 +146,10 @@ async function watchSession(
   }
 }
 
+/** A payload in one line: tabs as they are, other control characters replaced. */
 function printable(text: string): string {
-  // deno-lint-ignore no-control-regex -- these are just what must not reach a terminal
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "\uFFFD").replaceAll(
-    "\n",
-    "\\n",
+  return text.replace(
+    CONTROL,
+    (character) => character === "\n" ? "\\n" : character === "\t" ? "\t" : "\uFFFD",
   );
 }

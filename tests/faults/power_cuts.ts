@@ -118,6 +118,10 @@ export function reopen(state: string): Found {
     void warnings.push(`${event} ${JSON.stringify(fields)}`);
   const log: Logger = { debug() {}, info() {}, warn: note, error: note };
   const settings = {
+    endpoint: "localhost",
+    port: 443,
+    clientId: "gw-7",
+    topic: "t",
     state,
     queueMaxMessages: 100_000,
     queueMaxBytes: 64 * 1024 ** 2,
