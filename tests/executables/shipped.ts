@@ -25,7 +25,7 @@ export interface Shipped extends AsyncDisposable {
   journal(...options: readonly string[]): Promise<string>;
   /** Settles when so many lines of the journal have had that text in them. @default once */
   said(text: string, times?: number): Promise<void>;
-  /** The `seq` of each message received, in order of arrival. */
+  /** The `seq` of each message received, in order of arrival; doctor's has none. */
   seqs(): number[];
 }
 
@@ -117,7 +117,7 @@ export async function makeShipped(): Promise<Shipped> {
       const follow = 'journalctl -u mqtt443 -o cat -n all -f | grep -F -m "$2" -- "$1"';
       await machine.run("sh", "-c", follow, "sh", text, String(times));
     },
-    seqs: () => seqsOf(endpoint.received),
+    seqs: () => seqsOf(endpoint.received).filter((seq) => seq !== undefined),
     [Symbol.asyncDispose]: () => disposal.disposeAsync(),
   };
 }
