@@ -66,8 +66,8 @@ is kept as mqtt443.service.old. If it is interrupted, run it again.
 
 UNINSTALL
 
-    sudo sh install.sh --uninstall            leaves settings, certificates and queue
-    sudo sh install.sh --uninstall --purge    removes them and the user too
+    sudo sh install.sh --uninstall           # leaves settings, certificates and queue
+    sudo sh install.sh --uninstall --purge   # removes them and the user too
 
 (install.sh is also in /usr/local/share/doc/mqtt443.)
 
