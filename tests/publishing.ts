@@ -40,6 +40,7 @@ export interface HereOptions extends Pick<RunOptions, "input"> {
 
 /** A run of the program. */
 export interface Run {
+  readonly pid: number;
   readonly log: readonly Line[];
   readonly out: readonly string[];
   /** Text on stderr that is not of the log. */
@@ -226,6 +227,7 @@ function startRun(args: readonly string[], { input, lacks, ...options }: RunOpti
   })();
   return {
     ...said,
+    pid: process.pid,
     code,
     signal: (name = "SIGTERM") => process.kill(name),
     async end() {
@@ -283,6 +285,7 @@ function startHere(
   };
   return {
     ...said,
+    pid: Deno.pid,
     code: app(args, world).finally(changed),
     signal: (name = "SIGTERM") => listeners.forEach((listener) => listener(name)),
     tick: () => repeated.forEach((action) => action()),

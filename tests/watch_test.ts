@@ -1,14 +1,9 @@
 /** `watch` against the endpoint: what it prints, as which client, and how it ends. */
 
-import type { Buffer } from "node:buffer";
-import { once } from "node:events";
-import type { AddressInfo, Socket } from "node:net";
-import tls from "node:tls";
 import { assertEquals, assertMatch } from "@std/assert";
-import mqtt from "mqtt-packet";
-import { AWS_ALPN } from "../tools/endpoint.ts";
 import { startChild } from "./children.ts";
 import { makeRig, pki, replaced, type Rig, type Run, type RunOptions } from "./publishing.ts";
+import { type ScriptedBroker, startScriptedBroker } from "./scripted_broker.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -236,36 +231,10 @@ function atPort(rig: Rig, port: number): string[] {
 }
 
 /** A broker that takes any SUBSCRIBE and answers it with a message on that topic, which no honest one would send. */
-async function startPeer(topic: string): Promise<AsyncDisposable & { port: number }> {
-  const sockets = new Set<Socket>();
-  const server = tls.createServer({
-    ...pki.server,
-    ca: pki.ca,
-    requestCert: true,
-    ALPNProtocols: [AWS_ALPN],
-  }, (socket) => {
-    sockets.add(socket);
-    socket.on("error", () => {});
-    const options = { protocolVersion: 5 };
-    const parser = mqtt.parser(options);
-    const send = (packet: mqtt.Packet) => socket.write(mqtt.generate(packet, options));
-    parser.on("packet", (packet) => {
-      if (packet.cmd === "connect") send({ cmd: "connack", sessionPresent: false, reasonCode: 0 });
-      if (packet.cmd !== "subscribe") return;
-      send({ cmd: "suback", messageId: packet.messageId!, granted: [1] });
-      send({ cmd: "publish", topic, payload: "x", qos: 0, dup: false, retain: false });
-    });
-    socket.on("data", (bytes: Buffer) => parser.parse(bytes));
+function startPeer(topic: string): Promise<ScriptedBroker> {
+  return startScriptedBroker(pki, (packet, send) => {
+    if (packet.cmd !== "subscribe") return;
+    send({ cmd: "suback", messageId: packet.messageId!, granted: [1] });
+    send({ cmd: "publish", topic, payload: "x", qos: 0, dup: false, retain: false });
   });
-  server.on("tlsClientError", () => {});
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    port: (server.address() as AddressInfo).port,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
 }

@@ -73,12 +73,10 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G6: "a settings file of any kind: refused in a second, with the place",
   G7: "hostile values: refused by name",
   G8: "an environment that would weaken TLS: without effect",
-  G15: "packets that nobody asked for, however many: the session ends at the first",
+  G15:
+    "a flood from the server: the session ends at the first packet that nobody asked for, and messages that were asked for leave signals and timers their turn",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
-  F1:
-    "an endpoint that takes TCP and falls silent, met with scoped permissions: given up in time, and left for the next attempt",
-  F2: "`doctor` with scoped permissions: every check is made",
   F4: "SIGUSR1, which opens Deno's debugger: the process ends at once, and nothing ever listens",
   F5: "variables that add to whom Deno trusts: they do not reach the program",
   F7: "an environment that would change what Deno does: a list of variables passes, and no other",
@@ -93,6 +91,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
+  F1: "a port that is silent, then well: each attempt is closed in time, the next one connects",
+  F2: "`doctor` as users run it: every check is made",
   F3: "`watch` beside the running publisher: under a client id of its own, and never under its",
   F11: "the journal: each line with its own priority, and without a second time",
   F12:
