@@ -1,12 +1,14 @@
 /** Hands arguments and the real world to the program, and its exit code back. */
 
 import { warmUp } from "./lib/entropy.ts";
+import { refuseDebugger } from "./lib/no_debugger.ts";
 
 if (import.meta.main) await main();
 
 // A function, as what runs at the top level is on the stack of each error, and for the first of them V8 would parse
 // the whole module a second time.
 async function main(): Promise<never> {
+  refuseDebugger();
   // Before all else: what it begins runs beside the loading.
   warmUp(Deno.args);
   const { app } = await import("./lib/app.ts");

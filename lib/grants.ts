@@ -35,8 +35,6 @@ const STATE_PATHS = ["./state", "/var/lib/mqtt443"] as const;
 
 /**
  * The grants of an executable for any endpoint of AWS IoT Core, with everything in the places where it belongs.
- *
- * /proc and /sys are of no use to Deno 2.9.5 (see sources/host.ts), but will be to one that reads them.
  */
 export function generalGrants(): Grants {
   const hosts = ["*.amazonaws.com", "*.amazonaws.com.cn"];
@@ -48,8 +46,9 @@ export function generalGrants(): Grants {
       "/etc/mqtt443",
       CREDENTIALS,
       ...STATE_PATHS,
-      ...["/proc", "/sys", HOST_VIEW],
-      ...sourcePaths(["system"]).filter((path) => !path.startsWith(HOST_VIEW)),
+      // For `file:/sys/…`, where the unit binds it; of /proc nothing but what the sources read.
+      `${HOST_VIEW}/sys`,
+      ...sourcePaths(["system"]),
     ]),
     write: STATE_PATHS,
     env: VARIABLES,

@@ -198,9 +198,17 @@ Deno.test("grants of an executable for any endpoint name AWS on two ports, and t
     "*.amazonaws.com.cn:8883",
   ]);
   assertEquals(write, ["./state", "/var/lib/mqtt443"]);
-  for (const path of ["/etc/mqtt443", "./certs", "./mqtt443.json", "/proc", "/sys", ...write]) {
+  for (const path of ["/etc/mqtt443", "./certs", "./mqtt443.json", ...write]) {
     assert(read.includes(path), path);
   }
+});
+
+Deno.test("grants of an executable for any endpoint name single files of /proc, as all of it is every file (F9)", () => {
+  const { read } = generalGrants();
+  assertEquals(read.filter((path) => path.includes("/proc")).map((path) => path.slice(17)), [
+    ...["/proc/loadavg", "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/net/dev"],
+  ]);
+  assertEquals(read.filter((path) => "/run/mqtt443/host/proc/self/root".startsWith(path)), []);
 });
 
 Deno.test("grants of an executable for one site are one endpoint, one certificate directory and one state directory", () => {

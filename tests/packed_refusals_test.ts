@@ -18,7 +18,7 @@ Deno.test("packed file refuses a place where others could put another program", 
   await onBench(async (bench) => {
     startOf(await run([bench.file], { env: envOf(bench) }));
     const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
-    for (const path of [bench.runtimes, runtime, `${runtime}/deno`, `${runtime}/mqtt443.js`]) {
+    for (const path of [bench.runtimes, runtime, `${runtime}/mqtt443`, `${runtime}/mqtt443.js`]) {
       const { mode } = await Deno.stat(path);
       for (const open of [0o020, 0o002]) {
         await Deno.chmod(path, mode! & 0o777 | open);
@@ -133,7 +133,7 @@ Deno.test({
       startOf(await run([bench.file], { env: envOf(bench) }));
       const runtime = `${bench.runtimes}/${namesIn(bench.runtimes)[0]}`;
       const { runtimes } = bench;
-      for (const path of [`${runtime}/deno`, runtime, runtimes, bench.folder]) {
+      for (const path of [`${runtime}/mqtt443`, runtime, runtimes, bench.folder]) {
         await Deno.chown(path, 12_345, 12_345);
         const { code, stderr } = await run([bench.file], { env: envOf(bench) });
         assertEquals(code, 73, path);
@@ -174,13 +174,10 @@ Deno.test("packed file takes the first place that will do, and names all when no
     await writePacked(file, { systemDir: places.system });
     const where = async (variables: Record<string, string>) =>
       startOf(await run([file], { env: variables })).env.DENO_DIR!.replace(/\/mqtt443-1.*/, "");
-    // Made for us, or not at all: who makes it there as root shuts the service out.
+    // The place for all users is install.sh's: nobody else makes it, root neither.
     assertEquals(await where(env), places.cache);
     await Deno.remove(places.cache, { recursive: true });
     await Deno.mkdir(`${folder}/lib`);
-    assertEquals(await where(env), places.system);
-    // A file where a directory is wanted stops root too.
-    await Deno.remove(places.system, { recursive: true });
     await Deno.writeTextFile(places.system, "");
     assertEquals(await where(env), places.cache);
     assertEquals(await where({ HOME: env.HOME }), places.home);
@@ -188,27 +185,64 @@ Deno.test("packed file takes the first place that will do, and names all when no
     const none = await run([file], { env: { HOME: "relative" } });
     assertEquals(none.code, 73);
     assertEquals(none.stderr.split("\n")[0], "error: Cannot unpack the runtime anywhere");
-    assertStringIncludes(none.stderr, `  ${places.system}: it cannot be made: File exists\n`);
+    assertStringIncludes(none.stderr, "  neither HOME nor XDG_CACHE_HOME is set\n");
     await Deno.remove(`${folder}/cache`, { recursive: true });
     await Deno.writeTextFile(`${folder}/cache`, "");
     const both = await run([file], { env: { XDG_CACHE_HOME: `${folder}/cache` } });
-    assertEquals(both.stderr.split("\n").filter((line) => line.startsWith("  ")).length, 2);
+    assertEquals(both.stderr.split("\n").filter((line) => line.startsWith("  ")).length, 1);
     const relative = await run([file], { env: { MQTT443_RUNTIME_DIR: "here" } });
     assertEquals(relative.code, 73);
     assertStringIncludes(relative.stderr, 'must be an absolute path: current value is "here"');
   });
 });
 
-Deno.test("packed file passes over a place that others can write to when none was named", async () => {
+Deno.test("packed file starts what install.sh unpacked for all users, and nothing that others can write to (F13)", async () => {
   await onBench(async ({ folder, file }) => {
-    const systemDir = `${folder}/lib/runtime`;
-    await Deno.mkdir(systemDir, { recursive: true });
-    await Deno.chmod(systemDir, 0o777);
+    const systemDir = `${folder}/lib`;
     await writePacked(file, { systemDir });
-    const told = startOf(await run([file], { env: { HOME: folder } }));
-    assert(told.env.DENO_DIR!.startsWith(`${folder}/.cache/mqtt443/`));
-    assertEquals(namesIn(systemDir), []);
+    await Deno.mkdir(`${systemDir}/new`, { recursive: true });
+    const unpacked = await run([file], { env: { MQTT443_UNPACK: `${systemDir}/new` } });
+    assertEquals([unpacked.code, unpacked.stderr], [0, ""]);
+    const runtime = `${systemDir}/${unpacked.stdout.trim()}`;
+    await Deno.rename(`${systemDir}/new`, runtime);
+    const start = () => run([file], { env: { HOME: folder } });
+    const first = startOf(await start());
+    assertEquals(first.env.DENO_DIR, `${runtime}/cache`);
+    assertEquals(namesIn(folder).includes(".cache"), false);
+    // Damaged, or open to others: each user unpacks, and it is said.
+    await Deno.writeTextFile(`${runtime}/mqtt443.js`, "THE PROGRAM");
+    const damaged = await start();
+    assert(startOf(damaged).env.DENO_DIR!.startsWith(`${folder}/.cache/mqtt443/`));
+    assertEquals(damaged.stderr, `mqtt443: ${runtime} is damaged: install it again\n`);
+    await Deno.writeTextFile(`${runtime}/mqtt443.js`, "the program");
+    await Deno.chmod(systemDir, 0o777);
+    assert(startOf(await start()).env.DENO_DIR!.startsWith(`${folder}/.cache/mqtt443/`));
   });
+});
+
+Deno.test({
+  name: "packed file unpacks for all users with modes by which all can start it (needs setpriv)",
+  ignore: Deno.uid() !== 0 || !hasProgram("setpriv"),
+  fn: () =>
+    onBench(async ({ folder, file }) => {
+      const systemDir = `${folder}/lib`;
+      await writePacked(file, { systemDir });
+      await Deno.chmod(folder, 0o755);
+      await Deno.mkdir(`${systemDir}/new`, { recursive: true });
+      const { stdout } = await run([file], { env: { MQTT443_UNPACK: `${systemDir}/new` } });
+      await Deno.rename(`${systemDir}/new`, `${systemDir}/${stdout.trim()}`);
+      const asNobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+      const { stderr, ...told } = await run([...asNobody, file], { cwd: "/" });
+      assertEquals(stderr, "");
+      startOf({ stderr, ...told });
+      // What cannot be written down is checked at each start by systemd.
+      const deno = `${systemDir}/${stdout.trim()}/mqtt443`;
+      await Deno.writeFile(deno, (await Deno.readFile(deno)).with(-1, 0x20));
+      assertEquals((await run([...asNobody, file], { cwd: "/" })).code, 0);
+      const env = { INVOCATION_ID: "0aaa" };
+      const checked = await run([...asNobody, file], { cwd: "/", env });
+      assertStringIncludes(checked.stderr, " is damaged: install it again\n");
+    }),
 });
 
 Deno.test("packed file that was cut or changed on its way says so, and leaves nothing", async () => {
@@ -246,11 +280,11 @@ Deno.test("packed file that was cut or changed on its way says so, and leaves no
 Deno.test("packed file says why Deno does not start", async () => {
   const cases: [trial: string, expected: RegExp][] = [
     [
-      "echo './deno: error while loading shared libraries: libgcc_s.so.1: cannot open' >&2; exit 127",
+      "echo './mqtt443: error while loading shared libraries: libgcc_s.so.1: cannot open' >&2; exit 127",
       /a library is missing: .*libgcc_s\.so\.1/,
     ],
     [
-      `echo "./deno: /lib/libc.so.6: version \\\`GLIBC_2.27' not found" >&2; exit 1`,
+      `echo "./mqtt443: /lib/libc.so.6: version \\\`GLIBC_2.27' not found" >&2; exit 1`,
       /the C library of this system is too old: .*GLIBC_2\.27/,
     ],
     ["echo Killed >&2; exit 137", /Deno ended with code 137: Killed/],

@@ -3,6 +3,7 @@
  * seen so without 95 MB.
  */
 
+import type { Grants } from "../lib/build.ts";
 import { type Outcome, outcomeOf } from "./command_line.ts";
 import { hasProgram } from "./queueing.ts";
 import { packed } from "../tools/compile/packed.ts";
@@ -53,6 +54,12 @@ case $code in [0-9] | [0-9][0-9]) exit "$code" ;; esac
 `;
 }
 
+/** What an executable around the stand-in carries. */
+export const GRANTS: Grants = {
+  ...{ net: ["gw.example:443"], read: ["./it's here"] },
+  ...{ write: [], env: [], sys: [] },
+};
+
 /** Variables with which an executable unpacks where the test looks. */
 export function envOf({ runtimes }: Pick<Bench, "runtimes">): Record<string, string> {
   return { MQTT443_RUNTIME_DIR: runtimes };
@@ -61,12 +68,12 @@ export function envOf({ runtimes }: Pick<Bench, "runtimes">): Record<string, str
 /** Makes an executable around the stand-in, in a folder that is removed at the end. */
 export async function onBench(
   action: (bench: Bench) => Promise<void>,
-  { deno = standIn(), name = "mqtt443", code = "the program" } = {},
+  { deno = standIn(), name = "mqtt443", code = "the program", grants = GRANTS } = {},
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
   try {
     const file = `${folder}/${name}`;
-    await writePacked(file, { deno, code });
+    await writePacked(file, { deno, code, grants });
     await action({ folder, file, runtimes: `${folder}/runtimes` });
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -76,9 +83,10 @@ export async function onBench(
 /** Writes an executable around a stand-in. */
 export async function writePacked(
   file: string,
-  { deno = standIn(), code = "the program", systemDir }: {
+  { deno = standIn(), code = "the program", grants = GRANTS, systemDir }: {
     deno?: string;
     code?: string;
+    grants?: Grants;
     systemDir?: string;
   } = {},
 ): Promise<void> {
@@ -87,8 +95,9 @@ export async function writePacked(
     version: "1.2.3",
     code,
     deno: new TextEncoder().encode(deno),
-    grants: { net: ["gw.example:443"], read: ["./it's here"], write: [], env: [], sys: [] },
-    ...(systemDir !== undefined && { systemDir }),
+    grants,
+    // What is installed on this machine is nobody's business here.
+    systemDir: systemDir ?? "/nonexistent/mqtt443",
   });
   await Deno.remove(file).catch(() => {});
   await Deno.writeFile(file, bytes, { mode: 0o755 });

@@ -191,7 +191,7 @@ Deno.test({
     const error = await failureOf("/sys/mqtt443-none");
     assertStringIncludes(
       error.hint,
-      "BindReadOnlyPaths=/sys:/run/mqtt443/host/sys",
+      "BindReadOnlyPaths=/sys/mqtt443-none:/run/mqtt443/host/sys/mqtt443-none",
     );
   },
 });

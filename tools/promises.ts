@@ -77,8 +77,17 @@ export const PROMISES: Readonly<Record<string, string>> = {
     "a flood from the server: the session ends at the first packet that nobody asked for, and messages that were asked for leave signals and timers their turn",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
+  F4: "SIGUSR1, which opens Deno's debugger: the process ends at once, and nothing ever listens",
+  F5:
+    "an impostor whose CA Deno's own store holds: believed by no command; the variables do not even reach the program",
+  F7: "an environment that would change what Deno does: a list of variables passes, and no other",
   G14:
     "a broker that sends topics of its own to `watch`: no control character reaches the terminal, and a topic outside the filter ends the session",
+  F9: "the unit: of /proc nothing is seen but the files that the sources read",
+  F13: "an installed executable: one runtime for all users, called `mqtt443`, and gone with it",
+  F16: "the lines that README.txt prints: each works for a user with sudo",
+  G12:
+    "`install.sh` where links were planted: none is followed, out of an image or to other data, and what stays is said",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
@@ -94,7 +103,6 @@ export const PROMISES: Readonly<Record<string, string>> = {
   F22: "a queue that an earlier run filled for another topic or endpoint: told at the start",
   R1: "many sessions and messages: memory and descriptors stay flat",
   R2: "long outages: memory stays flat, the disk within its limit",
-  F5: "an impostor whose CA Deno's own store holds: believed by no command",
   F10: "with jsr.io and without: everything can be built, to the same bytes",
   F18: "a kit for one site and a kit for any: told apart by their names",
   F19: "the kit of the source: runs, tests and builds without a network",

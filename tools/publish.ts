@@ -6,16 +6,18 @@
  * the time. Signals and the exit code pass through.
  */
 
+import type { Grants } from "../lib/build.ts";
 import { formatError, UserError } from "../lib/errors.ts";
 import { realWorld } from "../lib/world.ts";
 import { freshBundle } from "./bundle/fresh.ts";
+import { passed } from "./environment.ts";
 import { grantsFor, runArguments } from "./scoped.ts";
 import { MALLOC } from "./v8_flags.ts";
 
-/** What the program's process gets besides our own environment: run from source, Deno would ask for its newest version. */
+/** What the program's process gets besides what passes: run from source, Deno would ask for its newest version. */
 export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1", ...MALLOC } as const;
 
-/** Makes Deno fetch the program's packages now: in the child, fetching them would be its first use of TLS. */
+/** Makes Deno fetch the program's packages now: the child fetches nothing. */
 export const program = () => import("../main.ts");
 
 /**
@@ -35,16 +37,23 @@ if (import.meta.main) {
 }
 
 async function start(args: readonly string[]): Promise<number> {
-  let denoArgs: string[];
+  const words = ["publish", ...args];
+  let grants: Grants;
   try {
-    denoArgs = denoArguments(args, freshBundle());
+    grants = grantsFor(words, realWorld());
   } catch (error) {
     console.error(formatError(error));
     return error instanceof UserError ? error.exitCode : 1;
   }
+  const denoDir = Deno.env.get("DENO_DIR");
   const child = new Deno.Command(Deno.execPath(), {
-    args: denoArgs,
-    env: ENVIRONMENT,
+    args: runArguments(words, grants, freshBundle()),
+    clearEnv: true,
+    env: {
+      ...passed(Deno.env.toObject(), grants.env),
+      ...(denoDir !== undefined && { DENO_DIR: denoDir }),
+      ...ENVIRONMENT,
+    },
     stdin: "inherit",
     stdout: "inherit",
     stderr: "inherit",
@@ -55,5 +64,10 @@ async function start(args: readonly string[]): Promise<number> {
     Deno.addSignalListener(name, () => isTerminal || child.kill(name));
   }
   Deno.addSignalListener("SIGTERM", () => child.kill("SIGTERM"));
+  // Here too it would open Deno's debugger.
+  Deno.addSignalListener("SIGUSR1", () => {
+    child.kill("SIGUSR1");
+    Deno.exit(128 + 10);
+  });
   return (await child.status).code;
 }

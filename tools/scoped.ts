@@ -41,7 +41,7 @@ export function grantsFor(args: readonly string[], world = EMPTY): Grants {
  * @param bundle Path of the bundle to run. @default the source
  */
 export function runArguments(args: readonly string[], grants: Grants, bundle?: string): string[] {
-  const flags = [V8_FLAGS, ...grantFlags(grants)];
+  const flags = ["--cached-only", "--deny-import", V8_FLAGS, ...grantFlags(grants)];
   const what = bundle === undefined
     ? ["--frozen", ...flags, MAIN.href]
     : [...BUNDLE_FLAGS, ...flags, bundle];

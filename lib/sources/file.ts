@@ -117,7 +117,7 @@ function tooLarge(path: string): UserError {
 
 function notFound(path: string, cause: unknown): UserError {
   const hint = path.startsWith(`${HOST_VIEW}/`)
-    ? `bind /proc and /sys there in the service unit: BindReadOnlyPaths=/sys:${HOST_VIEW}/sys`
+    ? `bind it there in the service unit: BindReadOnlyPaths=${path.slice(HOST_VIEW.length)}:${path}`
     : `look for it: ls -l ${path}`;
   return fileError(path, "file not found", hint, cause);
 }

@@ -10,12 +10,21 @@
 import { BUILD, grantHint } from "../build.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 
-/** Folder below which a service unit can bind /proc and /sys for a process with scoped permissions. */
+/** Folder below which a service unit can bind files of /proc, and /sys, for a process with scoped permissions. */
 export const HOST_VIEW = "/run/mqtt443/host";
 
-/** Line for a service unit that binds /proc and /sys below {@linkcode HOST_VIEW}. */
-export const HOST_VIEW_UNIT_LINE =
-  `BindReadOnlyPaths=/proc:${HOST_VIEW}/proc /sys:${HOST_VIEW}/sys`;
+/** What the sources read of /proc. All of it would be too much: below `/proc/self/root` lies every file. */
+export const PROC_FILES = [
+  "/proc/loadavg",
+  "/proc/meminfo",
+  "/proc/stat",
+  "/proc/uptime",
+  "/proc/net/dev",
+] as const;
+
+/** Line for a service unit that binds these files and /sys below {@linkcode HOST_VIEW}. */
+export const HOST_VIEW_UNIT_LINE = "BindReadOnlyPaths=" +
+  [...PROC_FILES, "/sys"].map((path) => `${path}:${HOST_VIEW}${path}`).join(" ");
 
 /** Folders that hold the files of the kernel, as a `root` to put before /proc/… or /sys/…. */
 export interface Host {

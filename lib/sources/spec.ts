@@ -6,7 +6,7 @@
 
 import { nearest } from "../words.ts";
 import { ROOT_DISK_FILE } from "./disk.ts";
-import { HOST_VIEW, kernelPath } from "./host.ts";
+import { HOST_VIEW, kernelPath, PROC_FILES } from "./host.ts";
 
 /** One entry of the `source` setting. */
 export type Spec =
@@ -134,11 +134,7 @@ export function sourcePaths(specs: readonly string[]): string[] {
 }
 
 const KERNEL_PATHS = [
-  "/proc/loadavg",
-  "/proc/meminfo",
-  "/proc/stat",
-  "/proc/uptime",
-  "/proc/net/dev",
+  ...PROC_FILES,
   "/sys/class/thermal",
   "/sys/class/hwmon",
 ];

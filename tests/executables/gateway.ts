@@ -113,7 +113,7 @@ export async function makeGateway(options: GatewayOptions = {}): Promise<Gateway
 }
 
 /** The files that name users and groups: this machine's, without one of them. */
-function usersWithout(name: string): Record<string, string> {
+export function usersWithout(name: string): Record<string, string> {
   const paths = ["/etc/passwd", "/etc/group", "/etc/shadow"];
   const lines = (path: string) =>
     Deno.readTextFileSync(path).split("\n").filter((line) => !line.startsWith(`${name}:`));
@@ -127,7 +127,12 @@ async function layOutInstalled(files: string, port: number): Promise<void> {
     [SETTINGS]: settingsText(port),
     "/usr/local/bin/mqtt443": program(port),
   });
-  for (const [path, line] of [["passwd", `${USER_ID}::/:/bin/false`], ["group", ""]] as const) {
+  for (
+    const [path, line] of [["passwd", `${USER_ID}::/var/lib/mqtt443:/bin/false`], [
+      "group",
+      "",
+    ]] as const
+  ) {
     const text = `mqtt443:x:${USER_ID}:${line}\n`;
     await Deno.writeTextFile(`${files}/etc/${path}`, text, { append: true });
   }

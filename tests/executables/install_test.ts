@@ -151,25 +151,154 @@ Deno.test({
     }),
 });
 
+Deno.test("install.sh unpacks one runtime for all users, and removes those of before (F13)", () =>
+  inFolder(async (folder) => {
+    const root = makeImage(folder);
+    await install(await makeKit(folder), ["--root", root]);
+    const lib = join(root, "usr/local/lib/mqtt443");
+    const names = () => [...Deno.readDirSync(lib)].map(({ name }) => name);
+    assertEquals(names(), ["mqtt443-0.1.0-stand-in"]);
+    // Where the service unpacked it once.
+    Deno.mkdirSync(join(root, "var/lib/mqtt443/runtime/mqtt443-0.0.9"), { recursive: true });
+    const newer = await makeKit(folder, { version: "0.2.0", words: "newer" });
+    assertEquals((await install(newer, ["--root", root])).code, 0);
+    assertEquals(names(), ["mqtt443-0.2.0-newer"]);
+    assertEquals([...Deno.readDirSync(join(root, "var/lib/mqtt443"))], []);
+    const program = join(lib, "mqtt443-0.2.0-newer/mqtt443");
+    const before = tree(root);
+    Deno.writeTextFileSync(program, "damaged");
+    assertStringIncludes((await install(newer, ["--root", root])).stdout, `installed ${lib}/`);
+    assertEquals(tree(root), before);
+    await install(newer, ["--uninstall", "--purge", "--root", root]);
+    assertEquals(Object.keys(tree(root)).filter((path) => path.includes("mqtt443")), []);
+  }));
+
+/** A folder with the files of a device, as AWS names them, and what is not to be taken. */
+function makeCerts(folder: string, name = "0a1b"): string {
+  const certs = join(folder, `certs of ${name}`);
+  Deno.mkdirSync(certs);
+  const files = [`${name}-certificate.pem.crt`, `${name}-private.pem.key`, "AmazonRootCA1.pem"];
+  for (const file of [...files, `${name}-public.pem.key`, "notes.txt"]) {
+    Deno.writeTextFileSync(join(certs, file), file);
+  }
+  return certs;
+}
+
+for (const shell of SHELLS) {
+  Deno.test(`install.sh --certs takes certificate, key and CA, with the owner and mode that they need (F16; ${shell.join(" ")})`, () =>
+    inFolder(async (folder) => {
+      const kit = await makeKit(folder);
+      const root = makeImage(folder);
+      const certs = makeCerts(folder);
+      const args = ["--certs", certs, "--root", root];
+      const { code, stderr } = await install(kit, args, { shell });
+      assertEquals([code, stderr], [0, ""]);
+      const [uid, gid] = isRoot ? [997, 997] : [Deno.uid(), Deno.gid()];
+      const found = [...Deno.readDirSync(join(root, CONFIG, "certs"))].map(({ name }) => {
+        const { mode, ...file } = Deno.statSync(join(root, CONFIG, "certs", name));
+        assertEquals(file.gid, gid);
+        return [name, (mode ?? 0) & 0o777, file.uid];
+      });
+      const owner = isRoot ? 0 : uid;
+      assertEquals(found.toSorted(), [
+        ["0a1b-certificate.pem.crt", isRoot ? 0o640 : 0o600, owner],
+        ["0a1b-private.pem.key", 0o600, uid],
+        ["AmazonRootCA1.pem", isRoot ? 0o640 : 0o600, owner],
+      ]);
+      const again = await install(kit, args, { shell });
+      assertStringIncludes(again.stdout, "nothing had to be changed");
+    }));
+}
+
+Deno.test("install.sh --certs refuses what is no device's identity, before anything is changed (F16)", () =>
+  inFolder(async (folder) => {
+    const kit = await makeKit(folder);
+    const root = makeImage(folder);
+    const before = tree(root);
+    const refused = async (certs: string, code: number, words: string) => {
+      const outcome = await install(kit, [`--certs=${certs}`, "--root", root]);
+      assertTold(outcome);
+      assertEquals(outcome.code, code);
+      assertStringIncludes(outcome.stderr, words);
+    };
+    await refused("", 64, "there is no such folder");
+    await refused(join(folder, "nowhere"), 64, "there is no such folder");
+    const certs = makeCerts(folder);
+    Deno.renameSync(join(certs, "0a1b-private.pem.key"), join(certs, "x"));
+    await refused(certs, 78, "Cannot find the key in");
+    Deno.renameSync(join(certs, "x"), join(certs, "0a1b-private.pem.key"));
+    Deno.writeTextFileSync(join(certs, "cert.pem"), "");
+    await refused(certs, 78, "Cannot tell which certificate in");
+    Deno.removeSync(join(certs, "cert.pem"));
+    assertEquals(tree(root), before);
+    await install(kit, ["--certs", certs, "--root", root]);
+    const other = makeCerts(folder, "ffff");
+    await refused(other, 78, "holds another one");
+  }));
+
+Deno.test("install.sh --root follows no planted link out of the image (G12)", () =>
+  inFolder(async (folder) => {
+    const kit = await makeKit(folder);
+    const outside = join(folder, "outside");
+    Deno.writeTextFileSync(outside, "the machine's\n", { mode: 0o640 });
+    const plant = async (path: string, isRefused: boolean, args: readonly string[] = []) => {
+      const root = makeImage(folder);
+      const at = join(root, path);
+      Deno.mkdirSync(join(at, ".."), { recursive: true });
+      if (path === "etc/shadow") Deno.removeSync(at);
+      Deno.symlinkSync(outside, at);
+      const { code, stdout, stderr } = await install(kit, [...args, "--root", root]);
+      assertEquals(code, isRefused ? 73 : 0, `${path}: ${stderr}`);
+      assertFalse(stdout.includes("the machine's"), stdout);
+      assertEquals(Deno.readTextFileSync(outside), "the machine's\n", path);
+      assertEquals((Deno.statSync(outside).mode ?? 0) & 0o777, 0o640, path);
+      const files = Object.values(tree(root));
+      assertEquals(files.filter((text) => text.includes("the machine's")), [], path);
+      Deno.removeSync(root, { recursive: true });
+    };
+    for (const file of ["passwd", "group", "shadow"]) await plant(`etc/${file}.mqtt443`, false);
+    await plant("etc/shadow", true);
+    await plant("etc/shadow", true, ["--uninstall", "--purge"]);
+    await plant("usr/local/share/doc/mqtt443/VERSION", false);
+    await plant(UNIT, false);
+    await plant(BIN, false);
+    await plant(`${CONFIG}/certs/a-private.pem.key`, false);
+  }));
+
 Deno.test({
-  name: "install.sh takes away what root has unpacked where the service unpacks (needs root)",
+  name: "install.sh changes no owner and mode through a hard link (G12; needs root)",
   ignore: !isRoot,
   fn: () =>
     inFolder(async (folder) => {
       const kit = await makeKit(folder);
       const root = makeImage(folder);
-      const runtime = join(root, "var/lib/mqtt443/runtime");
-      Deno.mkdirSync(join(runtime, "mqtt443-0.1.0-0123456789abcdef"), { recursive: true });
-      const { code, stdout } = await install(kit, ["--root", root]);
-      assertEquals(code, 0);
-      assertStringIncludes(stdout, `removed ${runtime}, which was not mqtt443's\n`);
-      assertEquals([...Deno.readDirSync(join(root, "var/lib/mqtt443"))], []);
-      Deno.mkdirSync(join(runtime, "of the service"), { recursive: true });
-      Deno.chownSync(runtime, 997, 997);
       await install(kit, ["--root", root]);
-      assertEquals([...Deno.readDirSync(runtime)].length, 1);
+      const outside = join(folder, "outside");
+      Deno.writeTextFileSync(outside, "the machine's", { mode: 0o644 });
+      Deno.linkSync(outside, join(root, CONFIG, "certs/a-private.pem.key"));
+      await install(kit, ["--root", root]);
+      const { mode, uid } = Deno.statSync(outside);
+      assertEquals([(mode ?? 0) & 0o777, uid], [0o644, Deno.uid()]);
     }),
 });
+
+Deno.test("install.sh --purge through a link says what it leaves (G12)", () =>
+  inFolder(async (folder) => {
+    const kit = await makeKit(folder);
+    const root = makeImage(folder);
+    Deno.mkdirSync(join(root, "data"));
+    Deno.mkdirSync(join(root, "var/lib"), { recursive: true });
+    Deno.symlinkSync("../../data", join(root, "var/lib/mqtt443"));
+    await install(kit, ["--root", root]);
+    Deno.writeTextFileSync(join(root, "data/queue.db"), "what waits");
+    const { code, stdout } = await install(kit, ["--uninstall", "--purge", "--root", root]);
+    assertEquals(code, 0);
+    assertStringIncludes(
+      stdout,
+      `removed the link ${root}/var/lib/mqtt443; left queue ${root}/data, where it led\n`,
+    );
+    assertEquals(Deno.readTextFileSync(join(root, "data/queue.db")), "what waits");
+  }));
 
 Deno.test({
   name: "install.sh changes no owner and mode in a folder of the service's (needs root)",
@@ -358,7 +487,7 @@ exec /bin/${name} "$@"`,
         kills++;
         // The executable is the old one or the new one, whole.
         const text = tree(root)[BIN];
-        assert(text === undefined || /^755 #!.*\necho (stand-in|newer)\n\n$/.test(text), text);
+        assert(text === undefined || /^755 #![^]*\necho (stand-in|newer)\n\n$/.test(text), text);
         assertEquals((await install(newer, ["--root", root])).code, 0);
         const { [`${UNIT}.old`]: _, ...files } = tree(root);
         assertEquals(files, tree(whole), `killed at ${name} ${last}`);
@@ -509,5 +638,39 @@ ls /usr/local/bin /var/lib /etc/systemd/system | grep mqtt443 || :`,
         ...["daemon-reload", "is-active --quiet mqtt443.service", "restart mqtt443.service"],
         ...["disable --now mqtt443.service", "disable --now mqtt443.service", "daemon-reload"],
       ]);
+    }),
+});
+
+Deno.test({
+  name:
+    "install.sh tells that an executable refuses the settings before it replaces one that does not " +
+    "(F18; needs root)",
+  ignore: !canUnshare || !canMount || Deno.build.arch !== "x86_64",
+  fn: () =>
+    inFolder(async (folder) => {
+      const executable = `#!/bin/sh
+[ -z "\${MQTT443_UNPACK-}" ] || { : >"$MQTT443_UNPACK/mqtt443"; echo mqtt443-0.2.0-site; exit; }
+echo "fail    settings     Cannot connect to gw.example:443: this process was not
+                     granted to reach it"
+exit 78
+`;
+      const older = await makeKit(folder);
+      const newer = await makeKit(folder, { version: "0.2.0", executable, settings: "{}" });
+      const { code, stdout, stderr } = await runCommand([
+        ...["unshare", "--mount", "sh", "-c"],
+        `${WORLD}
+sh ${older}/install.sh --no-service >/dev/null
+echo '{"endpoint":"gw.example"}' >/etc/mqtt443/mqtt443.json
+sh ${newer}/install.sh --no-service || echo $?
+mqtt443
+ls /usr/local/lib/mqtt443`,
+      ], { env: { FOLDER: folder } });
+      assertEquals([code, stdout.split("\n").slice(-4)], [0, [
+        ...["78", "stand-in", "mqtt443-0.1.0-stand-in", ""],
+      ]]);
+      assertStringIncludes(
+        stderr,
+        "refuses /etc/mqtt443/mqtt443.json: Cannot connect to gw.example:443: this process was not granted\nhint:",
+      );
     }),
 });

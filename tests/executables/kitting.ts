@@ -24,7 +24,17 @@ export interface KitChoice {
 export async function makeKit(folder: string, choice: KitChoice = {}): Promise<string> {
   const { version = "0.1.0", words = "stand-in", bytes = 0, arch = "x86_64" } = choice;
   const path = join(folder, `stand-in-${version}`);
-  const standIn = `#!/bin/sh\necho ${words}\n${"#".repeat(bytes)}\n`;
+  // As the real one: asked for it, it lays out its runtime, and says what to call it.
+  const standIn = `#!/bin/sh
+if [ -n "\${MQTT443_UNPACK-}" ]; then
+  echo ${words} >"$MQTT443_UNPACK/mqtt443"
+  echo ${version} >"$MQTT443_UNPACK/mqtt443.js"
+  echo mqtt443-${version}-${words}
+  exit
+fi
+echo ${words}
+${"#".repeat(bytes)}
+`;
   await Deno.writeTextFile(path, choice.executable ?? standIn);
   const build = {
     commit: "0123456789",

@@ -7,6 +7,7 @@ import { type Endpoint, startEndpoint, writeCerts } from "../../tools/endpoint.t
 import { canMount, mountAt, mountMemory, succeeds } from "../mounting.ts";
 import type { Outcome } from "../command_line.ts";
 import { namesIn, run, type RunOptions, SHELLS, spawn } from "../packing.ts";
+import { signalled } from "../listening.ts";
 import { pki } from "../publishing.ts";
 import { hasArm64 } from "./emulation.ts";
 
@@ -156,6 +157,7 @@ Deno.test("packed executable for a site", async (t) => {
         NODE_OPTIONS: "--require=/nonexistent.js",
         NODE_EXTRA_CA_CERTS: "/nonexistent",
         DENO_COVERAGE_DIR: `${folder}/coverage`,
+        DENO_SNAPSHOT_IMPORT_GRAPH: `${folder}/audit-graph`,
         OTEL_DENO: "true",
         HOME: home,
       };
@@ -168,6 +170,21 @@ Deno.test("packed executable for a site", async (t) => {
       assertEquals(endpoint.received.length, before + 1);
       assertEquals(stderr.split("\n").filter((line) => !/^(\d{4}-|$)/.test(line)), []);
       assertEquals(namesIn(folder).filter((name) => /audit|coverage/.test(name)), []);
+    });
+
+    await t.step("ends at SIGUSR1, and no debugger is ever opened (F4)", async () => {
+      const args = ["publish", "--interval", "100ms", "--source", "clock"];
+      const early = spawn([site.built.path], { args, cwd: home, env });
+      assertEquals((await signalled(early)).seen, []);
+      const before = endpoint.received.length;
+      const child = spawn([site.built.path], { args, cwd: home, env });
+      // Deno is ready for it half a second after its start.
+      await endpoint.waitFor(before + 10);
+      const { status, seen } = await signalled(child);
+      assertEquals([status.code, status.signal, seen], [138, null, []]);
+      for (const { stdin, stdout, stderr } of [early, child]) {
+        await Promise.allSettled([stdin.close(), stdout.cancel(), stderr.cancel()]);
+      }
     });
 
     await t.step("ends well on SIGTERM and SIGINT", async () => {
@@ -294,7 +311,8 @@ Deno.test("packed executable for any endpoint of AWS reaches no other, and write
       /not granted to reach it\nhint: this executable was built for \*\.amazonaws\.com:443 /,
     );
     const aws = ["--endpoint", "x-ats.iot.eu-west-1.amazonaws.com"];
-    const inRuntime = await start(...aws, "--state", "/var/lib/mqtt443/runtime/state");
+    const [runtime] = namesIn(`${folder}/runtimes`);
+    const inRuntime = await start(...aws, "--state", `${folder}/runtimes/${runtime}/state`);
     assertEquals(inRuntime.code === 0, false);
     assertMatch(sentences(inRuntime), /state.*not granted/);
   } finally {

@@ -32,7 +32,8 @@ Deno.test({
 });
 
 const STATE = "/var/lib/mqtt443/state";
-const RUNTIME = "/var/lib/mqtt443/runtime";
+/** Where an executable unpacks itself that install.sh did not install. */
+const RUNTIME = "/var/lib/mqtt443/.cache/mqtt443";
 
 atMachine(
   "service publishes with the rights of its unit, reloads, and drains when stopped (S4)",

@@ -1,10 +1,24 @@
 #!/bin/sh
 # mqtt443 @VERSION@ for Linux on @MACHINE@, in one file: behind these lines are Deno @DENO@ and the program, compressed.
-# The first start unpacks them into a directory of its own; later starts go straight there. That directory is in
-# $MQTT443_RUNTIME_DIR, else @SYSTEM_DIR@ (where its parent is ours), else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443.
+# install.sh unpacks them into @SYSTEM_DIR@, for all users. Where it did not, the first start unpacks them into a directory of
+# its own: $MQTT443_RUNTIME_DIR, else $XDG_CACHE_HOME/mqtt443, else ~/.cache/mqtt443; later starts go straight there.
 # Nothing is made or started where another user could put another program: each directory up to / is looked at.
 # Every start checks sizes, owners and the program's digest; Deno's digest is checked once per boot, and at each start
 # by systemd (which gives each an $INVOCATION_ID of its own): a restart mends what was damaged meanwhile.
+
+# Only these variables pass: Deno reads many that widen what it may do, or change what it does. No value is looked into.
+set -f
+IFS='
+'
+for name in $(export -p); do
+  name=${name#declare -x } name=${name#export } name=${name%%=*}
+  case $name in
+    PWD | @PASSED@ | '' | [0-9]* | *[!A-Za-z0-9_]*) ;;
+    *) command unset "$name" 2>/dev/null ;;
+  esac
+done
+unset IFS name
+set +f
 
 id='@ID@'
 machine='@MACHINE@'
@@ -17,6 +31,7 @@ nl='
 main() {
   PATH=${PATH:-/usr/bin:/bin}
   new= base2= base3= reasons= damaged=
+  [ -z "${MQTT443_UNPACK-}" ] || unpack_only
   if [ -n "${MQTT443_RUNTIME_DIR-}" ]; then
     case $MQTT443_RUNTIME_DIR in
       /*) bases=1 base1=$MQTT443_RUNTIME_DIR ;;
@@ -31,8 +46,6 @@ main() {
   find_runtime || make_runtime
   [ -n "$PWD" ] && pwd -P >/dev/null 2>&1 ||
     die 'Cannot start: the directory it is started in was removed' 'change to another one with cd'
-  # What could widen what Deno may do, or change what it does; the program's own grants are flags below.
-  unset @UNSET@
   # In a list, Deno reads two commas as one that belongs to the name.
   denied= rest=$dir
   while case $rest in *,*) ;; *) false ;; esac; do
@@ -52,12 +65,15 @@ die() {
 
 # Finds a runtime that is there, sound and ours; sets dir. Of those that are not, `damaged` and `reasons` tell.
 find_runtime() {
-  for base in "$base1" "${base2-}" "${base3-}"; do
+  for base in "$base1" "$base2" "$base3"; do
     [ -n "$base" ] && [ -e "$base/$id" ] || continue
     look "$base"
     case $? in
       0) remove_leftovers && return ;;
-      1) damaged=$dir ;;
+      1)
+        damaged=$dir
+        [ "$bases$base" != "3$base1" ] || printf 'mqtt443: %s is damaged: install it again\n' "$dir" >&2
+        ;;
       *) refuse "$why" ;;
     esac
   done
@@ -83,9 +99,9 @@ look() {
   dir=${here%/}/$id
   set -- $found
   is_ours "$dir" "${1-}" "${3-}" "${4-}" || return 2
-  [ "${18-}" = "$id/deno" ] && [ "${27-}" = "$id/mqtt443.js" ] || return 1
-  is_ours "$dir/deno" "${10}" "${12}" "${13}" && is_ours "$dir/mqtt443.js" "${19}" "${21}" "${22}" || return 2
-  [ "${14}" = "$deno_bytes" ] && [ "${23}" = "$js_bytes" ] && [ -x "$dir/deno" ] && is_checked
+  [ "${18-}" = "$id/mqtt443" ] && [ "${27-}" = "$id/mqtt443.js" ] || return 1
+  is_ours "$dir/mqtt443" "${10}" "${12}" "${13}" && is_ours "$dir/mqtt443.js" "${19}" "${21}" "${22}" || return 2
+  [ "${14}" = "$deno_bytes" ] && [ "${23}" = "$js_bytes" ] && [ -x "$dir/mqtt443" ] && is_checked
 }
 
 # Whether nobody but us and root can put another thing below $1, a directory: it and all above it, where they really are.
@@ -103,7 +119,7 @@ is_safe() {
       set -- "$@" "$up"
       up=../$up at=${at%/*}
     done
-    LC_ALL=C exec ls -lnd "$@" "$id" "$id/deno" "$id/mqtt443.js"
+    LC_ALL=C exec ls -lnd "$@" "$id" "$id/mqtt443" "$id/mqtt443.js"
   } 2>/dev/null </dev/null)
   here=${found%%"$nl//$nl"*}
   at=$here/ up=. kind=$2 why="$1 cannot be looked at"
@@ -150,16 +166,16 @@ is_ours() {
 }
 
 # The program's digest, and Deno's where nobody wrote down that it was checked in this boot, by this start of systemd's or
-# any at all; where that cannot be written down, the size has to do.
+# any at all; where that cannot be written down, only systemd's starts check it.
 is_checked() {
   [ "$(sha256sum 2>/dev/null <"$dir/mqtt443.js")" = "$js_sum  -" ] || return 1
   read_start
   seen=
   { IFS= read -r seen <"$dir/checked"; } 2>/dev/null
   case $seen in "$start"*) return 0 ;; esac
-  { echo >"$dir/checked"; } 2>/dev/null || return 0
+  { echo >"$dir/checked"; } 2>/dev/null || [ -n "${INVOCATION_ID-}" ] || return 0
   is_sound "$dir" || return 1
-  echo "$start" >"$dir/checked"
+  { echo "$start" >"$dir/checked"; } 2>/dev/null || return 0
 }
 
 # Which boot this is, and which start by systemd; by hand there is none.
@@ -170,7 +186,7 @@ read_start() {
 }
 
 is_sound() {
-  (cd "$1" && [ "$(sha256sum deno mqtt443.js 2>/dev/null)" = "$deno_sum  deno$nl$js_sum  mqtt443.js" ])
+  (cd "$1" && [ "$(sha256sum mqtt443 mqtt443.js 2>/dev/null)" = "$deno_sum  mqtt443$nl$js_sum  mqtt443.js" ])
 }
 
 # Unpacks into the first place that will do; sets dir.
@@ -181,7 +197,9 @@ make_runtime() {
   for signal in HUP INT TERM; do
     trap "clean_up; trap - $signal; kill -$signal $$" $signal
   done
-  for base in "$base1" "${base2-}" "${base3-}"; do
+  # The directory for all users is install.sh's to make.
+  [ "$bases" = 1 ] || base1=
+  for base in "$base1" "$base2" "$base3"; do
     [ -n "$base" ] || continue
     case $reasons in *"  $base: "*) continue ;; esac
     if unpack; then
@@ -221,11 +239,6 @@ broken() {
 
 # Unpacks below base, and says why it could not.
 unpack() {
-  # Root would make a place that the service, which is another user, cannot use later.
-  [ "$base" != '@SYSTEM_DIR@' ] || [ -O "${base%/*}" ] || {
-    why="${base%/*} is not there, or not of this user"
-    return 1
-  }
   # Nothing is made before all above it was looked at, and then by the real name.
   near=$base made=$base
   until [ -d "$near/" ]; do near=${near%/*}; done
@@ -256,19 +269,11 @@ unpack() {
     new=
     return 1
   }
-  # tail may be told that nobody reads on.
-  { tail -c +"$js_start" "$self" 2>/dev/null | head -c "$js_packed" | gzip -dc >"$new/mqtt443.js" &&
-    tail -c +"$deno_start" "$self" | gzip -dc >"$new/deno" &&
-    chmod 700 "$new/deno"; } 2>/dev/null || {
-    tail -c +"$deno_start" "$self" 2>/dev/null | gzip -t 2>/dev/null || broken 'its content does not unpack'
-    why="it cannot take $((deno_bytes / 1000000)) MB: is it full? \`df -h $base\` shows"
-    return 1
-  }
-  is_sound "$new" || broken 'its content has the wrong digest'
+  extract "$new" || return 1
   is_startable || return 1
   read_start
   { printf '%s\n' "$self" >"$new/from" && printf '%s\n' "$start" >"$new/checked"; } 2>/dev/null
-  { sync "$new/deno" "$new/mqtt443.js" || sync; } 2>/dev/null
+  { sync "$new/mqtt443" "$new/mqtt443.js" || sync; } 2>/dev/null
   # Another start may have been faster: a directory that is there already gets ours inside.
   [ -e "$dir" ] || mv "$new" "$dir" 2>/dev/null
   rm -rf "$new" "$dir/${new##*/}"
@@ -279,6 +284,28 @@ unpack() {
   }
   look "$here" || return 1
   remove_former
+}
+
+# For install.sh: unpacks into a directory, starts nothing, and says by what name it must be called.
+unpack_only() {
+  find_self
+  base=$MQTT443_UNPACK
+  extract "$base" || die "Cannot unpack into $base: $why" 'see to that, and try again'
+  printf '%s\n' "$id"
+  exit
+}
+
+# Unpacks into the directory $1, and says why it could not.
+extract() {
+  # tail may be told that nobody reads on.
+  { tail -c +"$js_start" "$self" 2>/dev/null | head -c "$js_packed" | gzip -dc >"$1/mqtt443.js" &&
+    tail -c +"$deno_start" "$self" | gzip -dc >"$1/mqtt443" &&
+    chmod +x "$1/mqtt443"; } 2>/dev/null || {
+    tail -c +"$deno_start" "$self" 2>/dev/null | gzip -t 2>/dev/null || broken 'its content does not unpack'
+    why="it cannot take $((deno_bytes / 1000000)) MB: is it full? \`df -h $base\` shows"
+    return 1
+  }
+  is_sound "$1" || broken 'its content has the wrong digest'
 }
 
 # What was left by a start that was killed; its name has the process.
@@ -303,7 +330,7 @@ remove_former() {
 
 # Starts Deno once. Where it is for another machine, some shells take it for a script: nothing is found in that PATH.
 is_startable() {
-  why=$(cd "$new" && PATH=/dev/null LC_ALL=C DENO_NO_UPDATE_CHECK=1 ./deno --version 2>&1 >/dev/null </dev/null)
+  why=$(cd "$new" && PATH=/dev/null LC_ALL=C DENO_NO_UPDATE_CHECK=1 ./mqtt443 --version 2>&1 >/dev/null </dev/null)
   code=$?
   [ "$code" != 0 ] || return 0
   here=$(uname -m)
@@ -325,5 +352,5 @@ stop() {
 
 main
 export @MALLOC@
-exec "$dir/deno" run @FLAGS@ --deny-write='@SYSTEM_DIR@',"$denied" "$dir/mqtt443.js" "$@"
+exec "$dir/mqtt443" run @FLAGS@ --deny-write="$denied" "$dir/mqtt443.js" "$@"
 exit 127

@@ -6,11 +6,15 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { BUNDLE_FLAGS } from "../bundle/fresh.ts";
+import { passedNames } from "../environment.ts";
 import { MALLOC, V8_FLAGS } from "../v8_flags.ts";
 import { sha256 } from "./npm_deno.ts";
 import { grantFlags } from "../../lib/grants.ts";
 import type { Grants } from "../../lib/build.ts";
 import { DENO_VERSION, type Target } from "./targets.ts";
+
+/** Where install.sh unpacks the runtime for all users. */
+export const SYSTEM_DIR = "/usr/local/lib/mqtt443";
 
 /** What goes into it. */
 export interface PackedOptions {
@@ -21,7 +25,7 @@ export interface PackedOptions {
   /** Executable of Deno. */
   readonly deno: Uint8Array;
   readonly grants: Grants;
-  /** Where the runtime is unpacked if it can be. @default "/var/lib/mqtt443/runtime" */
+  /** Where install.sh unpacks the runtime for all users. @default SYSTEM_DIR */
   readonly systemDir?: string;
 }
 
@@ -32,25 +36,6 @@ export const RUN_FLAGS: readonly string[] = [
   ...BUNDLE_FLAGS,
   ...["--cached-only", "--deny-import"],
   V8_FLAGS,
-];
-
-/**
- * Variables with which somebody could change what Deno 2.9.5 does before or beside the program: those its source reads.
- * `SSLKEYLOGFILE`, `DENO_CERT` and the others that the program refuses, warns of or sets are left to it.
- */
-const UNSET = [
-  ...["DENO_PERMISSION_BROKER_PATH", "DENO_AUDIT_PERMISSIONS", "DENO_TRACE_PERMISSIONS"],
-  ...["DENO_V8_FLAGS", "DENO_COMPAT", "DENO_CONDITIONS", "DENO_COVERAGE_DIR", "DENO_AUTO_SERVE"],
-  ...["DENO_SERVE_ADDRESS", "DENO_CONNECTED", "DENO_UNSTABLE_CONTROL_SOCK", "DENO_USE_CGROUPS"],
-  ...["DENO_UNSTABLE_CRON_SOCK", "DENO_DEPLOY_TOKEN", "DENO_DEPLOY_TUNNEL_ENDPOINT"],
-  ...["DENO_EXTRA_STDIO_FDS", "DENO_NODE_SHIM_ACTIVE", "DENO_EMIT_CACHE_MODE"],
-  ...["DENO_STARTUP_PHASES", "DENO_LOG", "DENO_LOG_STYLE", "DENO_NO_FILTER_FRAMES"],
-  ...["DENO_TOKIO_METRICS", "DENO_TOKIO_EVENT_INTERVAL", "DENO_TOKIO_GLOBAL_QUEUE_INTERVAL"],
-  ...["DENO_TOKIO_MAX_IO_EVENTS_PER_TICK", "DENO_USR2_MEMORY_TRIM", "DENO_AUTH_TOKENS"],
-  ...["NODE_OPTIONS", "NODE_PATH", "NODE_DEBUG", "NODE_DEBUG_NATIVE", "NODE_CHANNEL_FD"],
-  ...["NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID", "NODE_CLUSTER_SCHED_POLICY"],
-  ...["NODE_USE_ENV_PROXY", "OTEL_DENO", "OTEL_DENO_CONSOLE", "OTEL_DENO_METRICS"],
-  ...["OTEL_DENO_TRACING", "RUST_LOG"],
 ];
 
 /** Makes it. */
@@ -75,9 +60,9 @@ export async function packed(options: PackedOptions): Promise<Uint8Array> {
       DENO_BYTES: options.deno.length,
       DENO_SUM: sums.deno,
       ALL_BYTES: length + packedJs.length + packedDeno.length,
-      UNSET: UNSET.join(" "),
+      PASSED: passedNames(options.grants.env).join(" | "),
       MALLOC: Object.entries(MALLOC).map(([name, value]) => `${name}=${value}`).join(" "),
-      SYSTEM_DIR: options.systemDir ?? "/var/lib/mqtt443/runtime",
+      SYSTEM_DIR: options.systemDir ?? SYSTEM_DIR,
       FLAGS: [...RUN_FLAGS, ...grantFlags(options.grants)].map(quoted).join(" "),
     })
   );

@@ -51,7 +51,7 @@ export async function makeDeviceKit(
     : undefined;
   const runtime = { version: DENO_VERSION, v8: Deno.version.v8, npm };
   const script = Deno.readTextFileSync(join(FILES, "install.sh"))
-    .replace("@VERSION@", version).replace("@ARCH@", arch);
+    .replace("@VERSION@", version).replace("@ARCH@", arch).replace("@RUNTIME@", executable.runtime);
   // Small files are read once, so that their sums are theirs.
   const entries: Entry[] = [
     { path: "mqtt443", file: executable.path, isExecutable: true },

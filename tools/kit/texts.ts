@@ -18,8 +18,10 @@ export function readmeText({ version, arch, net, hasSettings }: KitFacts): strin
   const settings = hasSettings
     ? `This kit brings the settings of your site: install.sh puts them to /etc/mqtt443/mqtt443.json
 where there is none yet.`
-    : `Settings: copy /etc/mqtt443/mqtt443.json.sample to /etc/mqtt443/mqtt443.json and write your
-endpoint and client id into it. \`mqtt443 help settings\` lists all settings.`;
+    : `Settings: copy the sample, and write your endpoint and client id into it (\`mqtt443 help settings\`
+lists all settings):
+
+    sudo cp /etc/mqtt443/mqtt443.json.sample /etc/mqtt443/mqtt443.json`;
   return `mqtt443 ${version} for Linux on ${arch} (glibc)
 
 Publishes this gateway's telemetry to AWS IoT Core, or any MQTT broker behind TLS, with mutual TLS
@@ -37,23 +39,20 @@ do, --root DIR installs into an image. Without it, one file is enough: copy \`mq
 
 ${settings}
 
-Certificates: certs.example/README.md says which file is which. They belong into
-/etc/mqtt443/certs, the key as the user's alone:
+Certificates: put certificate, key and CA into a folder DIR (certs.example/README.md says which file
+is which). This takes them to /etc/mqtt443/certs, and lets nobody but the service read the key:
 
-    sudo cp *-certificate.pem.crt *-private.pem.key AmazonRootCA1.pem /etc/mqtt443/certs/
-    sudo chown mqtt443 /etc/mqtt443/certs/*-private.pem.key
-    sudo chmod 600 /etc/mqtt443/certs/*-private.pem.key
+    sudo sh install.sh --certs DIR
 
 Look before you start it, on the bench without a network, on the site with it:
 
-    cd /var/lib/mqtt443
-    sudo -u mqtt443 mqtt443 doctor --offline
-    sudo -u mqtt443 mqtt443 doctor
+    sudo -u mqtt443 sh -c 'cd /var/lib/mqtt443 && mqtt443 doctor --offline'
+    sudo -u mqtt443 sh -c 'cd /var/lib/mqtt443 && mqtt443 doctor'
 
 Start it, now and at each boot:
 
     sudo systemctl enable --now mqtt443
-    journalctl -u mqtt443 -f
+    sudo journalctl -u mqtt443 -f
 
 Without systemd: have your init run \`mqtt443 publish\` as user mqtt443, in /var/lib/mqtt443.
 
@@ -67,8 +66,8 @@ is kept as mqtt443.service.old. If it is interrupted, run it again.
 
 UNINSTALL
 
-    sudo sh install.sh --uninstall            leaves settings, certificates and queue
-    sudo sh install.sh --uninstall --purge    removes them and the user too
+    sudo sh install.sh --uninstall           # leaves settings, certificates and queue
+    sudo sh install.sh --uninstall --purge   # removes them and the user too
 
 (install.sh is also in /usr/local/share/doc/mqtt443.)
 
@@ -78,7 +77,8 @@ WHERE THINGS ARE
     /usr/local/bin/mqtt443                      the executable
     /etc/mqtt443/mqtt443.json                   settings; mqtt443.json.sample beside it
     /etc/mqtt443/certs                          certificate, key, CA
-    /var/lib/mqtt443                            the queue, and what the executable unpacks
+    /usr/local/lib/mqtt443                      what the executable brings along, for all users
+    /var/lib/mqtt443                            the queue
     /etc/systemd/system/mqtt443.service         the service, and mqtt443-wait.target
     /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX)
 

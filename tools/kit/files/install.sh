@@ -2,6 +2,7 @@
 # Installs, upgrades or removes mqtt443; `sh install.sh --help` says how. For any POSIX shell, with the
 # tools of BusyBox. It checks everything first, copies each file beside its place, and then renames: it
 # can be interrupted anywhere, and run again. Settings, certificates and the queue are never touched.
+# Below --root no link is followed out of it.
 set -u
 umask 022
 export LC_ALL=C
@@ -9,8 +10,11 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 VERSION='@VERSION@'
 ARCH='@ARCH@'
+# npm: the executable brings Deno along, which is unpacked for all users. denort: it is one program.
+RUNTIME='@RUNTIME@'
 
 BIN=/usr/local/bin/mqtt443
+LIB=/usr/local/lib/mqtt443
 CONFIG=/etc/mqtt443
 STATE=/var/lib/mqtt443
 UNITS=/etc/systemd/system
@@ -20,26 +24,28 @@ MAN=/usr/local/share/man/man1/mqtt443.1
 
 nl='
 '
-USAGE_ERROR=64 KIT_ERROR=65 SERVICE_ERROR=69 WRITE_ERROR=73 RIGHTS_ERROR=77
+USAGE_ERROR=64 KIT_ERROR=65 SERVICE_ERROR=69 WRITE_ERROR=73 RIGHTS_ERROR=77 SETTINGS_ERROR=78
 
 help() {
   cat <<END
 Installs mqtt443 $VERSION for $ARCH, or upgrades it: settings, certificates and queue stay.
 
-Usage: sh install.sh [--root DIR] [--dry-run] [--no-service]
+Usage: sh install.sh [--certs DIR] [--root DIR] [--dry-run] [--no-service]
        sh install.sh --uninstall [--purge] [--root DIR] [--dry-run]
 
+  --certs DIR   take certificate, key and CA from there, by the names that AWS gives them
   --root DIR    install below DIR, for an image of any architecture; starts nothing
   --dry-run     say what would be done, and change nothing
   --no-service  leave systemd alone: no unit, no restart
   --uninstall   remove it; settings, certificates and queue stay
   --purge       with --uninstall: remove those too
 
-Places: $BIN, $CONFIG, $STATE,
-$UNITS, $DOC; user $OWNER
+Places: $BIN, $LIB, $CONFIG,
+$STATE, $UNITS, $DOC; user $OWNER
 
 Exit codes: 0 done, $USAGE_ERROR wrong command line, $KIT_ERROR damaged kit or wrong machine,
-  $SERVICE_ERROR installed but the service does not start, $WRITE_ERROR cannot write, $RIGHTS_ERROR not root
+  $SERVICE_ERROR installed but the service does not start, $WRITE_ERROR cannot write, $RIGHTS_ERROR not root,
+  $SETTINGS_ERROR settings or certificate files are wrong
 END
 }
 
@@ -68,19 +74,24 @@ cannot_write() {
 
 # --- the command line ----------------------------------------------------------------------------------
 
-with_root='' root='' dry='' uninstall='' purge='' service=yes
+with_root='' root='' certs='' dry='' uninstall='' purge='' service=yes
 while [ $# -gt 0 ]; do
   case $1 in
+    --root | --certs)
+      [ $# -gt 1 ] || set -- "$1" ''
+      option=$1
+      shift
+      set -- "$option=$@"
+      continue
+      ;;
     --help | -h) help && exit 0 ;;
     --dry-run) dry=yes ;;
     --no-service) service='' ;;
     --uninstall) uninstall=yes ;;
     --purge) purge=yes ;;
-    --root=*) with_root=yes root=${1#--root=} ;;
-    --root)
-      with_root=yes root=${2:-}
-      [ $# -eq 1 ] || shift
-      ;;
+    --root=*) with_root=yes root=${1#*=} ;;
+    --certs=*) certs=${1#*=} && [ -d "$certs" ] ||
+      die "$USAGE_ERROR" "Cannot use --certs \"$certs\": there is no such folder" "pass --certs DIR" ;;
     *) die "$USAGE_ERROR" "Cannot understand \"$1\"" "sh install.sh --help lists what there is" ;;
   esac
   shift
@@ -109,8 +120,12 @@ check_inside() {
 }
 if [ -z "$live" ]; then
   for place in /etc "$CONFIG" "$CONFIG/certs" "$STATE" "$UNITS" "$UNITS/multi-user.target.wants" \
-    "${BIN%/*}" "$DOC" "${MAN%/*}"; do
+    "${BIN%/*}" "$LIB" "$DOC" "${MAN%/*}"; do
     check_inside "$place"
+  done
+  for file in passwd group shadow; do
+    [ ! -L "$root/etc/$file" ] ||
+      die "$WRITE_ERROR" "Cannot use \"$root/etc/$file\": it is a link" "put the file itself there"
   done
 fi
 
@@ -122,41 +137,24 @@ has_systemd() { [ -n "$live" ] && [ -d /run/systemd/system ] && command -v syste
 
 # --- the user that the service runs as -----------------------------------------------------------------
 
-# uid_of: the number of the user, nothing if there is none.
-uid_of() {
-  if [ -n "$live" ]; then
-    id -u "$OWNER" 2>/dev/null
-  elif [ -f "$root/etc/passwd" ]; then
-    sed -n "s/^$OWNER:[^:]*:\([0-9]*\):.*/\1/p" "$root/etc/passwd"
-  fi
-}
-
-# gid_of: the number of its group.
-gid_of() {
-  if [ -n "$live" ]; then
-    id -g "$OWNER"
-  else
-    sed -n "s/^$OWNER:[^:]*:[0-9]*:\([0-9]*\):.*/\1/p" "$root/etc/passwd"
-  fi
+# id_of FILE [NUMBER]: the number of the user (passwd), of its group (passwd 4), or of the group of that
+# name, which may be there without a user (group); nothing if there is none.
+id_of() {
+  {
+    [ -z "$live" ] || getent "$1" "$OWNER"
+    cat -- "$root/etc/$1"
+  } 2>/dev/null | awk -F: -v name="$OWNER" -v at="${2:-3}" '$1 == name { print $at; exit }'
 }
 
 # rewrite FILE AWK: changes a file of the system by a rename, with its mode and owner as they were.
 rewrite() {
   out=$({
-    cp -p -- "$root$1" "$root$1.mqtt443" && awk "$2" "$root$1" >"$root$1.mqtt443" &&
-      mv -f -- "$root$1.mqtt443" "$root$1"
+    rm -f -- "$root$1.mqtt443" && cp -p -- "$root$1" "$root$1.mqtt443" &&
+      awk "$2" "$root$1" >"$root$1.mqtt443" && mv -f -- "$root$1.mqtt443" "$root$1"
   } 2>&1) || {
     rm -f -- "$root$1.mqtt443"
     cannot_write "$root$1" "$out"
   }
-}
-
-# group_there: the number of the group of that name, which may be there without a user.
-group_there() {
-  {
-    [ -z "$live" ] || getent group "$OWNER"
-    cat -- "$root/etc/group"
-  } 2>/dev/null | sed -n "s/^$OWNER:[^:]*:\([0-9]*\):.*/\1/p" | head -n 1
 }
 
 # append FILE LINE: where there is such a file, and no such name in it.
@@ -167,7 +165,7 @@ append() {
 
 # make_user: a user for the service alone, without password, shell and home.
 make_user() {
-  [ -z "$(uid_of)" ] || return 0
+  [ -z "$(id_of passwd)" ] || return 0
   if [ -z "$live" ] && [ ! -f "$root/etc/passwd" ]; then
     say "made no user: there is no $root/etc/passwd; the image needs a user and group $OWNER"
     return 0
@@ -175,7 +173,7 @@ make_user() {
   if [ -n "$dry" ]; then say "would make user $OWNER"; return 0; fi
   shell=/usr/sbin/nologin
   [ -e "$root$shell" ] || shell=/bin/false
-  group=$(group_there)
+  group=$(id_of group)
   own_group=--user-group
   [ -z "$group" ] || own_group=--gid=$OWNER
   if [ -z "$live" ] || ! {
@@ -189,19 +187,18 @@ make_user() {
     append group "$OWNER:x:$id:"
     append shadow "$OWNER:!:19000::::::"
   fi
-  say "made user $OWNER ($(uid_of))"
+  say "made user $OWNER ($(id_of passwd))"
 }
 
-# own PATH OWNER MODE: as the program wants it; says so where it was different. Links are left alone, and
-# what is in a folder of somebody else's, who could put a link there between the look and the change.
+# own PATH OWNER MODE: as the program wants it; says so where it was different. Links, also hard ones, are
+# left alone, and what is in a folder of somebody else's, who could put a link there meanwhile.
 own() {
-  uid=$(uid_of)
-  [ -e "$root$1" ] && [ ! -L "$root$1" ] && [ -O "$root${1%/*}" ] && [ -n "$uid" ] || return 0
+  uid=$(id_of passwd) gid=$(id_of passwd 4)
+  [ -e "$root$1" ] && [ -O "$root${1%/*}" ] && [ -n "$uid" ] || return 0
   want=$uid
   [ "$2" != root ] || want=0
-  gid=$(gid_of)
-  [ -n "$(find "$root$1" -prune \( ! -user "$want" -o ! -group "$gid" -o ! -perm "$3" \) -print)" ] ||
-    return 0
+  [ -n "$(find "$root$1" -prune \( -type d -o -type f -links 1 \) \
+    \( ! -user "$want" -o ! -group "$gid" -o ! -perm "$3" \) -print)" ] || return 0
   if chown "$want:$gid" "$root$1" 2>/dev/null && chmod "$3" "$root$1" 2>/dev/null; then
     say "set owner and mode of $root$1 ($2, $3)"
   else
@@ -211,13 +208,16 @@ own() {
 
 # --- removing ------------------------------------------------------------------------------------------
 
-# remove WHAT PATH
+# remove WHAT PATH: a link alone, and not where it leads.
 remove() {
   [ -e "$root$2" ] || [ -L "$root$2" ] || return 0
   if [ -n "$dry" ]; then say "would remove $1 $root$2"; return 0; fi
+  target=''
+  [ ! -L "$root$2" ] || target=$(readlink -f -- "$root$2")
   out=$(rm -rf -- "$root$2" 2>&1) ||
     die "$WRITE_ERROR" "Cannot remove \"$root$2\": ${out##*: }" "see to that, and run it again"
-  say "removed $1 $root$2"
+  if [ -z "$target" ]; then say "removed $1 $root$2"; return 0; fi
+  say "removed the link $root$2; left $1 $target, where it led"
 }
 
 # remove_user: with the tools of this system, or by hand where it is an image.
@@ -244,6 +244,7 @@ do_uninstall() {
   fi
   remove executable "$BIN"
   remove 'unfinished copy' "${BIN%/*}/.${BIN##*/}.new"
+  remove 'unpacked runtime' "$LIB"
   if [ -n "$service" ]; then
     remove link "$UNITS/multi-user.target.wants/mqtt443.service"
     remove unit "$UNITS/mqtt443.service"
@@ -254,19 +255,17 @@ do_uninstall() {
   remove documents "$DOC"
   remove 'manual page' "$MAN"
   remove sample "$CONFIG/mqtt443.json.sample"
-  # What the executable unpacks can be had again from the executable.
-  remove 'unpacked runtime' "$STATE/runtime"
   if [ -n "$purge" ]; then
     remove 'settings and certificates' "$CONFIG"
     remove queue "$STATE"
-    [ -z "$(uid_of)" ] || remove_user
+    [ -z "$(id_of passwd)" ] || remove_user
     [ ! -d "$root$UNITS/mqtt443.service.d" ] ||
       say "left $root$UNITS/mqtt443.service.d: changes made with systemctl edit"
   else
     for place in "$CONFIG" "$STATE"; do
       [ ! -e "$root$place" ] || say "left $root$place (--purge removes it)"
     done
-    [ -z "$(uid_of)" ] || say "left user $OWNER (--purge removes it)"
+    [ -z "$(id_of passwd)" ] || say "left user $OWNER (--purge removes it)"
   fi
 }
 
@@ -301,12 +300,37 @@ if [ -n "$live" ]; then
       "use a 64-bit system with glibc (Debian, Ubuntu, Yocto …); musl and 32-bit systems cannot run it"
 fi
 
+# files KIND DIR: the names in a folder that are a certificate's, a key's or a CA's.
+files() {
+  case $1 in
+    certificate) set -- "$2"/*-certificate.pem.crt "$2/device.pem.crt" "$2/cert.pem" ;;
+    key) set -- "$2"/*-private.pem.key "$2/private.pem.key" "$2/key.pem" ;;
+    CA) set -- "$2"/AmazonRootCA*.pem "$2/ca.pem" ;;
+  esac
+  for file; do [ ! -f "$file" ] || printf '%s\n' "${file##*/}"; done
+}
+
+for kind in ${certs:+certificate key}; do
+  names=$(files "$kind" "$certs")
+  there=$(files "$kind" "$root$CONFIG/certs")
+  case $names in
+    '') die "$SETTINGS_ERROR" "Cannot find the $kind in \"$certs\"" \
+      "give it the name that AWS gives it, as $here/certs.example/README.md says" ;;
+    *"$nl"*) die "$SETTINGS_ERROR" "Cannot tell which $kind in \"$certs\" is this device's" \
+      "leave one of them there: $(say "$names" | tr '\n' ' ')" ;;
+  esac
+  [ -z "$there" ] || [ "$there" = "$names" ] ||
+    die "$SETTINGS_ERROR" "Cannot take $kind $names: $root$CONFIG/certs holds another one" \
+      "move that away, and run install.sh again: $(say "$there" | tr '\n' ' ')"
+done
+
 # --- copying: first beside the places, then all renamed -----------------------------------------------
 
-staged='' made_folders='' is_done=''
+staged='' made_folders='' unpacked='' is_done=''
 clean_up() {
   [ -z "$is_done" ] || return 0
   for dest in $staged; do rm -f -- "$root${dest%/*}/.${dest##*/}.new"; done
+  [ -z "$unpacked" ] || rm -rf -- "$unpacked"
   for folder in $made_folders; do rmdir -- "$root$folder" 2>/dev/null; done
 }
 trap clean_up EXIT
@@ -339,14 +363,46 @@ stage() {
     cannot_write "$root$2" "$out"
 }
 
+# unpack: what the executable brings along, beside its place; sets runtime to the name it will have there.
+unpack() {
+  unpacked=$root$LIB/.new
+  if [ -n "$dry" ]; then say "would unpack into $root$LIB"; return 0; fi
+  folder "$LIB" 755
+  out=$({ rm -rf -- "$unpacked" && mkdir -- "$unpacked" "$unpacked/x"; } 2>&1) ||
+    cannot_write "$root$LIB" "$out"
+  out=$(MQTT443_UNPACK=$unpacked/x sh "$here/mqtt443" 2>&1) || cannot_write "$root$LIB" "${out%"$nl"*}"
+  runtime=$out
+  if cmp -s -- "$unpacked/x/mqtt443" "$root$LIB/$runtime/mqtt443" &&
+    cmp -s -- "$unpacked/x/mqtt443.js" "$root$LIB/$runtime/mqtt443.js"; then
+    rm -rf -- "$unpacked"
+    unpacked=''
+  else
+    mv -- "$unpacked/x" "$unpacked/$runtime"
+  fi
+}
+
+# An executable for another endpoint refuses these settings: that is told before it replaces one that does not.
+check_settings() {
+  [ -n "$live" ] && [ -z "$dry" ] && [ -f "$CONFIG/mqtt443.json" ] || return 0
+  place=$LIB
+  [ -z "$unpacked" ] || place=$unpacked
+  said=$(MQTT443_RUNTIME_DIR=$place NO_COLOR=1 sh "$here/mqtt443" doctor --offline --durability none \
+    --config "$CONFIG/mqtt443.json" 2>/dev/null | tr -s '\n ' ' ')
+  case $said in *'was not granted'*) ;; *) return 0 ;; esac
+  said=${said#*fail }
+  said=${said%%was not granted*}
+  die "$SETTINGS_ERROR" "Cannot install: this executable refuses $CONFIG/mqtt443.json: ${said#* }was not granted" \
+    "take the kit that was built for these settings; or change the settings, and run install.sh again"
+}
+
 before=''
-[ ! -f "$root$DOC/VERSION" ] || before=$(cat -- "$root$DOC/VERSION")
+[ ! -f "$root$DOC/VERSION" ] || [ -L "$root$DOC/VERSION" ] || before=$(cat -- "$root$DOC/VERSION")
 is_upgrade=''
 [ ! -e "$root$BIN" ] || is_upgrade=yes
 
 folder "$CONFIG" 755
 # Root writes into it: it must not be the service's to put links there.
-uid=$(uid_of)
+uid=$(id_of passwd)
 if [ -n "$uid" ] && [ -n "$(find "$root$CONFIG" -prune -user "$uid" -print 2>/dev/null)" ]; then
   if [ -n "$dry" ]; then
     say "would make root the owner of $root$CONFIG"
@@ -356,6 +412,9 @@ if [ -n "$uid" ] && [ -n "$(find "$root$CONFIG" -prune -user "$uid" -print 2>/de
 fi
 folder "$CONFIG/certs" 750
 folder "$STATE" 700
+runtime=''
+[ "$RUNTIME" != npm ] || unpack
+check_settings
 stage "$here/mqtt443.json.sample" "$CONFIG/mqtt443.json.sample" 644
 # A kit for one site brings its settings, for a machine that has none.
 if [ -f "$here/mqtt443.json" ]; then
@@ -373,13 +432,23 @@ with_unit=''
 if [ -n "$service" ] && { [ -z "$live" ] || has_systemd; }; then
   with_unit=yes
   unit=$root$UNITS/mqtt443.service
-  if [ -f "$unit" ] && ! cmp -s -- "$here/mqtt443.service" "$unit"; then
+  if [ -f "$unit" ] && [ ! -L "$unit" ] && ! cmp -s -- "$here/mqtt443.service" "$unit"; then
     say "keeping the unit of before as $unit.old (changes belong into mqtt443.service.d/*.conf)"
     stage "$unit" "$UNITS/mqtt443.service.old" 644
   fi
   stage "$here/mqtt443.service" "$UNITS/mqtt443.service" 644
   stage "$here/mqtt443-wait.target" "$UNITS/mqtt443-wait.target" 644
 fi
+# The key is nobody's before it is its user's.
+mask=$(umask)
+umask 077
+IFS=$nl
+for name in ${certs:+$(files certificate "$certs"; files key "$certs"; files CA "$certs")}; do
+  unset IFS
+  stage "$certs/$name" "$CONFIG/certs/$name" 600
+done
+unset IFS
+umask "$mask"
 stage "$here/mqtt443" "$BIN" 755
 
 make_user
@@ -392,26 +461,27 @@ fi
 # After a power cut there is the old file or the new one, and no empty one.
 [ -z "$live" ] || sync
 is_done=yes
-for dest in $staged; do
-  out=$(mv -f -- "$root${dest%/*}/.${dest##*/}.new" "$root$dest" 2>&1) ||
-    die "$WRITE_ERROR" "Cannot write \"$root$dest\": ${out##*: }" \
-      "see to that, and run install.sh again to finish"
-  say "installed $root$dest"
-done
+# finish FROM TO
+finish() {
+  out=$(mv -f -- "$root$1" "$root$2" 2>&1) ||
+    die "$WRITE_ERROR" "Cannot write \"$root$2\": ${out##*: }" "see to that, and run install.sh again to finish"
+  say "installed $root$2"
+}
+if [ -n "$unpacked" ]; then
+  rm -rf -- "$root$LIB/$runtime"
+  finish "$LIB/.new/$runtime" "$LIB/$runtime"
+fi
+for dest in $staged; do finish "${dest%/*}/.${dest##*/}.new" "$dest"; done
 
 own "$STATE" "$OWNER" 700
-# What root has unpacked, by trying the executable, the service could not use: it unpacks it again. Nothing
-# else is done in there: the folder is the service's.
-uid=$(uid_of)
-if [ -n "$uid" ] && [ -n "$(find "$root$STATE/runtime" -prune ! -user "$uid" -print 2>/dev/null)" ]; then
-  rm -rf -- "$root$STATE/runtime"
-  say "removed $root$STATE/runtime, which was not $OWNER's"
-fi
 own "$CONFIG/certs" root 750
 # A key is the user's alone, or the program refuses it.
-certs=$root$CONFIG/certs
-for key in "$certs"/*-private.pem.key "$certs/private.pem.key" "$certs/key.pem"; do
-  own "${key#"$root"}" "$OWNER" 600
+for kind in certificate CA key; do
+  files "$kind" "$root$CONFIG/certs" | while IFS= read -r name; do
+    if [ "$kind" = key ]; then own "$CONFIG/certs/$name" "$OWNER" 600
+    elif [ -n "$certs" ]; then own "$CONFIG/certs/$name" root 640
+    fi
+  done
 done
 
 # --- the service ---------------------------------------------------------------------------------------
@@ -419,7 +489,7 @@ done
 now=$(cat -- "$here/VERSION")
 what="installed mqtt443 $now"
 [ -z "$is_upgrade" ] || what="upgraded mqtt443 from ${before:-an earlier version} to $now"
-[ -n "$staged" ] || what="mqtt443 $now is installed; nothing had to be changed"
+[ -n "$staged$unpacked" ] || what="mqtt443 $now is installed; nothing had to be changed"
 say "$what"
 
 if [ -n "$with_unit" ] && [ -n "$live" ]; then
@@ -427,23 +497,26 @@ if [ -n "$with_unit" ] && [ -n "$live" ]; then
   if systemctl is-active --quiet mqtt443.service; then
     systemctl restart mqtt443.service ||
       die "$SERVICE_ERROR" "Cannot restart the service; the files are installed" \
-        "systemctl status mqtt443; mqtt443 doctor --offline"
+        "systemctl status mqtt443"
     say "restarted the service"
-    exit 0
   fi
 fi
+# What earlier versions unpacked, here and in the service's folder.
+for old in "$root$LIB"/.new "$root$LIB"/* "$root$STATE/runtime"; do
+  case $old in */"$runtime" | *'*') ;; *) [ ! -d "$old" ] || [ -L "$old" ] || rm -rf -- "$old" ;; esac
+done
 [ -z "$is_upgrade" ] || exit 0
 say
 say "Next:"
 [ -e "$root$CONFIG/mqtt443.json" ] ||
-  say "  cp $CONFIG/mqtt443.json.sample $CONFIG/mqtt443.json   and write your endpoint into it"
-say "  put certificate, key and CA into $CONFIG/certs, the key as user $OWNER's alone:"
-say "    chown $OWNER $CONFIG/certs/*-private.pem.key; chmod 600 $CONFIG/certs/*-private.pem.key"
-say "  cd $STATE && sudo -u $OWNER mqtt443 doctor --offline"
+  say "  sudo cp $CONFIG/mqtt443.json.sample $CONFIG/mqtt443.json  # and write your endpoint into it"
+[ -n "$certs" ] ||
+  say "  sudo sh $here/install.sh --certs DIR  # where certificate, key and CA are in DIR"
+say "  sudo -u $OWNER sh -c 'cd $STATE && mqtt443 doctor --offline'"
 if [ -z "$live" ]; then
-  [ -z "$with_unit" ] || say "  systemctl --root='$root' enable mqtt443   to start it at boot"
+  [ -z "$with_unit" ] || say "  sudo systemctl --root='$root' enable mqtt443  # to start it at boot"
 elif [ -n "$with_unit" ]; then
-  say "  systemctl enable --now mqtt443"
+  say "  sudo systemctl enable --now mqtt443"
 else
-  say "  have your init start it as user $OWNER: cd $STATE && exec $BIN publish"
+  say "  sudo -u $OWNER sh -c 'cd $STATE && exec $BIN publish'  # or let your init do this"
 fi
