@@ -9,7 +9,7 @@ import { EXIT, messageOf, UserError } from "./errors.ts";
 import { fileError } from "./certificate.ts";
 import type { IdentityFiles, IdentityTexts } from "./identity.ts";
 import type { Settings } from "./settings.ts";
-import { quote } from "./words.ts";
+import { quote, shellWord } from "./words.ts";
 
 /** The settings that name the files. */
 export type FileSettings = Pick<Settings, "certs" | "ca" | "cert" | "key" | "keyPassphraseFile">;
@@ -242,8 +242,4 @@ function notPermitted(what: string, path: string, cause: unknown): UserError {
       cause,
     },
   );
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

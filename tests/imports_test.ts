@@ -25,6 +25,7 @@ const LAYERS: Record<string, number> = {
   "suspicion.ts": 1,
   "length_watch.ts": 1,
   "pem.ts": 1,
+  "key_kinds.ts": 1,
   "policy.ts": 1,
   "causes.ts": 1,
   "reason_codes.ts": 1,

@@ -79,6 +79,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
   G14:
     "a broker that sends topics of its own to `watch`: no control character reaches the terminal, and a topic outside the filter ends the session",
+  F6:
+    "a certificate or key that TLS will not take: refused with its kind and the openssl line that mends it, in every command; on SIGHUP the session goes on",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
