@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { grantHint } from "../lib/build.ts";
-import { generalGrants, grantFlags, siteGrants } from "../lib/grants.ts";
+import { type Build, grantHint, placeHint } from "../lib/build.ts";
+import { generalGrants, grantFlags, grantsOf, siteGrants } from "../lib/grants.ts";
 import { mergeSettings } from "../lib/settings.ts";
 import { denoArguments } from "../tools/publish.ts";
 import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
@@ -187,7 +187,7 @@ Deno.test("grants of an executable for any endpoint name AWS on two ports, and t
     "*.amazonaws.com.cn:8883",
   ]);
   assertEquals(write, ["./state", "/var/lib/mqtt443"]);
-  for (const path of ["/etc/mqtt443", "./certs", "./mqtt443.json", "/proc", "/sys", ...write]) {
+  for (const path of ["/etc/mqtt443", "./certs", "./mqtt443.json", ...write]) {
     assert(read.includes(path), path);
   }
 });
@@ -206,13 +206,60 @@ Deno.test("grants of an executable for one site are one endpoint, one certificat
     "./mqtt443.json",
     "/etc/mqtt443/mqtt443.json",
     "/data/certs",
+    "/etc/passwd",
     "/data/state",
     "/data/t",
   ]);
 });
 
+const GENERAL: Build = { commit: "abc", date: "", scope: "general", grants: generalGrants() };
+
+Deno.test("hints of an executable name the places that it may use, and no flag that it refuses (F15)", () => {
+  assertEquals(placeHint("certs", GENERAL), "use ./certs or /etc/mqtt443/certs");
+  assertEquals(placeHint("settings", GENERAL), "use ./mqtt443.json or /etc/mqtt443/mqtt443.json");
+  assertEquals(placeHint("state", GENERAL), "use ./state or /var/lib/mqtt443");
+  assertMatch(grantHint("certs", GENERAL), /^use \.\/certs or \/etc\/mqtt443\/certs: this exec/);
+  const kept = { ...GENERAL, grants: { ...generalGrants(), write: [] } };
+  assertMatch(placeHint("state", kept), /^build another executable/);
+  for (const [kind, flag] of [["certs", "--certs DIR"], ["state", "--state DIR"]] as const) {
+    assertEquals(placeHint(kind), `pass ${flag}`);
+  }
+});
+
+Deno.test("grants name the files that settings name, and never the folder around them (F8)", () => {
+  const values = {
+    endpoint: "gw.example",
+    certs: "/data/certs",
+    ca: "/ca.pem",
+    cert: "/etc/gw.crt",
+    key: "/etc/gw.key",
+    keyPassphraseFile: "/root/pass",
+  };
+  const { settings } = mergeSettings(
+    [{ origin: "file", name: "site.json", values }],
+    { hostName: "gw", certs: "./certs", sourcesProblem: () => undefined },
+    { needEndpoint: true },
+  );
+  const { read } = grantsOf({ ...settings, source: ["clock"] }, "/etc/mqtt443/a.json");
+  assertEquals(read, [
+    "/etc/mqtt443/a.json",
+    "/data/certs",
+    ...["/ca.pem", "/etc/gw.crt", "/etc/gw.key", "/root/pass"],
+    "/etc/passwd",
+    "./state",
+  ]);
+});
+
+Deno.test("grants of an executable never let it read all of /proc, below which everything lies (F9)", () => {
+  const { read } = generalGrants();
+  for (const path of read) {
+    assert(!"/run/mqtt443/host/proc/self/root/etc/shadow".startsWith(`${path}/`), path);
+    assert(!"/proc/self/root".startsWith(path), path);
+  }
+});
+
 Deno.test("grants that are missing are explained by what the executable was built for", () => {
-  const hint = grantHint({ commit: "abc", date: "", scope: "general", grants: generalGrants() });
+  const hint = grantHint(undefined, GENERAL);
   assertEquals(
     hint,
     "this executable was built for *.amazonaws.com:443 *.amazonaws.com:8883 " +
@@ -220,5 +267,5 @@ Deno.test("grants that are missing are explained by what the executable was buil
       "and to write ./state /var/lib/mqtt443; build another one with " +
       "`deno task compile --settings mqtt443.json` where its source is",
   );
-  assertStringIncludes(grantHint(undefined), "deno task publish");
+  assertStringIncludes(grantHint(), "deno task publish");
 });
