@@ -68,6 +68,33 @@ Deno.test("publish task delivers with the grants of its settings alone", async (
   });
 });
 
+Deno.test("publish task looks at the folder of a key, which it does not grant (F8)", async () => {
+  await withSite(async (site) => {
+    const key = (await Array.fromAsync(Deno.readDir(site.certs)))
+      .find(({ name }) => name.endsWith(".key"))!.name;
+    const apart = `${site.directory}/apart`;
+    await Deno.mkdir(apart);
+    await Deno.chmod(apart, 0o1777);
+    await Deno.rename(`${site.certs}/${key}`, `${apart}/gw.key`);
+    const args = [...publishArgs(site), "--message", "x", "--key", `${apart}/gw.key`];
+    const { code, err } = await deno(["run", "-A", "--frozen", PUBLISH, ...args]);
+    assertEquals(code, 78, err);
+    assertMatch(err, /^error: Cannot use device key .*others may replace it.*mode 1777/m);
+    assertEquals(site.received().length, 0);
+    // In the program itself: the file, its owner and its mode, and nothing around it.
+    const flags = denoArguments(args).slice(0, -1 - args.length);
+    const probe = [...flags.slice(1, -1), PROBE, apart, site.state, "none"];
+    assertEquals(JSON.parse((await deno(["run", ...probe])).out).readCerts, "NotCapable");
+    await Deno.chmod(`${apart}/gw.key`, 0o604);
+    const open = await deno([...flags, "publish", ...args]);
+    assertMatch(open.err, /others than its owner may read or change it \(mode 0604\)/);
+    await Deno.chmod(`${apart}/gw.key`, 0o600);
+    await Deno.chmod(apart, 0o755);
+    const good = await deno(["run", "-A", "--frozen", PUBLISH, ...args]);
+    assertEquals(good.code, 0, good.err);
+  });
+});
+
 Deno.test("grants of the settings refuse other hosts, other files, subprocesses and native code", async () => {
   await withSite(async (site) => {
     const flags = denoArguments(publishArgs(site)).slice(1, -1 - publishArgs(site).length);
