@@ -7,7 +7,12 @@
  */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { type CertificateFacts, describeCertificate, fileError } from "./certificate.ts";
+import {
+  type AuthorityFacts,
+  type CertificateFacts,
+  describeCertificate,
+  fileError,
+} from "./certificate.ts";
 import { messageOf, type UserError } from "./errors.ts";
 import {
   authorityProblem,
@@ -46,6 +51,7 @@ export interface Identity {
   readonly caPems: readonly string[];
   /** Files the CA came from, for errors. */
   readonly caFiles: readonly string[];
+  readonly authorities: readonly AuthorityFacts[];
   /** File the certificate came from, for errors. */
   readonly certFile: string;
   readonly facts: CertificateFacts;
@@ -103,9 +109,15 @@ export function identityOf(
     keyPem: key.export({ type: "pkcs8", format: "pem" }) as string,
     caPems: ca.map((x509) => x509.toString()),
     caFiles: files.ca,
+    authorities: authoritiesOf(ca),
     certFile: files.cert,
     facts,
   };
+}
+
+/** What the CA certificates say of themselves. */
+export function authoritiesOf(ca: readonly X509Certificate[]): AuthorityFacts[] {
+  return ca.map((x509) => ({ ...factsOf(x509), isCa: x509.ca }));
 }
 
 function certificatesOf(what: string, path: string, text: string, flag: string): X509Certificate[] {

@@ -277,7 +277,7 @@ Deno.test("grants name the files that settings name, and never the folder around
   ]);
 });
 
-Deno.test("grants of an executable never let it read all of /proc, below which everything lies (F9)", () => {
+Deno.test("grants of an executable never let it read all of /proc, below which everything lies", () => {
   const { read } = generalGrants();
   for (const path of read) {
     assert(!"/run/mqtt443/host/proc/self/root/etc/shadow".startsWith(`${path}/`), path);

@@ -38,8 +38,9 @@ const pki = await makePki();
 async function start(
   cwd: string,
   args: readonly string[],
-  { flags = grantFlags(generalGrants()), within = [] }: {
+  { flags = grantFlags(generalGrants()), within = [], env = {} }: {
     flags?: readonly string[];
+    env?: Readonly<Record<string, string>>;
     within?: readonly string[];
   } = {},
 ): Promise<Outcome> {
@@ -51,7 +52,7 @@ async function start(
     args: rest,
     cwd,
     clearEnv: true,
-    env: { PATH: "/usr/bin:/bin", DENO_DIR: `${cwd}/none`, DENO_NO_UPDATE_CHECK: "1" },
+    env: { PATH: "/usr/bin:/bin", DENO_DIR: `${cwd}/none`, DENO_NO_UPDATE_CHECK: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
@@ -208,13 +209,22 @@ Deno.test("executable for any endpoint sends nobody to a flag that it refuses (F
     assertMatch(state.stdout, /use \.\/state or\s+\/var\/lib\/mqtt443/);
   }));
 
-Deno.test("publish outside the unit says nothing of mounts, and doctor says it once (F14)", () =>
+Deno.test("publish warns of mounts under the unit alone, and doctor says it once elsewhere (F14)", () =>
   inFolder(async (folder) => {
+    await using endpoint = await startEndpoint({ certificates: pki });
     await writeCerts(`${folder}/certs`, pki);
-    const args = ["--offline", ...AWS];
-    const doctor = await start(folder, ["doctor", ...args]);
+    const doctor = await start(folder, ["doctor", "--offline", ...AWS]);
     assertEquals([doctor.code, doctor.stdout.match(/BindReadOnlyPaths/g)?.length], [0, 1]);
     assertMatch(doctor.stdout, /^ok {6}settings/m);
+    const notify = `${folder}/notify`;
+    using _manager = Deno.listenDatagram({ transport: "unixpacket", path: notify });
+    const net = [`localhost:${endpoint.port}`];
+    const flags = grantFlags({ ...generalGrants(), net, notify });
+    const args = ["--endpoint", "localhost", "--port", String(endpoint.port), "--count", "1"];
+    for (const [env, times] of [[{}, undefined], [{ NOTIFY_SOCKET: notify }, 1]] as const) {
+      const publish = await start(folder, ["publish", ...args, "--interval", "1s"], { flags, env });
+      assertEquals([publish.code, publish.stderr.match(/BindReadOnlyPaths/g)?.length], [0, times]);
+    }
   }));
 
 Deno.test("queue with a FIFO in place of its lock is refused at once (G13)", () =>
@@ -239,9 +249,11 @@ rootTest(
     queue.close();
     held.release();
     for (const path of [certs, state]) await give(path);
-    const listed = () =>
-      new Deno.Command("ls", { args: ["-lnR", "--time-style=+%s", folder] }).output();
-    const before = (await listed()).stdout;
+    const listed = async () => {
+      const args = ["-lnR", "--time-style=+%s", certs, state];
+      return new TextDecoder().decode((await new Deno.Command("ls", { args }).output()).stdout);
+    };
+    const before = await listed();
     const args = [
       ...["--endpoint", "localhost", "--port", String(endpoint.port), "--client-id", "gw-7"],
       ...["--certs", certs, "--state", state],
@@ -269,7 +281,7 @@ rootTest(
       assertEquals(hint, "run it as the user that publishes: `sudo -u nobody mqtt443 doctor`");
     }
     assertNotMatch(asRoot.stdout, /chown|chmod|remove/);
-    assertEquals((await listed()).stdout, before);
+    assertEquals(await listed(), before);
     // What the hint says to type.
     const asOwner = await start(folder, ["doctor", ...args], { flags, within: AS_NOBODY });
     assertEquals(asOwner.code, 0, asOwner.stdout + asOwner.stderr);

@@ -6,7 +6,13 @@ import { place } from "../causes.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import { dayOf, describeCertificate } from "../certificate.ts";
-import { checkKey, type IdentityFiles, type ParsedIdentity, parseIdentity } from "../identity.ts";
+import {
+  authoritiesOf,
+  checkKey,
+  type IdentityFiles,
+  type ParsedIdentity,
+  parseIdentity,
+} from "../identity.ts";
 import { checkOwners, findIdentityFiles, ownerOf, readIdentityTexts } from "../identity_files.ts";
 import { type LoadedSettings, loadSettings } from "../load.ts";
 import { userName } from "../file_guard.ts";
@@ -15,7 +21,7 @@ import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
 import { roundSize, toSeconds } from "../values.ts";
-import { checkClock, checkDates } from "../validity.ts";
+import { authorityWarning, checkClock, checkDates } from "../validity.ts";
 import { sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT } from "../version.ts";
 import { volatileWarning } from "../volatile.ts";
@@ -57,9 +63,10 @@ export function localChecks(command: Command, world: World, facts: Case): Check[
         facts.isOutOfDate = true;
         const [warning] = checkDates(facts.files!.cert, facts.parsed!.facts, clock);
         facts.isOutOfDate = false;
-        const { validFrom, validTo } = facts.parsed!.facts;
-        return warning
-          ? findingOf(warning, "warn")
+        const { facts: { validFrom, validTo }, ca } = facts.parsed!;
+        const doubt = warning ?? authorityWarning(facts.files!.ca, authoritiesOf(ca), clock);
+        return doubt
+          ? findingOf(doubt, "warn")
           : ok(`valid from ${toSeconds(validFrom)} to ${toSeconds(validTo)}`);
       },
     },
