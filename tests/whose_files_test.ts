@@ -217,7 +217,7 @@ Deno.test("publish warns of mounts under the unit alone, and doctor says it once
     assertEquals([doctor.code, doctor.stdout.match(/BindReadOnlyPaths/g)?.length], [0, 1]);
     assertMatch(doctor.stdout, /^ok {6}settings/m);
     const notify = `${folder}/notify`;
-    using _manager = Deno.listenDatagram({ transport: "unixpacket", path: notify });
+    const manager = Deno.listenDatagram({ transport: "unixpacket", path: notify });
     const net = [`localhost:${endpoint.port}`];
     const flags = grantFlags({ ...generalGrants(), net, notify });
     const args = ["--endpoint", "localhost", "--port", String(endpoint.port), "--count", "1"];
@@ -225,6 +225,7 @@ Deno.test("publish warns of mounts under the unit alone, and doctor says it once
       const publish = await start(folder, ["publish", ...args, "--interval", "1s"], { flags, env });
       assertEquals([publish.code, publish.stderr.match(/BindReadOnlyPaths/g)?.length], [0, times]);
     }
+    manager.close();
   }));
 
 Deno.test("queue with a FIFO in place of its lock is refused at once (G13)", () =>
