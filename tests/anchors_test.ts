@@ -12,10 +12,9 @@ async function addAnchors(rig: Rig, pems: readonly string[]): Promise<void> {
   await Deno.writeTextFile(`${rig.folder}/certs/ca.pem`, [pki.ca, ...pems].join("\n"));
 }
 
-async function dates(rig: Rig, now?: Date): Promise<{ status: string; saw: string }> {
+async function dates(rig: Rig): Promise<{ status: string; saw: string }> {
   const args = rig.flags.filter((_, at) => at < rig.flags.indexOf("--backoff-max"));
-  const around = now === undefined ? {} : { now };
-  const { stdout } = await run(["doctor", "--json", "--offline", ...args], around);
+  const { stdout } = await run(["doctor", "--json", "--offline", ...args]);
   return JSON.parse(stdout).checks.find(({ name }: { name: string }) => name === "dates");
 }
 
@@ -40,6 +39,4 @@ Deno.test("expired and non-CA anchors are warned of by doctor, and once at the s
   const warnings = publisher.log.filter(({ event }) => event === "warning");
   assertEquals(warnings.length, 1);
   assertMatch(String(warnings[0]!.cause), says);
-  // By a clock that cannot be right no date is judged.
-  assertEquals((await dates(rig, new Date(0))).saw, "not judged: the clock is wrong (see clock)");
 });
