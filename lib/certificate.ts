@@ -13,6 +13,12 @@ export interface CertificateFacts {
   readonly fingerprint: string;
 }
 
+/** What a certificate that shall vouch for others says of itself. */
+export interface AuthorityFacts extends CertificateFacts {
+  /** It says that it is a CA's. */
+  readonly isCa: boolean;
+}
+
 /** A certificate in one line: subject, issuer, dates, fingerprint. */
 export function describeCertificate(facts: CertificateFacts): string {
   return `subject ${quote(facts.subject)}, issuer ${quote(facts.issuer)}, ` +

@@ -1,16 +1,27 @@
 /**
- * The device's identity: the three PEM files, found, read and checked before anything is connected.
+ * The device's identity: the three PEM files, read and checked before anything is connected.
  *
- * Deno 2.9.5 panics when key and certificate do not match, and silently drops a key it cannot read, so nothing goes
- * to TLS that has not passed here. Reading is thin; {@linkcode inspectIdentity} is pure. The only file that imports
+ * `node:tls` says of a pair that it will not take only "unsupported protocol", so nothing goes to TLS that has not passed
+ * here; what it takes is key_kinds.ts's business. {@linkcode inspectIdentity} is pure. The only file that imports
  * `node:crypto`. Key material leaves only in {@linkcode Identity}, never in an error.
  */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { type CertificateFacts, describeCertificate, fileError } from "./certificate.ts";
+import {
+  type AuthorityFacts,
+  type CertificateFacts,
+  describeCertificate,
+  fileError,
+} from "./certificate.ts";
 import { messageOf, type UserError } from "./errors.ts";
-import { describeBlocks, isCutShort, pemBlocks } from "./pem.ts";
-import { quote } from "./words.ts";
+import {
+  authorityProblem,
+  certificateProblem,
+  type KindProblem,
+  privateKeyProblem,
+} from "./key_kinds.ts";
+import { derOf, describeBlocks, isCutShort, pemBlocks } from "./pem.ts";
+import { quote, shellWord } from "./words.ts";
 
 /** The files of an identity. */
 export interface IdentityFiles {
@@ -40,6 +51,7 @@ export interface Identity {
   readonly caPems: readonly string[];
   /** Files the CA came from, for errors. */
   readonly caFiles: readonly string[];
+  readonly authorities: readonly AuthorityFacts[];
   /** File the certificate came from, for errors. */
   readonly certFile: string;
   readonly facts: CertificateFacts;
@@ -68,13 +80,16 @@ export interface ParsedIdentity {
 /** Reads certificates and key. @throws {UserError} With exit code 78. */
 export function parseIdentity(files: IdentityFiles, texts: IdentityTexts): ParsedIdentity {
   const chain = certificatesOf("device certificate", files.cert, texts.cert, "--cert");
-  const key = privateKeyOf(files, texts);
+  const leaf = certificateProblem(chain[0]!.raw);
+  if (leaf) throw unfit("device certificate", files.cert, leaf, files, chain[0]!);
+  const key = privateKeyOf(files, texts, chain[0]!);
   const ca = texts.ca.flatMap(({ path, text }) =>
     certificatesOf("CA certificate", path, text, "--ca").map((x509) => {
       if (!x509.ca && x509.subject !== x509.issuer) throw notACa(path, factsOf(x509));
       return x509;
     })
   );
+  checkAuthorities(files, ca);
   return { chain, key, ca, facts: factsOf(chain[0]!) };
 }
 
@@ -94,9 +109,15 @@ export function identityOf(
     keyPem: key.export({ type: "pkcs8", format: "pem" }) as string,
     caPems: ca.map((x509) => x509.toString()),
     caFiles: files.ca,
+    authorities: authoritiesOf(ca),
     certFile: files.cert,
     facts,
   };
+}
+
+/** What the CA certificates say of themselves. */
+export function authoritiesOf(ca: readonly X509Certificate[]): AuthorityFacts[] {
+  return ca.map((x509) => ({ ...factsOf(x509), isCa: x509.ca }));
 }
 
 function certificatesOf(what: string, path: string, text: string, flag: string): X509Certificate[] {
@@ -129,7 +150,11 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
   });
 }
 
-function privateKeyOf(files: IdentityFiles, texts: IdentityTexts): KeyObject {
+function privateKeyOf(
+  files: IdentityFiles,
+  texts: IdentityTexts,
+  leaf: X509Certificate,
+): KeyObject {
   const path = quote(files.key);
   const block = pemBlocks(texts.key).find(({ label }) => /PRIVATE KEY$/.test(label));
   if (block === undefined) {
@@ -148,6 +173,10 @@ function privateKeyOf(files: IdentityFiles, texts: IdentityTexts): KeyObject {
       `Cannot use device key ${path}: it is encrypted and no passphrase is given`,
       "put the passphrase in a file (chmod 600) and pass --key-passphrase-file PATH",
     );
+  }
+  const problem = encrypted ? undefined : privateKeyProblem(block.label, derOf(block));
+  if (problem) {
+    throw unfit("device key", files.key, { ...problem, what: `is ${problem.what}` }, files, leaf);
   }
   try {
     return createPrivateKey({
@@ -170,6 +199,45 @@ function privateKeyOf(files: IdentityFiles, texts: IdentityTexts): KeyObject {
         cause,
       );
   }
+}
+
+/** A CA whose signatures cannot be checked does no harm beside others; alone it makes every server a stranger. */
+function checkAuthorities(files: IdentityFiles, ca: readonly X509Certificate[]): void {
+  const problems = ca.map((x509) => authorityProblem(x509.raw));
+  if (ca.length === 0 || problems.includes(undefined)) return;
+  throw fileError(
+    `Cannot use CA certificate ${quote(files.ca[0])}: it ${problems[0]!.what}, and ${
+      problems[0]!.rule
+    }: no signature of this CA can be checked`,
+    "have the broker's certificate signed by a CA with another key, made with `openssl req -x509 " +
+      "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout CA.key -out CA.pem -days 3650 -subj /CN=CA`",
+  );
+}
+
+/** The error about what TLS will not take: the way out is another certificate, and with some another key. */
+function unfit(
+  what: string,
+  path: string,
+  problem: KindProblem,
+  files: IdentityFiles,
+  leaf: X509Certificate,
+): UserError {
+  const request = shellWord(`${files.cert}.csr`);
+  const name = /^CN=(.*)$/m.exec(leaf.subject)?.[1] ?? "gateway";
+  const ask = problem.needsKey
+    ? "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes " +
+      `-keyout ${shellWord(`${files.key}.new`)} -out ${request} -subj ${
+        shellWord(`/CN=${name.replace(/[\\/+]/g, "\\$&")}`)
+      }`
+    : `openssl x509 -x509toreq -in ${shellWord(files.cert)} -signkey ${
+      shellWord(files.key)
+    } -out ${request}`;
+  return fileError(
+    `Cannot use ${what} ${quote(path)}: it ${problem.what}, and ${problem.rule}`,
+    `make a request with \`${ask}\`, and where the CA's key is sign it with \`echo basicConstraints=CA:FALSE | ` +
+      `openssl x509 -req -in ${request} -CA CA.pem -CAkey CA.key -CAcreateserial -days 365 -extfile /dev/stdin ` +
+      `-out ${shellWord(`${files.cert}.new`)}\`; then put what is new in place`,
+  );
 }
 
 function mismatch(

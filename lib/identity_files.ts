@@ -1,15 +1,16 @@
 /**
  * The files of an identity: which ones they are, who may read them, and reading them.
  *
- * Thin, but for {@linkcode chooseFiles} and {@linkcode modeProblem}. What they hold is identity.ts's business.
+ * Thin, but for {@linkcode chooseFiles}. Whose word counts is file_guard.ts's business, what they hold identity.ts's.
  */
 
-import { grantHint } from "./build.ts";
+import { BUILD, grantHint, placeHint } from "./build.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { fileError } from "./certificate.ts";
+import { folderOf, guardFile, guardFolder, userName } from "./file_guard.ts";
 import type { IdentityFiles, IdentityTexts } from "./identity.ts";
 import type { Settings } from "./settings.ts";
-import { quote } from "./words.ts";
+import { quote, shellWord } from "./words.ts";
 
 /** The settings that name the files. */
 export type FileSettings = Pick<Settings, "certs" | "ca" | "cert" | "key" | "keyPassphraseFile">;
@@ -56,7 +57,8 @@ export function chooseFiles(
     const why = names === undefined ? "there is no such directory" : `no ${WANTED[kind]} in it`;
     throw fileError(
       `Cannot find the ${what} in ${quote(settings.certs)}: ${why}`,
-      `copy the files of the AWS IoT console there, or pass --certs DIR or --${kind} PATH`,
+      `copy the files of the AWS IoT console there, or ${placeHint("certs")}` +
+        (BUILD === undefined ? ` or --${kind} PATH` : ""),
     );
   };
   return {
@@ -65,46 +67,6 @@ export function chooseFiles(
     key: one("key", "device key"),
     keyPassphraseFile: settings.keyPassphraseFile,
   };
-}
-
-/** What of a file's status decides whether a secret in it is one. */
-export interface FileStatus {
-  readonly mode: number | null;
-  readonly uid: number | null;
-}
-
-/**
- * Where systemd puts what `LoadCredential=` names. From version 254 on they belong to root, and an access control list
- * lets the service's user read them; its mask shows as the bits of the group, which may do nothing.
- */
-const CREDENTIAL = /^\/run\/credentials\/[^/]+\/[^/]+$/;
-
-/**
- * What is wrong with who can read or replace a secret file, with the command that mends it, or undefined. Pure.
- *
- * @param uid The user this process runs as.
- */
-export function modeProblem(
-  path: string,
-  { mode, uid: owner }: FileStatus,
-  uid: number | null,
-): { problem: string; hint: string } | undefined {
-  const bits = (mode ?? 0) & 0o7777;
-  const octal = bits.toString(8).padStart(4, "0");
-  const others = CREDENTIAL.test(path) && owner === 0 ? 0o037 : 0o077;
-  if ((bits & others) !== 0) {
-    return {
-      problem: `others than its owner may read or change it (mode ${octal})`,
-      hint: `chmod 600 ${shellWord(path)}`,
-    };
-  }
-  if (owner !== null && uid !== null && owner !== uid && owner !== 0) {
-    return {
-      problem: `it belongs to user ${owner}, and this is user ${uid}`,
-      hint: `chown ${uid} ${shellWord(path)}`,
-    };
-  }
-  return undefined;
 }
 
 /**
@@ -116,18 +78,49 @@ export function readIdentityFiles(
   settings: FileSettings,
 ): { files: IdentityFiles; texts: IdentityTexts } {
   const files = findIdentityFiles(settings);
-  checkModes(files);
+  checkOwners(files);
   return { files, texts: readIdentityTexts(files) };
 }
 
 /** Finds the files. @throws {UserError} With exit code 78. */
 export function findIdentityFiles(settings: FileSettings): IdentityFiles {
-  return chooseFiles(settings, namesIn(settings.certs));
+  const names = namesIn(settings.certs);
+  if (names !== undefined) checkFoundFolder(settings.certs);
+  return chooseFiles(settings, names);
 }
 
-/** @throws {UserError} With exit code 78 if others could read or replace a secret. */
-export function checkModes(files: IdentityFiles): void {
-  for (const [what, path, flag] of secrets(files)) checkSecret(what, path, flag);
+/** A certificate directory named from where this was started is another one for whoever may write there. */
+function checkFoundFolder(certs: string): void {
+  if (certs.startsWith("/")) return;
+  const found = guardFolder(folderOf(certs)) ?? guardFolder(certs);
+  if (found) {
+    throw fileError(
+      `Cannot use certificate directory ${quote(certs)}: ${found.problem}`,
+      found.hint,
+    );
+  }
+}
+
+/**
+ * Checks whose files they are, and who may change or read them.
+ *
+ * @param uid The user whose word counts besides root's. @default this one
+ * @throws {UserError} With exit code 78.
+ */
+export function checkOwners(files: IdentityFiles, uid: number | null = Deno.uid()): void {
+  for (const { what, path, flag, isSecret } of guarded(files)) {
+    const found = attempt(what, path, flag, () => guardFile(path, { isSecret, uid }));
+    if (found) throw fileError(`Cannot use ${what} ${quote(path)}: ${found.problem}`, found.hint);
+  }
+}
+
+/** Whose a file is; undefined where that cannot be known. */
+export function ownerOf(path: string): number | undefined {
+  try {
+    return Deno.statSync(path).uid ?? undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads the files. @throws {UserError} With exit code 78. */
@@ -143,42 +136,18 @@ export function readIdentityTexts(files: IdentityFiles): IdentityTexts {
   };
 }
 
-function secrets(files: IdentityFiles): [what: string, path: string, flag: string][] {
-  const { key, keyPassphraseFile } = files;
+function guarded({ ca, cert, key, keyPassphraseFile }: IdentityFiles) {
   return [
-    ["device key", key, "--key"],
-    ...(keyPassphraseFile === undefined ? [] : [
-      ["key passphrase", keyPassphraseFile, "--key-passphrase-file"] as [string, string, string],
-    ]),
+    ...ca.map((path) => ({ what: "CA certificate", path, flag: "--ca", isSecret: false })),
+    { what: "device certificate", path: cert, flag: "--cert", isSecret: false },
+    { what: "device key", path: key, flag: "--key", isSecret: true },
+    ...(keyPassphraseFile === undefined ? [] : [{
+      what: "key passphrase",
+      path: keyPassphraseFile,
+      flag: "--key-passphrase-file",
+      isSecret: true,
+    }]),
   ];
-}
-
-function checkSecret(what: string, path: string, flag: string): void {
-  const status = attempt(what, path, flag, () => Deno.statSync(path));
-  const found = modeProblem(path, status, Deno.uid());
-  if (found !== undefined) {
-    throw fileError(`Cannot use ${what} ${quote(path)}: ${found.problem}`, found.hint);
-  }
-  const folder = path.includes("/") ? path.replace(/\/[^/]*$/, "") || "/" : ".";
-  const mode = (folderMode(folder) ?? 0) & 0o7777;
-  // With the sticky bit (as on /tmp) others can put files there, but not replace this one.
-  if ((mode & 0o022) !== 0 && (mode & 0o1000) === 0) {
-    throw fileError(
-      `Cannot use ${what} ${quote(path)}: others may replace it, as they may write to ${
-        quote(folder)
-      } (mode ${mode.toString(8).padStart(4, "0")})`,
-      `chmod go-w ${shellWord(folder)}`,
-    );
-  }
-}
-
-function folderMode(folder: string): number | null {
-  try {
-    return Deno.statSync(folder).mode;
-  } catch {
-    // Outside what we may read: then it cannot be judged.
-    return null;
-  }
 }
 
 function namesIn(folder: string): string[] | undefined {
@@ -219,8 +188,8 @@ function readError(what: string, path: string, flag: string, error: unknown): Us
   }
   if (error instanceof Deno.errors.PermissionDenied) {
     return fileError(
-      `Cannot read ${what} ${quote(path)}: permission denied for user ${Deno.uid()}`,
-      `chown ${Deno.uid()} ${shellWord(path)}`,
+      `Cannot read ${what} ${quote(path)}: permission denied for user ${userName(Deno.uid()!)}`,
+      `sudo chown ${userName(Deno.uid()!)} ${shellWord(path)}`,
       error,
     );
   }
@@ -236,14 +205,10 @@ function notPermitted(what: string, path: string, cause: unknown): UserError {
   return new UserError(
     `Cannot read ${what} ${quote(path)}: this process was not granted to read there`,
     {
-      hint: grantHint(),
+      hint: grantHint("certs"),
       exitCode: EXIT.config,
       step: "files",
       cause,
     },
   );
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -3,9 +3,10 @@
  * decides.
  */
 
-import { grantHint } from "./build.ts";
+import { grantHint, placeHint } from "./build.ts";
 import type { Command } from "./cli.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
+import { guardFile } from "./file_guard.ts";
 import {
   type EffectiveSettings,
   environmentLayer,
@@ -83,8 +84,17 @@ function readText(path: string): string {
         `it has ${size} bytes, and no settings file has more than ${MAX_CONFIG_BYTES}`,
       );
     }
+    const found = guardFile(path, { isSecret: false });
+    if (found) {
+      throw new UserError(`Cannot use settings file ${quote(path)}: ${found.problem}`, {
+        hint: found.hint,
+        exitCode: EXIT.config,
+        step: "settings",
+      });
+    }
     return decode(Deno.readFileSync(path));
   } catch (cause) {
+    if (cause instanceof UserError) throw cause;
     const isDenied = cause instanceof Deno.errors.NotCapable;
     const why = isDenied
       ? "this process was not granted to read there"
@@ -93,8 +103,8 @@ function readText(path: string): string {
       : messageOf(cause);
     throw new UserError(`Cannot read settings file ${quote(path)}: ${why}`, {
       hint: isDenied
-        ? grantHint()
-        : "pass the right file with --config FILE; `mqtt443 help settings` shows a sample",
+        ? grantHint("settings")
+        : `${placeHint("settings")}; \`mqtt443 help settings\` shows a sample`,
       exitCode: EXIT.config,
       step: "settings",
       cause,

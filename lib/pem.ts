@@ -28,6 +28,16 @@ export function pemBlocks(text: string): PemBlock[] {
   });
 }
 
+/** The bytes of a block; none if it is not base64 alone, as one that is encrypted the old way. */
+export function derOf({ text }: PemBlock): Uint8Array {
+  try {
+    const binary = atob(text.replace(/^-----.*$/gm, ""));
+    return Uint8Array.from(binary, (character) => character.charCodeAt(0));
+  } catch {
+    return new Uint8Array();
+  }
+}
+
 /** Whether a block begins that has no end, as in a file copied in part. */
 export function isCutShort(text: string): boolean {
   return pemBlocks(text).length < beginnings(text).length;

@@ -6,11 +6,23 @@
  * queue.ts's business.
  */
 
-import { grantHint } from "./build.ts";
-import { EXIT, messageOf, UserError } from "./errors.ts";
+import { grantHint, placeHint } from "./build.ts";
+import { messageOf, UserError } from "./errors.ts";
+import { userName } from "./file_guard.ts";
 import { type LastRun, noteRun, readRun } from "./last_run.ts";
 import type { DeliveredMark } from "./queue_types.ts";
+import {
+  checkState,
+  filesOf,
+  MENDED,
+  openOwn,
+  pathsOf,
+  queuePathOf,
+  stateError,
+} from "./state_guard.ts";
 import { quote } from "./words.ts";
+
+export { checkState, queuePathOf } from "./state_guard.ts";
 
 /** A state directory held by this process. */
 export interface StateDirectory {
@@ -40,18 +52,11 @@ export interface StateDirectory {
 
 /** Name of the file that is made of a damaged one; names that begin so are scratch. */
 const MENDING = "queue.db.mending";
-/** What its name begins with when it is complete, until it is the queue file: a start may be cut short in between. */
-const MENDED = "queue.db.mended-";
 /** Room for the largest safe integer and a line end. */
 const MARK_BYTES = 20;
 /** How the marks lie in `queue.lock`: one that is synced, and one that is not; that one is there twice, as proof. */
 const SEQ_AT = 0;
 const DELIVERED_AT = MARK_BYTES;
-
-/** The queue file of a state directory. */
-export function queuePathOf(directory: string): string {
-  return `${directory.replace(/(?<=.)\/$/, "")}/queue.db`;
-}
 
 /** Where a damaged queue file is kept. */
 export function damagedPathOf(queuePath: string, stamp: string): string {
@@ -68,19 +73,18 @@ export function holdStateDirectory(directory: string): StateDirectory {
   const lockPath = `${directory}/queue.lock`;
   try {
     makeDirectory(directory);
-    checkWriters(directory);
+    checkState(directory);
     const mended = pathsOf(directory, MENDED);
-    for (const path of [...filesOf(queuePath), ...mended, lockPath]) checkOwnFile(path);
-    const lock = Deno.openSync(lockPath, { read: true, write: true, create: true, mode: 0o600 });
+    const lock = openOwn(lockPath);
     if (!lock.tryLockSync(true)) {
       lock.close();
       throw stateError(
         `Cannot use state directory ${quote(directory)}: another mqtt443 is using it`,
-        "stop the other one (`systemctl stop mqtt443`), or pass --state DIR",
+        `stop the other one (\`systemctl stop mqtt443\`), or ${placeHint("state")}`,
       );
     }
     for (const path of mended) takeOver(directory, path);
-    Deno.openSync(queuePath, { write: true, create: true, mode: 0o600 }).close();
+    openOwn(queuePath).close();
     syncDirectory(directory);
     const mending = `${directory}/${MENDING}`;
     const marks = readMarks(lock);
@@ -158,17 +162,6 @@ function writeAt(file: Deno.FsFile, offset: number, text: string): void {
   file.writeSync(new TextEncoder().encode(text));
 }
 
-/** The queue file and the two that SQLite keeps beside it. */
-function filesOf(path: string): string[] {
-  return [path, `${path}-wal`, `${path}-shm`];
-}
-
-/** What is in the directory under names that begin so. */
-function pathsOf(directory: string, start: string): string[] {
-  return [...Deno.readDirSync(directory)].filter(({ name }) => name.startsWith(start))
-    .map(({ name }) => `${directory}/${name}`);
-}
-
 /** Moves the damaged queue file aside and the mended one into its place; again, where that was cut short. */
 function takeOver(directory: string, mended: string): void {
   const queuePath = queuePathOf(directory);
@@ -228,67 +221,23 @@ function syncDirectory(directory: string): void {
   open.syncSync();
 }
 
-function checkWriters(directory: string): void {
-  const { mode, isDirectory } = Deno.statSync(directory);
-  if (!isDirectory) {
-    throw stateError(
-      `Cannot use state directory ${quote(directory)}: it is not a directory`,
-      "pass --state DIR",
-    );
-  }
-  if (((mode ?? 0) & 0o022) !== 0) {
-    throw stateError(
-      `Cannot use state directory ${quote(directory)}: others than its owner may write to it`,
-      `chmod 700 ${directory}`,
-    );
-  }
-}
-
-/** Refuses what someone else may have put where our file goes: Deno reads and writes through a link. */
-function checkOwnFile(path: string): void {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.lstatSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  const uid = Deno.uid();
-  const why = info.isSymlink
-    ? "it is a symbolic link"
-    : !info.isFile
-    ? "it is not a regular file"
-    : ((info.mode ?? 0) & 0o022) !== 0
-    ? "others than its owner may write to it"
-    : info.uid !== null && uid !== null && info.uid !== uid
-    ? `it belongs to user ${info.uid}, and this is user ${uid}`
-    : undefined;
-  if (why === undefined) return;
-  throw stateError(
-    `Cannot use ${quote(path)}: ${why}`,
-    `see who put it there (\`ls -l ${path}\`), then remove it or pass --state DIR`,
-  );
-}
-
 function explain(directory: string, error: unknown): UserError {
   if (error instanceof UserError) return error;
   if (error instanceof Deno.errors.NotCapable) {
     return stateError(
       `Cannot use state directory ${quote(directory)}: this process was not granted to write there`,
-      grantHint(),
+      grantHint("state"),
       error,
     );
   }
   const why = error instanceof Deno.errors.PermissionDenied
-    ? `permission denied for user ${Deno.uid()}`
+    ? `permission denied for user ${userName(Deno.uid()!)}`
     : messageOf(error);
   return stateError(
     `Cannot use state directory ${quote(directory)}: ${why}`,
-    "pass --state DIR with a directory that can be written to, or --durability none to keep nothing on disk",
+    `${
+      placeHint("state")
+    } that can be written to, or pass --durability none to keep nothing on disk`,
     error,
   );
-}
-
-function stateError(message: string, hint: string, cause?: unknown): UserError {
-  return new UserError(message, { hint, exitCode: EXIT.cannotCreate, step: "queue", cause });
 }

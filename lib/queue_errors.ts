@@ -1,5 +1,6 @@
 /** What SQLite says of a queue file, in words with a way out. Pure. */
 
+import { placeHint } from "./build.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { quote } from "./words.ts";
 
@@ -27,8 +28,8 @@ export function storageError(path: string, error: unknown): UserError {
 }
 
 function storageHint(message: string): string {
-  if (/full/.test(message)) return "free some space there (`df -h`), or pass --state DIR";
-  if (/readonly|read-only/.test(message)) return "mount it writable, or pass --state DIR";
+  if (/full/.test(message)) return `free some space there (\`df -h\`), or ${placeHint("state")}`;
+  if (/readonly|read-only/.test(message)) return `mount it writable, or ${placeHint("state")}`;
   if (/locked|busy/.test(message)) return "stop the other process that uses it";
-  return "pass --state DIR with a directory that can be written to";
+  return `${placeHint("state")} that can be written to`;
 }

@@ -5,7 +5,13 @@
  * can be right judges dates, and a certificate from the future is a sign of a wrong clock, not of a wrong certificate.
  */
 
-import { type CertificateFacts, dayOf, describeCertificate, fileError } from "./certificate.ts";
+import {
+  type AuthorityFacts,
+  type CertificateFacts,
+  dayOf,
+  describeCertificate,
+  fileError,
+} from "./certificate.ts";
 import type { UserError } from "./errors.ts";
 import { quote } from "./words.ts";
 
@@ -83,6 +89,42 @@ export function clockWarning(
     `Device certificate ${quote(path)} is valid from ${facts.validFrom.toISOString()} only, and ` +
       `this device says it is ${clock.now.toISOString()}: the clock is probably wrong`,
     "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
+  );
+}
+
+/** CA certificates named in a warning. */
+const MOST_NAMED = 3;
+
+/**
+ * What the CA certificates say against being trusted, as one warning: TLS asks none of them for dates or rights.
+ *
+ * @param clock Dates are judged by a clock that can be right alone.
+ */
+export function authorityWarning(
+  caFiles: readonly string[],
+  authorities: readonly AuthorityFacts[],
+  clock: ClockFacts,
+): UserError | undefined {
+  const isClockRight = checkClock(clock) === undefined;
+  const problems = authorities.flatMap(({ subject, validFrom, validTo, isCa }) => {
+    const why = isClockRight && clock.now > validTo
+      ? `expired on ${dayOf(validTo)}`
+      : isClockRight && clock.now < validFrom
+      ? `is valid from ${dayOf(validFrom)} only`
+      : isCa
+      ? undefined
+      : "does not say that it is a CA";
+    return why === undefined ? [] : [`${quote(subject)} ${why}`];
+  });
+  if (problems.length === 0) return undefined;
+  const more = problems.length - MOST_NAMED;
+  return fileError(
+    `Of the CA certificates in ${caFiles.map(quote).join(", ")} ${
+      problems.slice(0, MOST_NAMED).join(", ")
+    }${
+      more > 0 ? `, and so on (${more} more)` : ""
+    }; a server that it vouches for is trusted all the same`,
+    "ask who runs the endpoint which CA signs its certificate now (AWS: AmazonRootCA1.pem), and put that one there instead",
   );
 }
 

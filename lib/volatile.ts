@@ -1,5 +1,6 @@
 /** Whether a state directory is one that a power cut empties, though messages are to survive it. */
 
+import { placeHint } from "./build.ts";
 import { EXIT, UserError } from "./errors.ts";
 import type { Settings } from "./settings.ts";
 import { quote } from "./words.ts";
@@ -19,8 +20,9 @@ export async function volatileWarning(
       quote(state)
     } is in memory (${kind})`,
     {
-      hint:
-        "pass --state DIR with a directory on a disk; or, if they may be lost then, --durability crash",
+      hint: `${
+        placeHint("state")
+      } on a disk; or, if they may be lost then, pass --durability crash`,
       exitCode: EXIT.cannotCreate,
       step: "queue",
     },

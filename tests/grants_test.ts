@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { grantHint } from "../lib/build.ts";
-import { generalGrants, grantFlags, siteGrants } from "../lib/grants.ts";
+import { type Build, grantHint, placeHint } from "../lib/build.ts";
+import { generalGrants, grantFlags, grantsOf, siteGrants } from "../lib/grants.ts";
 import { mergeSettings } from "../lib/settings.ts";
 import { denoArguments } from "../tools/publish.ts";
 import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
@@ -68,6 +68,33 @@ Deno.test("publish task delivers with the grants of its settings alone", async (
       "a/b",
       "scoped",
     ]]);
+  });
+});
+
+Deno.test("publish task looks at the folder of a key, which it does not grant (F8)", async () => {
+  await withSite(async (site) => {
+    const key = (await Array.fromAsync(Deno.readDir(site.certs)))
+      .find(({ name }) => name.endsWith(".key"))!.name;
+    const apart = `${site.directory}/apart`;
+    await Deno.mkdir(apart);
+    await Deno.chmod(apart, 0o1777);
+    await Deno.rename(`${site.certs}/${key}`, `${apart}/gw.key`);
+    const args = [...publishArgs(site), "--message", "x", "--key", `${apart}/gw.key`];
+    const { code, err } = await deno(["run", "-A", "--frozen", PUBLISH, ...args]);
+    assertEquals(code, 78, err);
+    assertMatch(err, /^error: Cannot use device key .*others may replace it.*mode 1777/m);
+    assertEquals(site.received().length, 0);
+    // In the program itself: the file, its owner and its mode, and nothing around it.
+    const flags = denoArguments(args).slice(0, -1 - args.length);
+    const probe = [...flags.slice(1, -1), PROBE, apart, site.state, "none"];
+    assertEquals(JSON.parse((await deno(["run", ...probe])).out).readCerts, "NotCapable");
+    await Deno.chmod(`${apart}/gw.key`, 0o604);
+    const open = await deno([...flags, "publish", ...args]);
+    assertMatch(open.err, /others than its owner may read or change it \(mode 0604\)/);
+    await Deno.chmod(`${apart}/gw.key`, 0o600);
+    await Deno.chmod(apart, 0o755);
+    const good = await deno(["run", "-A", "--frozen", PUBLISH, ...args]);
+    assertEquals(good.code, 0, good.err);
   });
 });
 
@@ -225,13 +252,60 @@ Deno.test("grants of an executable for one site are one endpoint, one certificat
     "./mqtt443.json",
     "/etc/mqtt443/mqtt443.json",
     "/data/certs",
+    "/etc/passwd",
     "/data/state",
     "/data/t",
   ]);
 });
 
+const GENERAL: Build = { commit: "abc", date: "", scope: "general", grants: generalGrants() };
+
+Deno.test("hints of an executable name the places that it may use, and no flag that it refuses (F15)", () => {
+  assertEquals(placeHint("certs", GENERAL), "use ./certs or /etc/mqtt443/certs");
+  assertEquals(placeHint("settings", GENERAL), "use ./mqtt443.json or /etc/mqtt443/mqtt443.json");
+  assertEquals(placeHint("state", GENERAL), "use ./state or /var/lib/mqtt443");
+  assertMatch(grantHint("certs", GENERAL), /^use \.\/certs or \/etc\/mqtt443\/certs: this exec/);
+  const kept = { ...GENERAL, grants: { ...generalGrants(), write: [] } };
+  assertMatch(placeHint("state", kept), /^build another executable/);
+  for (const [kind, flag] of [["certs", "--certs DIR"], ["state", "--state DIR"]] as const) {
+    assertEquals(placeHint(kind), `pass ${flag}`);
+  }
+});
+
+Deno.test("grants name the files that settings name, and never the folder around them (F8)", () => {
+  const values = {
+    endpoint: "gw.example",
+    certs: "/data/certs",
+    ca: "/ca.pem",
+    cert: "/etc/gw.crt",
+    key: "/etc/gw.key",
+    keyPassphraseFile: "/root/pass",
+  };
+  const { settings } = mergeSettings(
+    [{ origin: "file", name: "site.json", values }],
+    { hostName: "gw", certs: "./certs", sourcesProblem: () => undefined },
+    { needEndpoint: true },
+  );
+  const { read } = grantsOf({ ...settings, source: ["clock"] }, "/etc/mqtt443/a.json");
+  assertEquals(read, [
+    "/etc/mqtt443/a.json",
+    "/data/certs",
+    ...["/ca.pem", "/etc/gw.crt", "/etc/gw.key", "/root/pass"],
+    "/etc/passwd",
+    "./state",
+  ]);
+});
+
+Deno.test("grants of an executable never let it read all of /proc, below which everything lies", () => {
+  const { read } = generalGrants();
+  for (const path of read) {
+    assert(!"/run/mqtt443/host/proc/self/root/etc/shadow".startsWith(`${path}/`), path);
+    assert(!"/proc/self/root".startsWith(path), path);
+  }
+});
+
 Deno.test("grants that are missing are explained by what the executable was built for", () => {
-  const hint = grantHint({ commit: "abc", date: "", scope: "general", grants: generalGrants() });
+  const hint = grantHint(undefined, GENERAL);
   assertEquals(
     hint,
     "this executable was built for *.amazonaws.com:443 *.amazonaws.com:8883 " +
@@ -239,5 +313,5 @@ Deno.test("grants that are missing are explained by what the executable was buil
       "and to write ./state /var/lib/mqtt443; build another one with " +
       "`deno task compile --settings mqtt443.json` where its source is",
   );
-  assertStringIncludes(grantHint(undefined), "deno task publish");
+  assertStringIncludes(grantHint(), "deno task publish");
 });

@@ -1,12 +1,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
-import {
-  chooseFiles,
-  type FileSettings,
-  modeProblem,
-  readIdentityFiles,
-} from "../lib/identity_files.ts";
+import { chooseFiles, type FileSettings, readIdentityFiles } from "../lib/identity_files.ts";
 import { inFolder } from "./command_line.ts";
+import { lchown } from "./owners.ts";
 
 const NONE: FileSettings = {
   certs: "certs",
@@ -93,55 +89,6 @@ Deno.test("chooseFiles says which names it looked for", () => {
   assertMatch(folder.hint, /--certs DIR/);
 });
 
-Deno.test("modeProblem takes a file for its owner's eyes only", () => {
-  for (const mode of [0o100600, 0o100400, 0o100700]) {
-    assertEquals(modeProblem("key.pem", { mode, uid: 1000 }, 1000), undefined);
-  }
-});
-
-Deno.test("modeProblem shows the mode and the chmod line for every bit of others (G1)", () => {
-  for (const bits of [0o640, 0o644, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666]) {
-    assertEquals(modeProblem("key.pem", { mode: 0o100000 | bits, uid: 1000 }, 1000), {
-      problem: `others than its owner may read or change it (mode 0${bits.toString(8)})`,
-      hint: "chmod 600 key.pem",
-    });
-  }
-});
-
-Deno.test("modeProblem refuses another user's file, but not root's (G1)", () => {
-  const mode = 0o100600;
-  assertEquals(modeProblem("key.pem", { mode, uid: 1001 }, 1000), {
-    problem: "it belongs to user 1001, and this is user 1000",
-    hint: "chown 1000 key.pem",
-  });
-  assertEquals(modeProblem("key.pem", { mode, uid: 0 }, 1000), undefined);
-});
-
-Deno.test("modeProblem takes systemd's credentials with their access control list, and nothing like them (G1)", () => {
-  const credential = "/run/credentials/mqtt443.service/key.pem";
-  const problem = (path: string, mode: number, uid: number) =>
-    modeProblem(path, { mode: 0o100000 | mode, uid }, 1000)?.problem;
-  assertEquals(problem(credential, 0o440, 0), undefined);
-  assertEquals(problem(credential, 0o400, 1000), undefined);
-  const refused = "others than its owner may read or change it (mode 0";
-  assertEquals(problem(credential, 0o460, 0), `${refused}460)`);
-  assertEquals(problem(credential, 0o444, 0), `${refused}444)`);
-  assertEquals(problem(credential, 0o440, 1000), `${refused}440)`);
-  assertEquals(problem("/run/credentials/../../etc/key.pem", 0o440, 0), `${refused}440)`);
-  assertEquals(problem("/etc/mqtt443/certs/key.pem", 0o440, 0), `${refused}440)`);
-});
-
-Deno.test("modeProblem writes paths so that a shell takes them", () => {
-  const hint = (path: string) => modeProblem(path, { mode: 0o644, uid: 0 }, 0)!.hint;
-  assertEquals(hint("/etc/a-b_c.pem"), "chmod 600 /etc/a-b_c.pem");
-  assertEquals(hint("my key's.pem"), `chmod 600 'my key'\\''s.pem'`);
-  assertEquals(hint("$(reboot)"), "chmod 600 '$(reboot)'");
-});
-
-Deno.test("modeProblem does not judge where the system knows no modes", () => {
-  assertEquals(modeProblem("key.pem", { mode: null, uid: null }, null), undefined);
-});
-
 Deno.test("readIdentityFiles reads the three files and where they came from", () =>
   inFolder((certs) => {
     write(certs);
@@ -207,17 +154,77 @@ Deno.test("readIdentityFiles refuses a directory in which others may replace the
     for (const mode of [0o770, 0o707]) {
       Deno.chmodSync(certs, mode);
       const error = refusal(() => readIdentityFiles({ ...NONE, certs }));
-      assertMatch(error.message, new RegExp(`others may replace it.*mode 0${mode.toString(8)}`));
+      assertMatch(
+        error.message,
+        new RegExp(`others may replace it or put files beside it.*mode 0${mode.toString(8)}`),
+      );
       assertEquals(error.hint, `chmod go-w ${certs}`);
     }
   }));
 
-Deno.test("readIdentityFiles takes a directory like /tmp, where nobody replaces another's file", () =>
+Deno.test("readIdentityFiles refuses a directory like /tmp, where others may plant a CA (G9, G10)", () =>
   inFolder((certs) => {
     write(certs);
     Deno.chmodSync(certs, 0o1777);
-    assertEquals(readIdentityFiles({ ...NONE, certs }).texts.key, "KEY");
+    const error = refusal(() => readIdentityFiles({ ...NONE, certs }));
+    assertMatch(error.message, /others may replace it or put files beside it.*mode 1777/);
+    assertMatch(error.hint, /^move it to a folder where nobody else may write/);
   }));
+
+const PUBLIC_FILES: [what: string, name: string][] = [
+  ["CA certificate", "ca.pem"],
+  ["CA certificate", "AmazonRootCA9.pem"],
+  ["device certificate", "cert.pem"],
+];
+for (const [what, name] of PUBLIC_FILES) {
+  Deno.test(`readIdentityFiles refuses ${what} ${name} that others may write to (G10)`, () =>
+    inFolder((certs) => {
+      write(certs, { [name]: "x" });
+      for (const mode of [0o666, 0o664, 0o646]) {
+        Deno.chmodSync(`${certs}/${name}`, mode);
+        const error = refusal(() => readIdentityFiles({ ...NONE, certs }));
+        assertMatch(error.message, new RegExp(`^Cannot use ${what} .*${name}".*mode 0`));
+        assertEquals(error.hint, `chmod go-w ${certs}/${name}`);
+      }
+      Deno.chmodSync(`${certs}/${name}`, 0o644);
+      readIdentityFiles({ ...NONE, certs });
+    }));
+
+  Deno.test({
+    name:
+      `readIdentityFiles refuses another user's ${what} ${name}, also by way of a link (G10; needs root)`,
+    ignore: Deno.uid() !== 0,
+    fn: () =>
+      inFolder((certs) => {
+        write(certs, { [name]: "x" });
+        Deno.chownSync(`${certs}/${name}`, 65534, null);
+        const planted = refusal(() => readIdentityFiles({ ...NONE, certs }));
+        assertMatch(planted.message, /it belongs to user nobody, and this is user root$/);
+        Deno.renameSync(`${certs}/${name}`, `${certs}/elsewhere`);
+        Deno.symlinkSync(`${certs}/elsewhere`, `${certs}/${name}`);
+        const linked = refusal(() => readIdentityFiles({ ...NONE, certs }));
+        assertMatch(linked.message, /it belongs to user nobody, and this is user root$/);
+        Deno.chownSync(`${certs}/elsewhere`, 0, null);
+        readIdentityFiles({ ...NONE, certs });
+        // The link of another user leads where that user likes.
+        lchown(`${certs}/${name}`, 65534);
+        const link = refusal(() => readIdentityFiles({ ...NONE, certs }));
+        assertMatch(link.message, /it belongs to user nobody, and this is user root$/);
+      }),
+  });
+}
+
+Deno.test({
+  name: "readIdentityFiles refuses a folder of another user (G10; needs root)",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    inFolder((certs) => {
+      write(certs);
+      Deno.chownSync(certs, 65534, null);
+      const error = refusal(() => readIdentityFiles({ ...NONE, certs }));
+      assertMatch(error.message, /its folder is not safe: it belongs to user nobody/);
+    }),
+});
 
 Deno.test("readIdentityFiles names the missing file and its own flag", () =>
   inFolder((certs) => {
@@ -269,7 +276,7 @@ Deno.test({
       Deno.chmodSync(`${certs}/cert.pem`, 0o000);
       const error = refusal(() => readIdentityFiles({ ...NONE, certs }));
       assertMatch(error.message, /cert\.pem": permission denied for user \d+$/);
-      assertMatch(error.hint, /^chown \d+ /);
+      assertMatch(error.hint, /^sudo chown /);
     }),
 });
 
@@ -282,7 +289,7 @@ Deno.test({
       Deno.chownSync(`${certs}/key.pem`, 12345, null);
       assertMatch(
         refusal(() => readIdentityFiles({ ...NONE, certs })).message,
-        /it belongs to user 12345, and this is user 0$/,
+        /it belongs to user 12345, and this is user root$/,
       );
     }),
 });

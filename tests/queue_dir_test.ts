@@ -3,7 +3,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UserError } from "../lib/errors.ts";
 import { openQueue } from "../lib/queue.ts";
-import { deliveredThrough, holdStateDirectory, queuePathOf } from "../lib/queue_dir.ts";
+import { checkState, deliveredThrough, holdStateDirectory, queuePathOf } from "../lib/queue_dir.ts";
+import { lchown } from "./owners.ts";
 import { draft, inStateFolder, isRoot, OPTIONS } from "./queueing.ts";
 
 function modeOf(path: string): string {
@@ -90,6 +91,52 @@ Deno.test("state directory that others may write to is refused (Q10)", () => {
   });
 });
 
+Deno.test("state directory like /tmp is refused, and left as it is (G11)", () => {
+  inStateFolder((folder) => {
+    Deno.mkdirSync(`${folder}/state`);
+    Deno.chmodSync(`${folder}/state`, 0o1777);
+    const error = assertThrows(() => holdStateDirectory(`${folder}/state`), UserError);
+    assertEquals(error.hint, "pass --state DIR");
+  });
+});
+
+for (const name of ["queue.lock", "queue.db", "queue.db-wal"]) {
+  Deno.test(`state directory refuses a ${name} with a second name, and writes nothing (G11)`, () => {
+    inStateFolder((folder) => {
+      Deno.writeTextFileSync(`${folder}/victim`, "precious", { mode: 0o600 });
+      Deno.mkdirSync(`${folder}/state`, { mode: 0o700 });
+      Deno.linkSync(`${folder}/victim`, `${folder}/state/${name}`);
+      assertRefused(`${folder}/state`, /it has 2 names/);
+      assertEquals(Deno.readTextFileSync(`${folder}/victim`), "precious");
+    });
+  });
+}
+
+Deno.test("state directory with a FIFO in place of its lock is refused at once (G13)", () => {
+  inStateFolder((folder) => {
+    const { success } = new Deno.Command("mkfifo", { args: [`${folder}/queue.lock`] }).outputSync();
+    assertEquals(success, true);
+    assertRefused(folder, /queue\.lock": it is not a regular file/);
+    assertThrows(() => checkState(folder), UserError, "it is not a regular file");
+  });
+});
+
+Deno.test({
+  name: "state directory of another user is refused, also by way of a link (G11; needs root)",
+  ignore: !isRoot,
+  fn() {
+    inStateFolder((folder) => {
+      Deno.mkdirSync(`${folder}/state`, { mode: 0o700 });
+      Deno.symlinkSync(`${folder}/state`, `${folder}/link`);
+      holdStateDirectory(`${folder}/link`).release();
+      lchown(`${folder}/link`, 65534);
+      assertRefused(`${folder}/link`, /it belongs to user nobody, and this is user root/);
+      Deno.chownSync(`${folder}/state`, 65534, 65534);
+      assertRefused(`${folder}/state`, /it belongs to user nobody, and this is user root/);
+    });
+  },
+});
+
 Deno.test("state directory that is a file is refused", () => {
   inStateFolder((folder) => {
     Deno.writeTextFileSync(`${folder}/state`, "");
@@ -105,7 +152,7 @@ Deno.test({
       Deno.writeTextFileSync(`${folder}/queue.db`, "");
       Deno.chmodSync(`${folder}/queue.db`, 0o600);
       Deno.chownSync(`${folder}/queue.db`, 65534, 65534);
-      assertRefused(folder, /it belongs to user 65534, and this is user 0/);
+      assertRefused(folder, /it belongs to user nobody, and this is user root/);
     });
   },
 });

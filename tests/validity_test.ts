@@ -3,7 +3,7 @@ import type { CertificateFacts } from "../lib/certificate.ts";
 import { UserError } from "../lib/errors.ts";
 import { createExpiryWatch } from "../lib/expiry.ts";
 import type { Fields } from "../lib/log.ts";
-import { checkDates, clockWarning, expiryStage } from "../lib/validity.ts";
+import { authorityWarning, checkDates, clockWarning, expiryStage } from "../lib/validity.ts";
 
 const DAY_MS = 86_400_000;
 const BUILT_AT = new Date("2027-01-01T00:00:00Z");
@@ -132,4 +132,24 @@ Deno.test("expiry is not judged by a clock that cannot be right (X4)", () => {
   state.now = new Date(0);
   watch.look();
   assertEquals(said, []);
+});
+
+Deno.test("CA certificates are not judged by a clock that cannot be right, but for their rights (G16)", () => {
+  const clock = { now: new Date("2001-01-01"), builtAt: new Date("2026-01-01") };
+  const old = {
+    ...FACTS,
+    isCa: true,
+    validFrom: new Date("2000-01-01"),
+    validTo: new Date("2000-02-01"),
+  };
+  assertEquals(authorityWarning(["ca.pem"], [old], clock), undefined);
+  assertMatch(
+    authorityWarning(["ca.pem"], [{ ...old, isCa: false }], clock)!.message,
+    /^Of the CA certificates in "ca\.pem" .* does not say that it is a CA; a server/,
+  );
+  const right = { ...clock, now: new Date("2026-02-01") };
+  assertMatch(
+    authorityWarning(["ca.pem"], Array(5).fill(old), right)!.message,
+    /expired on 2000-02-01, and so on \(2 more\); a server/,
+  );
 });

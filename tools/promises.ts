@@ -88,6 +88,19 @@ export const PROMISES: Readonly<Record<string, string>> = {
   F16: "the lines that README.txt prints: each works for a user with sudo",
   G12:
     "`install.sh` where links were planted: none is followed, out of an image or to other data, and what stays is said",
+  F6:
+    "a certificate or key that TLS will not take: refused with its kind and the openssl line that mends it, in every command; on SIGHUP the session goes on",
+  F8: "files that are named: granted alone, and never the folder around them",
+  F14: "sources that scoped permissions hide: told by publish under the unit, and by doctor",
+  F15: "hints of an executable: the places that it may use, no flag that it refuses",
+  F17:
+    "doctor as root on a healthy gateway: nothing changed, no harm advised, and who shall run it",
+  G9: "settings and certificates where others may write: refused, not used",
+  G10:
+    "CA files and certificates of another user, of open modes, or by another's link: refused with the line that mends it",
+  G11: "a state directory of another user, and files in it with a second name: refused, untouched",
+  G13: "root in the service's directory: nothing changed there, and nothing that hangs",
+  G16: "a CA certificate that has expired or is no CA's: warned of, by doctor too",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",

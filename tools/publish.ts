@@ -7,7 +7,10 @@
  */
 
 import type { Grants } from "../lib/build.ts";
+import { parseCommand } from "../lib/cli.ts";
 import { formatError, UserError } from "../lib/errors.ts";
+import { checkOwners, findIdentityFiles } from "../lib/identity_files.ts";
+import { loadSettings } from "../lib/load.ts";
 import { realWorld } from "../lib/world.ts";
 import { freshBundle } from "./bundle/fresh.ts";
 import { passed } from "./environment.ts";
@@ -32,6 +35,18 @@ export function denoArguments(args: readonly string[], bundle?: string): string[
   return runArguments(words, grantsFor(words, realWorld()), bundle);
 }
 
+/**
+ * Looks at the files and their folders, which the grants do not let the program do: see lib/grants.ts.
+ *
+ * @throws {UserError} If others may replace one of them.
+ */
+function checkFiles(args: readonly string[]): void {
+  const command = parseCommand(["publish", ...args]);
+  if (command.name === "help" || command.switches.has("dry-run")) return;
+  const { settings } = loadSettings(command, realWorld(), { needEndpoint: true });
+  checkOwners(findIdentityFiles(settings));
+}
+
 if (import.meta.main) {
   Deno.exit(await start(Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args));
 }
@@ -41,6 +56,7 @@ async function start(args: readonly string[]): Promise<number> {
   let grants: Grants;
   try {
     grants = grantsFor(words, realWorld());
+    checkFiles(args);
   } catch (error) {
     console.error(formatError(error));
     return error instanceof UserError ? error.exitCode : 1;

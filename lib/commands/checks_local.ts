@@ -6,15 +6,23 @@ import { place } from "../causes.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { EXIT, messageOf, UserError } from "../errors.ts";
 import { dayOf, describeCertificate } from "../certificate.ts";
-import { checkKey, type IdentityFiles, type ParsedIdentity, parseIdentity } from "../identity.ts";
-import { checkModes, findIdentityFiles, readIdentityTexts } from "../identity_files.ts";
+import {
+  authoritiesOf,
+  checkKey,
+  type IdentityFiles,
+  type ParsedIdentity,
+  parseIdentity,
+} from "../identity.ts";
+import { checkOwners, findIdentityFiles, ownerOf, readIdentityTexts } from "../identity_files.ts";
 import { type LoadedSettings, loadSettings } from "../load.ts";
+import { userName } from "../file_guard.ts";
 import { missingActions } from "../policy.ts";
 import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
 import { roundSize, toSeconds } from "../values.ts";
-import { checkClock, checkDates } from "../validity.ts";
+import { authorityWarning, checkClock, checkDates } from "../validity.ts";
+import { sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT } from "../version.ts";
 import { volatileWarning } from "../volatile.ts";
 import { quote } from "../words.ts";
@@ -55,9 +63,10 @@ export function localChecks(command: Command, world: World, facts: Case): Check[
         facts.isOutOfDate = true;
         const [warning] = checkDates(facts.files!.cert, facts.parsed!.facts, clock);
         facts.isOutOfDate = false;
-        const { validFrom, validTo } = facts.parsed!.facts;
-        return warning
-          ? findingOf(warning, "warn")
+        const { facts: { validFrom, validTo }, ca } = facts.parsed!;
+        const doubt = warning ?? authorityWarning(facts.files!.ca, authoritiesOf(ca), clock);
+        return doubt
+          ? findingOf(doubt, "warn")
           : ok(`valid from ${toSeconds(validFrom)} to ${toSeconds(validTo)}`);
       },
     },
@@ -75,8 +84,17 @@ export function localChecks(command: Command, world: World, facts: Case): Check[
       name: "file-modes",
       needs: ["files"],
       look() {
-        checkModes(facts.files!);
-        return ok("no one else can read or replace the key");
+        const user = judgeOf(facts.files!);
+        checkOwners(facts.files!, user);
+        const saw = "no one else can read or replace the key";
+        if (user === Deno.uid()) return ok(saw);
+        const name = userName(user!);
+        return {
+          status: "warn",
+          saw: `${saw}; the files belong to user ${name}, and this is root`,
+          cause: `as root \`mqtt443 publish\` refuses them; as user ${name} it takes them`,
+          hint: runAs(name),
+        };
       },
     },
     { name: "queue", needs: ["settings"], look: () => lookAtQueue(facts, world) },
@@ -101,8 +119,9 @@ function lookAtSettings(command: Command, world: World, facts: Case): Finding {
   const policy = policyProblem(command.doctor?.["policy-file"], settings);
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}` };
   if (warnings.length === 0) {
-    const brief = `${place(settings)}, client id ${quote(settings.clientId)}`;
-    return ok(saw, brief);
+    const limits = sourceLimits(settings.source);
+    const note = limits === undefined ? "" : `; ${limits.message}: ${limits.hint}`;
+    return ok(`${saw}${note}`, `${place(settings)}, client id ${quote(settings.clientId)}${note}`);
   }
   return {
     status: "warn",
@@ -156,12 +175,35 @@ function lookAtFiles(facts: Case): Finding {
   );
 }
 
+/** Whose word counts: to root, when the key is another user's, that user's, as it is the one that publishes. */
+function judgeOf(files: IdentityFiles): number | null {
+  const owner = Deno.uid() === 0 ? ownerOf(files.key) : undefined;
+  return owner ?? Deno.uid();
+}
+
+function runAs(name: string): string {
+  const user = /^\d/.test(name) ? `'#${name}'` : name;
+  return `run it as the user that publishes: \`sudo -u ${user} mqtt443 doctor\``;
+}
+
 async function lookAtQueue(facts: Case, world: World): Promise<Finding> {
   const { settings } = facts.loaded!;
   if (settings.durability === "none") {
     return ok("nothing is kept on disk (durability none)");
   }
   const path = queuePathOf(settings.state);
+  const owner = ownerOf(settings.state);
+  if (Deno.uid() === 0 && owner !== undefined && owner !== 0) {
+    const name = userName(owner);
+    // Whether a publisher runs there is not known then.
+    facts.isBusy = true;
+    return {
+      status: "warn",
+      saw: `${quote(settings.state)} belongs to user ${name}, and this is root: not looked into`,
+      cause: `what root writes there user ${name} may not write to`,
+      hint: runAs(name),
+    };
+  }
   let held;
   try {
     held = holdStateDirectory(settings.state);

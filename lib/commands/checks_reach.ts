@@ -60,7 +60,7 @@ export function reachChecks(site: Site): Check[] {
     },
     {
       name: "tls",
-      needs: ["tcp", "key-match"],
+      needs: ["tcp", "key-match", "file-modes"],
       async look() {
         const found = await secure(site);
         alpn = found.alpn;

@@ -16,7 +16,7 @@ import { readIdentityFiles } from "../identity_files.ts";
 import type { Logger } from "../log.ts";
 import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
-import { checkClock, checkDates, clockWarning } from "../validity.ts";
+import { authorityWarning, checkClock, checkDates, clockWarning } from "../validity.ts";
 import { BUILT_AT } from "../version.ts";
 import type { World } from "../world.ts";
 
@@ -52,6 +52,8 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
 
   const warning = clockWarning(identity.certFile, identity.facts, clock());
   if (warning) log.warn("warning", failureFields(warning));
+  const doubt = authorityWarning(identity.caFiles, identity.authorities, clock());
+  if (doubt) log.warn("warning", failureFields(doubt));
   const expiry = createExpiryWatch({ identity: () => identity, ...world, builtAt: BUILT_AT, log });
   expiry.look();
 

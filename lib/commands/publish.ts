@@ -62,7 +62,10 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       settings: configPath ?? "none",
       queued: state.queue.stats().waiting,
     });
-    const limits = settings.message === undefined ? sourceLimits(settings.source) : undefined;
+    // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
+    const limits = service && settings.message === undefined
+      ? sourceLimits(settings.source)
+      : undefined;
     if (limits) log.warn("warning", failureFields(limits));
     service?.ready();
     return await runPublisher({

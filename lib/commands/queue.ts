@@ -6,7 +6,7 @@ import { EXIT, type ExitCode, messageOf, UserError } from "../errors.ts";
 import { loadSettings } from "../load.ts";
 import { openQueue, type QueueStats } from "../queue.ts";
 import { EMPTY_STATS } from "../queue_types.ts";
-import { deliveredThrough, holdStateDirectory, queuePathOf } from "../queue_dir.ts";
+import { checkState, deliveredThrough, holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
 import { roundSize } from "../values.ts";
 import { quote } from "../words.ts";
@@ -50,6 +50,7 @@ function statsOf(settings: Settings, world: World): QueueStats {
       cause: error,
     });
   }
+  checkState(settings.state);
   const delivered = { through: deliveredThrough(settings.state), write() {} };
   const queue = openQueue(path, { ...queueOptions(settings, world), delivered, readOnly: true });
   try {
