@@ -13,6 +13,9 @@ import { inTempFolder } from "./temp_folder.ts";
 import { VERSION } from "../lib/version.ts";
 import { PACKED_GRANTS, TEST_VARIABLES, type TestForm } from "../tests/program.ts";
 
+/** How long a process that was killed may take to be gone, in ms. */
+const GONE_MS = 2000;
+
 if (import.meta.main) Deno.exit(await main(Deno.args));
 
 async function main([flag, form, ...args]: readonly string[]): Promise<number> {
@@ -49,9 +52,6 @@ async function main([flag, form, ...args]: readonly string[]): Promise<number> {
     return code !== 0 ? code : left.length > 0 ? 1 : 0;
   });
 }
-
-/** How long a process that was killed may take to be gone, in ms. */
-const GONE_MS = 2000;
 
 /** Command lines of processes that were not there before, once those that are ending have ended. */
 async function processesLeft(before: ReadonlyMap<number, string>): Promise<string[]> {
