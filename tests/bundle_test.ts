@@ -4,6 +4,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { generalGrants } from "../lib/grants.ts";
 import { makeBundle } from "../tools/bundle.ts";
 import { freshBundle } from "../tools/bundle/fresh.ts";
+import { slim } from "../tools/bundle/slim.ts";
 import { denoArguments } from "../tools/publish.ts";
 import { inFolder } from "./command_line.ts";
 import { NO_SETTINGS } from "./program.ts";
@@ -32,6 +33,23 @@ Deno.test("bundle holds the program, what it uses of MQTT.js, and nothing of too
     "deno.json",
     "main.ts",
   ]);
+});
+
+Deno.test("slim takes out notes for debugging and words for codes, and nothing else", () => {
+  const kept = [
+    "if (a) this.log('x');",
+    "  f(debug('x'));",
+    "  this.logger('x');",
+    "exports.Codes = {};",
+  ];
+  assertEquals(slim(kept.join("\n")), kept.join("\n"));
+  const notes = [
+    "a();",
+    "  this.log('x %s', y);",
+    "\tdebug('x')",
+    "exports.ReasonCodes = {\n  1: 'a',\n};",
+  ];
+  assertEquals(slim(notes.join("\n")), "a();\n;\n;\nexports.ReasonCodes = {};");
 });
 
 Deno.test("bundle is the same byte for byte when made twice, and says what is baked in", async () => {

@@ -11,6 +11,7 @@ import { dirname, join } from "node:path";
 import { builtinModules } from "node:module";
 import * as esbuild from "esbuild";
 import type { Build } from "../lib/build.ts";
+import { slim } from "./bundle/slim.ts";
 import { inTempFolder } from "./temp_folder.ts";
 
 /** A bundle. */
@@ -37,7 +38,8 @@ const STAND_INS: Readonly<Record<string, string>> = {
   "rfdc/default": join(ROOT, "tools/bundle/rfdc.cjs"),
   "../topic-alias-send": join(ROOT, "tools/bundle/topic_alias_send.cjs"),
   "./generate": join(ROOT, "tools/bundle/generate.cjs"),
-  "./get-timer": join(ROOT, "tools/bundle/get_timer.cjs"),
+  "./KeepaliveManager": join(ROOT, "tools/bundle/keepalive_manager.cjs"),
+  "./auth": join(ROOT, "tools/bundle/auth.cjs"),
   "./is-browser": join(ROOT, "tools/bundle/is_browser.cjs"),
 };
 
@@ -156,6 +158,9 @@ const resolver: esbuild.Plugin = {
       }
       return { errors: [{ text: `"${path}" is imported by nothing of ours` }] };
     });
+    build.onLoad({ filter: /\/mqtt(-packet)?\/.*\.js$/ }, async ({ path }) => ({
+      contents: slim(await Deno.readTextFile(path)),
+    }));
     // A text of which only the version is read.
     build.onLoad({ filter: /\/(deno|mqtt\/package)\.json$/ }, async ({ path }) => {
       const { version } = JSON.parse(await Deno.readTextFile(path));

@@ -1,0 +1,12 @@
+/** MQTT.js and its codec without the lines that only they themselves read. */
+
+/** A statement of its own in a line: MQTT.js's and mqtt-packet's notes for debugging, with the work of making them. */
+const NOTE = /^[ \t]*(?:(?:this|client|that)\.log|debug)\(.*\);?$/gm;
+
+/** MQTT.js's words for reason codes, which go into errors of which lib/reason_codes.ts reads the code alone. */
+const WORDS = /^exports\.ReasonCodes = \{[^}]*\};$/m;
+
+/** The text of one of their modules, as the bundle has it. */
+export function slim(text: string): string {
+  return text.replace(NOTE, ";").replace(WORDS, "exports.ReasonCodes = {};");
+}
