@@ -1,7 +1,7 @@
 /** The program as a process of its own, whose log can be awaited and which can be killed. */
 
 import { assertGranted, type ProgramOptions, spawnProgram } from "./program.ts";
-import type { Line } from "./publishing.ts";
+import type { Line } from "./runs.ts";
 
 /** A running process. */
 export interface Child {

@@ -33,6 +33,7 @@ for (const [name, content] of Object.entries(HOSTILE)) {
         await Deno.writeTextFile(file, "{");
         await Deno.truncate(file, content.sparse);
       }
+      // With all permissions, as Deno lets no other process read its own size in /proc.
       const child = await new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", "--frozen", `${import.meta.dirname}/peak_process.ts`, "publish"],
         cwd,

@@ -29,6 +29,7 @@ export async function meetHostile(
 ): Promise<HostileReport> {
   const server = certificates && await startHostile(certificates, seed);
   try {
+    // With all permissions, as Deno lets no other process count its own files in /proc.
     const child = new Deno.Command(Deno.execPath(), {
       args: [
         ...["run", "-A", "--frozen", "--no-check", `${V8_FLAGS},--expose-gc`],

@@ -11,6 +11,7 @@ const MOST_GROWTH_MIB = 10;
 const DEADLINE_MS = 240_000;
 
 async function wear(args: readonly string[]): Promise<Weight[]> {
+  // With all permissions, as Deno lets no other process count its own files in /proc.
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", "--frozen", "--no-check", `${V8_FLAGS},--expose-gc`],

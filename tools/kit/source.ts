@@ -60,12 +60,7 @@ export async function makeSourceKit(
 
 /** The project's files: what git tracks, or without git, what git would not ignore; as paths from its folder. */
 export async function projectFiles(root: string): Promise<string[]> {
-  const git = new Deno.Command("git", {
-    args: ["-C", root, "ls-files", "-z"],
-    stderr: "null",
-  });
-  const listed = await git.output().catch(() => undefined);
-  const tracked = listed?.success ? new TextDecoder().decode(listed.stdout).split("\0") : [];
+  const tracked = await gitFiles(root);
   // In a folder within another repository, git tracks nothing of it.
   if (tracked.includes("deno.json")) {
     return tracked.filter((path) => path !== "" && exists(join(root, path)));
@@ -75,6 +70,19 @@ export async function projectFiles(root: string): Promise<string[]> {
   const left = new Set([".git", ...ignored, ...OF_THE_KIT]);
   return [...Deno.readDirSync(root)].filter(({ name }) => !left.has(name))
     .flatMap((entry) => entry.isDirectory ? filesIn(root, entry.name) : [entry.name]);
+}
+
+/** What git tracks; nothing where there is no git, or no repository. */
+async function gitFiles(root: string): Promise<string[]> {
+  try {
+    const { success, stdout } = await new Deno.Command("git", {
+      args: ["-C", root, "ls-files", "-z"],
+      stderr: "null",
+    }).output();
+    return success ? new TextDecoder().decode(stdout).split("\0") : [];
+  } catch {
+    return [];
+  }
 }
 
 /** The npm packages of the lock file that run on the target, and Deno for the others, as Deno's cache has them. */
