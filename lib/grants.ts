@@ -5,12 +5,14 @@
 
 import type { Grants } from "./build.ts";
 import { place } from "./causes.ts";
+import { EXIT, UserError } from "./errors.ts";
 import { USERS_PATH } from "./file_guard.ts";
 import { CERTS_PATHS, CONFIG_PATHS } from "./load.ts";
 import { NOTIFY_PATH, NOTIFY_VARIABLES } from "./notify.ts";
 import type { Settings } from "./settings.ts";
 import { HOST_VIEW } from "./sources/host.ts";
 import { sourcePaths, sourceSysKinds } from "./sources/mod.ts";
+import { quote } from "./words.ts";
 
 /** Variables through which Deno's own trust store can be changed. It is not used here: the roots are given with each call. */
 export const TRUST_VARIABLES = ["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA_CERTS"] as const;
@@ -121,23 +123,23 @@ export function allGrants({ notify, ...grants }: Grants): Grants {
  * import { assertEquals } from "@std/assert";
  * import { grantFlags } from "./grants.ts";
  *
- * const grants = { net: ["gw.example:443"], read: ["./a,b"], write: [], env: ["MQTT443_*"], sys: [] };
+ * const grants = { net: ["gw.example:443"], read: ["./a"], write: [], env: ["MQTT443_*"], sys: [] };
  * assertEquals(grantFlags(grants), [
  *   "--no-prompt",
  *   "--ignore-env",
  *   "--allow-env=MQTT443_*",
  *   "--allow-net=gw.example:443",
- *   "--allow-read=./a,,b",
+ *   "--allow-read=./a",
  * ]);
  * ```
  */
 export function grantFlags(grants: Grants): string[] {
   const { net, read, write, env, sys } = allGrants(grants);
-  // In a list, Deno reads two commas as one that belongs to the name.
-  const flag = (name: string, values: readonly string[]) =>
-    values.length === 0
-      ? []
-      : [`--allow-${name}=${values.map((value) => value.replaceAll(",", ",,")).join(",")}`];
+  const flag = (name: string, values: readonly string[]) => {
+    const split = values.find((value) => value.includes(","));
+    if (split !== undefined) throw holdsComma(split);
+    return values.length === 0 ? [] : [`--allow-${name}=${values.join(",")}`];
+  };
   return [
     ...(grants.notify === undefined ? [] : ["--unstable-net"]),
     "--no-prompt",
@@ -152,4 +154,13 @@ export function grantFlags(grants: Grants): string[] {
 
 function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
+}
+
+/** Deno 2.9.6 splits its lists of permissions at each comma, and knows no way to write one that belongs to a name. */
+function holdsComma(path: string): UserError {
+  return new UserError(`Cannot grant ${quote(path)}: a path that is granted must hold no comma`, {
+    hint: "rename it, or name another one in the settings",
+    exitCode: EXIT.config,
+    step: "settings",
+  });
 }

@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { type Build, grantHint, placeHint } from "../lib/build.ts";
+import { UserError } from "../lib/errors.ts";
 import { generalGrants, grantFlags, grantsOf, siteGrants } from "../lib/grants.ts";
 import { mergeSettings } from "../lib/settings.ts";
 import { denoArguments } from "../tools/publish.ts";
@@ -211,9 +212,14 @@ Deno.test("grants of an executable let it tell the service manager at one socket
   ) assert(flags.includes(flag), flag);
 });
 
-Deno.test("grants keep a comma in a path", () => {
-  const flags = grantFlags({ net: [], read: ["/a,b"], write: [], env: [], sys: [] });
-  assertEquals(flags.at(-1), "--allow-read=/a,,b");
+Deno.test("grants refuse a comma in a path, at which Deno would split it", () => {
+  const grants = { net: [], read: ["/a,b"], write: [], env: [], sys: [] };
+  const { exitCode } = assertThrows(
+    () => grantFlags(grants),
+    UserError,
+    'Cannot grant "/a,b": a path that is granted must hold no comma',
+  );
+  assertEquals(exitCode, 78);
 });
 
 Deno.test("grants of an executable for any endpoint name AWS on two ports, and the usual places", () => {

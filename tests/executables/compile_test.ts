@@ -120,12 +120,12 @@ Deno.test("executable by deno compile is the same, byte for byte, when it is bui
     target: OWN,
     denort: { path: "denort", bytes },
     code: "console.log(1);",
-    grants: { net: [], read: ["/a,b"], write: [], env: [], sys: [] },
+    grants: { net: [], read: ["/a b"], write: [], env: [], sys: [] },
     date: "2026-01-02T03:04:05Z",
   };
   const [first, second] = [await makeStandalone(options), await makeStandalone(options)];
   assert(first.length === second.length && first.every((byte, at) => byte === second[at]));
-  assertEquals(metadataOf(first).permissions.allow_read, ["/a,b"]);
+  assertEquals(metadataOf(first).permissions.allow_read, ["/a b"]);
 });
 
 Deno.test("denort for another machine is refused, and what is in the folder stays as it was", async () => {

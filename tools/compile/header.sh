@@ -46,12 +46,11 @@ main() {
   find_runtime || make_runtime
   [ -n "$PWD" ] && pwd -P >/dev/null 2>&1 ||
     die 'Cannot start: the directory it is started in was removed' 'change to another one with cd'
-  # In a list, Deno reads two commas as one that belongs to the name.
-  denied= rest=$dir
-  while case $rest in *,*) ;; *) false ;; esac; do
-    denied=$denied${rest%%,*},, rest=${rest#*,}
-  done
-  denied=$denied$rest
+  case $dir in
+    # At which Deno would split the flag that forbids to write there.
+    *,*) die "Cannot use $dir for the runtime: its path must hold no comma" \
+      'name another directory: MQTT443_RUNTIME_DIR=/path' ;;
+  esac
   export MQTT443_RUNTIME=npm DENO_DIR="$dir/cache" DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1 \
     DENO_DISABLE_NODE_SHIM=1
 }
@@ -352,5 +351,5 @@ stop() {
 
 main
 export @MALLOC@
-exec "$dir/mqtt443" run @FLAGS@ --deny-write="$denied" "$dir/mqtt443.js" "$@"
+exec "$dir/mqtt443" run @FLAGS@ --deny-write="$dir" "$dir/mqtt443.js" "$@"
 exit 127
