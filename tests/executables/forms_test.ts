@@ -134,8 +134,8 @@ const CASES: readonly Case[] = [
   {
     name: "queue --json",
     args: ["queue", "--json"],
-    code: 0,
-    also: ({ stdout }) => assertEquals(JSON.parse(stdout).waiting, 0),
+    code: 73,
+    stderr: [/^error: No queue here: /],
   },
   {
     name: "doctor --offline --json",
