@@ -6,6 +6,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { VERSION } from "../../lib/version.ts";
+import { inFolder } from "../command_line.ts";
 import { canUnshare } from "../mounting.ts";
 import { hasProgram } from "../queueing.ts";
 import { PORT, type Seen } from "./airgap_process.ts";
@@ -62,15 +63,18 @@ Deno.test({
         state: `${root}/var/lib/mqtt443`,
         source: "stdin",
       };
-      const file = join(folder, "site.json");
-      Deno.writeTextFileSync(file, JSON.stringify(settings));
-      for (const [name, epoch] of [["one", "1700000000"], ["two", "1700086400"]] as const) {
-        const { code, stderr } = await kit([
-          ...["--arch", "x86_64", "--runtime", "npm", "--settings", file],
-          ...["--out", join(folder, name)],
-        ], epoch);
-        assertEquals([code, stderr], [0, ""]);
-      }
+      // Where the kits are made, which is not the site: the settings must be of who makes them.
+      await inFolder(async (own) => {
+        const file = join(own, "site.json");
+        Deno.writeTextFileSync(file, JSON.stringify(settings));
+        for (const [name, epoch] of [["one", "1700000000"], ["two", "1700086400"]] as const) {
+          const { code, stderr } = await kit([
+            ...["--arch", "x86_64", "--runtime", "npm", "--settings", file],
+            ...["--out", join(folder, name)],
+          ], epoch);
+          assertEquals([code, stderr], [0, ""]);
+        }
+      });
       const out = await inAirGap(
         folder,
         `test "$(ls -A home)" = ""
