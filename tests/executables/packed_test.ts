@@ -115,7 +115,7 @@ Deno.test("packed executable for a site", async (t) => {
       assertEquals(other.code, 78);
       assertMatch(
         sentences(other),
-        /not granted to read there\nhint: this executable was built for/,
+        /not granted to read there\nhint: use \.\/certs: this executable was built for/,
       );
       assertEquals(endpoint.received.length, 2);
     });
@@ -133,7 +133,7 @@ Deno.test("packed executable for a site", async (t) => {
         assertMatch(sentences(outcome), why);
         assertStringIncludes(
           outcome.stderr,
-          `hint: this executable was built for localhost:${endpoint.port}, to read `,
+          `this executable was built for localhost:${endpoint.port}, to read `,
         );
         assertStringIncludes(outcome.stderr, "`deno task compile --settings mqtt443.json`");
         assertEquals([outcome.code, outcome.stdout], [code, ""], args.join(" "));

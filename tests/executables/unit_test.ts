@@ -61,7 +61,10 @@ atMachine(
     });
     assertEquals(gateway.seqs(), range(1, endpoint.received.length));
     const queue = JSON.parse(
-      await machine.run("/usr/local/bin/mqtt443", "queue", "--json", "--state", STATE),
+      await machine.run(
+        ...["setpriv", "--reuid=mqtt443", "--regid=mqtt443", "--clear-groups"],
+        ...["/usr/local/bin/mqtt443", "queue", "--json", "--state", STATE],
+      ),
     );
     assertEquals(queue.waiting, 0);
     // /proc/net came along, and nothing was missed.
