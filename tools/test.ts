@@ -16,6 +16,8 @@ import { PACKED_GRANTS, TEST_VARIABLES, type TestForm } from "../tests/program.t
 /** How long a process that was killed may take to be gone, in ms. */
 const GONE_MS = 2000;
 
+const ROOT = new URL("..", import.meta.url).pathname;
+
 if (import.meta.main) Deno.exit(await main(Deno.args));
 
 async function main([flag, form, ...args]: readonly string[]): Promise<number> {
@@ -46,18 +48,26 @@ async function main([flag, form, ...args]: readonly string[]): Promise<number> {
     const { code } = await tests.status;
     const left = [
       ...[...Deno.readDirSync(temporary)].map(({ name }) => `${temporary}/${name}`),
-      ...await processesLeft(before),
+      ...await processesLeft(before, [folder, ROOT]),
     ];
     for (const thing of left) console.error(`error: the tests left this behind: ${thing}`);
     return code !== 0 ? code : left.length > 0 ? 1 : 0;
   });
 }
 
-/** Command lines of processes that were not there before, once those that are ending have ended. */
-async function processesLeft(before: ReadonlyMap<number, string>): Promise<string[]> {
+/**
+ * Command lines of processes that were not there before and name one of the places, once those that are ending have
+ * ended. Others are of who works beside the tests.
+ */
+async function processesLeft(
+  before: ReadonlyMap<number, string>,
+  places: readonly string[],
+): Promise<string[]> {
   const deadlineMs = performance.now() + GONE_MS;
   for (;;) {
-    const left = [...sessionProcesses()].filter(([pid]) => !before.has(pid));
+    const left = [...sessionProcesses()].filter(([pid, command]) =>
+      !before.has(pid) && places.some((place) => command.includes(place))
+    );
     if (left.length === 0 || performance.now() > deadlineMs) {
       return left.map(([pid, command]) => `process ${pid}: ${command}`);
     }
