@@ -48,12 +48,17 @@ export function run(args: readonly string[], around: Around = {}): Promise<Outco
   return inFolder((cwd) => runProcess(args, { cwd, ...around }));
 }
 
+/** No command that ends by itself takes as long; one that does not end is killed. */
+const DEADLINE_MS = 60_000;
+
 /** Runs a command with these variables and no others. */
 export async function runProcess(
   args: readonly string[],
   { input = "", lacks = false, ...options }: Around,
 ): Promise<Outcome> {
-  const outcome = await outcomeOf(spawnProgram(args, options), input);
+  const child = spawnProgram(args, options);
+  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+  const outcome = await outcomeOf(child, input).finally(() => clearTimeout(timer));
   if (!lacks) assertGranted(outcome.stderr + outcome.stdout);
   return outcome;
 }
