@@ -1,7 +1,10 @@
 /** A port that takes connections and says nothing, and then is well: before the program as a scoped process. */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { generalGrants } from "../lib/grants.ts";
+import { AWS_ALPN, makePki, startEndpoint } from "../tools/endpoint.ts";
 import { assertAllClosed } from "./connecting.ts";
+import { canUnshare, mounted } from "./mounting.ts";
 import { inputOf, makeRig, numbered, replaced, seqsOf } from "./publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
@@ -19,6 +22,50 @@ Deno.test("publisher whose attempts meet silence closes each at its deadline, an
   rig.endpoint.faults.silentAtAccept = false;
   assertEquals(await run.code, 0);
   assertEquals(seqsOf(rig.endpoint.received), Array.from({ length: 20 }, (_, index) => index + 1));
+});
+
+Deno.test({
+  name:
+    "publisher with the grants of the executable for any endpoint of AWS outlives silence (F1; needs root and unshare)",
+  ignore: !canUnshare,
+  async fn() {
+    const name = "abc-ats.iot.eu-central-1.amazonaws.com";
+    const certificates = await makePki({ names: [name] });
+    const address = "127.0.0.88";
+    await using rig = await makeRig({ certificates });
+    const faults = { silentAtAccept: true };
+    await using endpoint = await startEndpoint({ certificates, port: 8883, address, faults });
+    const hosts = `${rig.folder}/hosts`;
+    await Deno.writeTextFile(hosts, `${address} ${name}\n`);
+    const places = {
+      "--endpoint": name,
+      "--port": "8883",
+      "--certs": "./certs",
+      "--state": "./state",
+    };
+    const run = rig.run(
+      [
+        "publish",
+        ...replaced(rig.flags, places),
+        "--alpn",
+        AWS_ALPN,
+        "--source",
+        "stdin",
+        ...SHORT,
+      ],
+      {
+        input: inputOf(numbered(1, 3)),
+        cwd: rig.folder,
+        grants: generalGrants(),
+        within: mounted({ "/etc/hosts": hosts }),
+      },
+    );
+    await run.said("retrying", ({ attempt }) => attempt === 3);
+    await assertAllClosed(endpoint);
+    endpoint.faults.silentAtAccept = false;
+    assertEquals(await run.code, 0);
+    assertEquals(seqsOf(endpoint.received), [1, 2, 3]);
+  },
 });
 
 Deno.test("watch whose attempts meet silence closes each at its deadline, and connects when it is over (F1)", async () => {
