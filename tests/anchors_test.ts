@@ -37,6 +37,5 @@ Deno.test("expired and non-CA anchors are warned of by doctor, and once at the s
   const publisher = rig.publish(["--message", "x"]);
   assertEquals(await publisher.code, 0);
   const warnings = publisher.log.filter(({ event }) => event === "warning");
-  assertEquals(warnings.length, 1);
-  assertMatch(String(warnings[0]!.cause), says);
+  assertEquals(warnings.filter(({ cause }) => says.test(`${cause}`)).length, 1);
 });

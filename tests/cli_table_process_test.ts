@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { helpText } from "../lib/help.ts";
 import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
-import { spawnProgram } from "./program.ts";
+import { NO_SETTINGS, spawnProgram } from "./program.ts";
 import { assertTold, inFolder, outcomeOf, runProcess, withUntouchedPort } from "./command_line.ts";
 
 const PUBLISH = new URL("../tools/publish.ts", import.meta.url).pathname;
@@ -76,7 +76,10 @@ Deno.test("publish task looks at the working directory for a key named without o
       await Deno.copyFile(key, `${cwd}/key.pem`);
       await Deno.chmod(`${cwd}/key.pem`, 0o600);
       await Deno.chmod(cwd, 0o770);
-      const args = ["--endpoint=localhost", `--port=${port}`, "--cert=cert.pem", "--key=key.pem"];
+      const args = [
+        ...["--config", NO_SETTINGS, "--endpoint=localhost", `--port=${port}`],
+        ...["--cert=cert.pem", "--key=key.pem"],
+      ];
       // The program is not granted to look at the folder: who starts it does.
       const child = new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", "--frozen", PUBLISH, ...args],

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { denoArguments, ENVIRONMENT } from "../tools/publish.ts";
 import { signalled } from "./listening.ts";
+import { NO_SETTINGS } from "./program.ts";
 import { makeRig, replaced, type Rig } from "./publishing.ts";
 
 const PUBLISH = new URL("../tools/publish.ts", import.meta.url).pathname;
@@ -22,7 +23,7 @@ async function untilReady({ endpoint }: Rig): Promise<void> {
   await endpoint.until(() => endpoint.received.length >= 12);
 }
 
-const TICKS = ["--interval", "100ms", "--source", "clock"];
+const TICKS = ["--interval", "100ms", "--source", "clock", "--config", NO_SETTINGS];
 
 Deno.test("publish ends at SIGUSR1 and never opens a debugger (F4)", async () => {
   await using rig = await makeRig();
@@ -46,6 +47,7 @@ for (const args of [["watch", "a/b"], ["doctor"]]) {
     const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const port = String(silent.addr.port);
     const flags = replaced(rig.flags, { "--endpoint": "127.0.0.1", "--port": port });
+    flags.push("--config", NO_SETTINGS);
     const base = denoArguments(flags);
     const deno = base.slice(0, base.indexOf("publish"));
     const child = start([...deno, ...args, ...flags]);
@@ -82,7 +84,7 @@ Deno.test("publish task passes a list of variables, and no other (F5, F7)", asyn
   };
   const kept = { TZ: "Asia/Tokyo", LC_ALL: "C", MQTT443_INTERVAL: "200ms" };
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--frozen", PUBLISH, ...rig.flags],
+    args: ["run", "-A", "--frozen", PUBLISH, ...rig.flags, "--config", NO_SETTINGS],
     env: { ...hostile, ...kept },
     stdin: "null",
     stdout: "null",

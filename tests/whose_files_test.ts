@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
+import { existsSync } from "node:fs";
 import { generalGrants, grantFlags, grantsOf } from "../lib/grants.ts";
 import { openQueue } from "../lib/queue.ts";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
@@ -34,6 +35,11 @@ const AS_NOBODY = [
 const AWS = ["--endpoint", "x.iot.eu-west-1.amazonaws.com", "--client-id", "gw-7"];
 const pki = await makePki();
 
+/** Settings that are installed on this machine are none of a test's. */
+const WITHOUT_INSTALLED = isRoot && existsSync("/etc/mqtt443")
+  ? ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /etc/mqtt443 && exec "$@"', "sh"]
+  : [];
+
 /** Runs the program with these grants, as root or within another command. */
 async function start(
   cwd: string,
@@ -47,7 +53,7 @@ async function start(
   const program = await Deno.makeTempFile({ suffix: ".js" });
   await Deno.writeTextFile(program, bundle);
   const run = [Deno.execPath(), "run", "--no-config", ...flags, program];
-  const [command, ...rest] = [...within, ...run, ...args];
+  const [command, ...rest] = [...WITHOUT_INSTALLED, ...within, ...run, ...args];
   const { code, stdout, stderr } = await new Deno.Command(command!, {
     args: rest,
     cwd,
@@ -257,7 +263,8 @@ rootTest(
     const before = await listed();
     const args = [
       ...["--endpoint", "localhost", "--port", String(endpoint.port), "--client-id", "gw-7"],
-      ...["--certs", certs, "--state", state],
+      // The disk of a test may be in memory, which doctor warns of at durability power.
+      ...["--certs", certs, "--state", state, "--durability", "crash"],
     ];
     const values = { endpoint: "localhost", port: endpoint.port, certs, state };
     const { settings } = mergeSettings(

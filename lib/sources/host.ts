@@ -22,9 +22,12 @@ export const PROC_FILES = [
   "/proc/net/dev",
 ] as const;
 
-/** Line for a service unit that binds these files and /sys below {@linkcode HOST_VIEW}. */
+/** Folders of /sys that the sources read; the first three hold links into the last. */
+const SYS_FOLDERS = ["/sys/class/thermal", "/sys/class/hwmon", "/sys/class/net", "/sys/devices"];
+
+/** Line for a service unit that binds these files and folders below {@linkcode HOST_VIEW}. */
 export const HOST_VIEW_UNIT_LINE = "BindReadOnlyPaths=" +
-  [...PROC_FILES, "/sys"].map((path) => `${path}:${HOST_VIEW}${path}`).join(" ");
+  [...PROC_FILES, ...SYS_FOLDERS].map((path) => `${path}:${HOST_VIEW}${path}`).join(" ");
 
 /** Folders that hold the files of the kernel, as a `root` to put before /proc/… or /sys/…. */
 export interface Host {
