@@ -265,14 +265,16 @@ function network(error: unknown, target: Target): Words | undefined {
   return undefined;
 }
 
-/** `reason` of node:tls holds the names: `… altnames: DNS:a.example, IP Address:192.0.2.1`. */
+/** node:tls gives the certificate along, with its names as `DNS:a.example, IP Address:192.0.2.1`. */
 function wrongName(error: unknown, target: Target): Words | undefined {
-  const { code, reason = "" } = error as { code?: string; reason?: string };
+  const { code, cert } = error as {
+    code?: string;
+    cert?: { subjectaltname?: string; subject?: { CN?: string } };
+  };
   if (code !== "ERR_TLS_CERT_ALTNAME_INVALID") return undefined;
-  const names = [...reason.matchAll(/(?:DNS|IP Address):([^,\s]+)/g)].map(([, name]) =>
-    quote(name)
-  );
-  const common = /is not cert's CN: (.*)$/.exec(reason)?.[1];
+  const names = [...(cert?.subjectaltname ?? "").matchAll(/(?:DNS|IP Address):([^,\s]+)/g)]
+    .map(([, name]) => quote(name));
+  const common = cert?.subject?.CN;
   const offered = names.length > 0
     ? names.join(" or ")
     : common === undefined

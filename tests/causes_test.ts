@@ -24,7 +24,14 @@ interface Case {
   /** What Deno 2.9.6 says. */
   readonly text: string;
   /** Fields of the error besides its text. */
-  readonly fields?: { readonly code: string; readonly syscall?: string; readonly reason?: string };
+  readonly fields?: {
+    readonly code: string;
+    readonly syscall?: string;
+    readonly cert?: {
+      readonly subjectaltname?: string;
+      readonly subject?: { readonly CN?: string };
+    };
+  };
   readonly step: Step;
   readonly message: RegExp;
   readonly hint: RegExp;
@@ -118,8 +125,7 @@ const TRANSPORT: Record<string, Case> = {
     text: "Hostname/IP does not match certificate's altnames: Host: gw.example. is not in …",
     fields: {
       code: "ERR_TLS_CERT_ALTNAME_INVALID",
-      reason:
-        "Host: gw.example. is not in the cert's altnames: DNS:localhost, IP Address:127.0.0.1",
+      cert: { subjectaltname: "DNS:localhost, IP Address:127.0.0.1", subject: { CN: "gw" } },
     },
     step: "tls",
     message: /certificate is for "localhost" or "127\.0\.0\.1", not for "gw\.example"$/,
@@ -129,7 +135,7 @@ const TRANSPORT: Record<string, Case> = {
     text: "Hostname/IP does not match certificate's altnames: Cert does not contain a DNS name",
     fields: {
       code: "ERR_TLS_CERT_ALTNAME_INVALID",
-      reason: "Cert does not contain a DNS name",
+      cert: { subject: {} },
     },
     step: "tls",
     message: /certificate is for no name at all, not for "gw\.example"$/,

@@ -47,6 +47,18 @@ Deno.test("connection refuses a server with another name, which learns nothing o
   await assertLearntNothing(endpoint);
 });
 
+Deno.test("connection to an IP address takes a certificate for it, and no other (T2)", async () => {
+  await using good = await start({ certificates: pki });
+  const connection = await connectTo(good, { endpoint: "127.0.0.1" });
+  assertEquals(good.connects[0]?.serverName, undefined);
+  await connection.end();
+  const server = await pki.authority.issue("x", { names: ["192.0.2.1", "a.example"] });
+  await using bad = await start({ certificates: pki, server });
+  const { message } = await failureOf(connectTo(bad, { endpoint: "127.0.0.1" }));
+  assertMatch(message, /is for "192\.0\.2\.1" or "a\.example", not for "127\.0\.0\.1"$/);
+  await assertLearntNothing(bad);
+});
+
 Deno.test("connection shows its certificate to a wrong name in TLS 1.2 alone, and not there with tlsMin 1.3 (T2)", async () => {
   const server = await pki.authority.issue("elsewhere", { names: ["elsewhere.example"] });
   const only12 = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
