@@ -234,8 +234,10 @@ export function openSession(
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       client.subscribe(filter, { qos: 1 }, (error, granted) => {
         const code = granted?.[0]?.qos ?? 0;
-        if (error || code >= 128) reject(subscribeRefused(filter, code, target, error));
-        else resolve();
+        const isCode = typeof (error as { code?: unknown } | null)?.code === "number";
+        if (code >= 128 || isCode) reject(subscribeRefused(filter, code, target, error));
+        // An error without a code means that the session has ended: its reason is told below.
+        else if (!error) resolve();
       });
       void closed.promise.then((why) => reject(why));
       const late = explainTimeout("suback", settings.connectTimeout, target);

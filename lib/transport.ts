@@ -65,9 +65,8 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     });
     reached = "tls";
     address = socket.remoteAddress ?? "";
-    const stream = await secured(socket, options);
     let failure: unknown;
-    onFailure(stream, (error) => failure ??= error);
+    const stream = await secured(socket, options, (error) => failure ??= error);
     const alpn = stream.alpnProtocol || null;
     if (target.alpn !== undefined && alpn !== target.alpn) throw explainAlpn(alpn, target);
     return {
@@ -93,10 +92,15 @@ interface Handle {
   readStart(): void;
 }
 
-/** TLS on a socket; settles when the handshake is done and the server's certificate was found good. */
+/**
+ * TLS on a socket; settles when the handshake is done and the server's certificate was found good.
+ *
+ * @param failed Told of each error, then and later.
+ */
 function secured(
   socket: Socket,
   { target, identity, signal }: TransportOptions,
+  failed: (error: unknown) => void,
 ): Promise<TLSSocket> {
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
   const stream = tls.connect({
@@ -110,6 +114,8 @@ function secured(
     rejectUnauthorized: true,
     ...(target.alpn !== undefined && { ALPNProtocols: [target.alpn] }),
   });
+  // At once: an alert can come in one piece with the end of the handshake.
+  onFailure(stream, failed);
   // Kept: a handle that is closed is taken from the socket.
   const { _handle: handle } = socket as unknown as { _handle?: Handle };
   stream.on("pause", () => stream.destroyed || handle?.readStop());

@@ -39,7 +39,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
     "rates: at most 100 messages and 512 KiB a second to AWS, never more in flight than the window or Receive Maximum",
   P7: "a message of more than 128 KiB: refused at the door, its neighbours not",
   P8: "a topic that cannot be published to: refused before any connection",
-  L1: "a link that falls silent: known by `ackTimeout` or 1.5 times `keepAlive`",
+  L1:
+    "a link that falls silent: known by `ackTimeout`, or 1.5 times `keepAlive` where `ackTimeout` is no more than half of it; a longer one is waited for",
   L2: "random cuts: nothing lost, repeats bounded",
   L3: "a slow link: it works, and is not taken for a dead one",
   L4: "a session closed in good order after a long time: back within seconds",
