@@ -232,12 +232,12 @@ export function openSession(
       };
       client.on("message", (topic, payload: Buffer) => onMessage(topic, payload));
       const { promise, resolve, reject } = Promise.withResolvers<void>();
-      client.subscribe(filter, { qos: 1 }, (error, granted) => {
-        const code = granted?.[0]?.qos ?? 0;
-        const isCode = typeof (error as { code?: unknown } | null)?.code === "number";
-        if (code >= 128 || isCode) reject(subscribeRefused(filter, code, target, error));
-        // An error without a code means that the session has ended: its reason is told below.
-        else if (!error) resolve();
+      client.subscribe(filter, { qos: 1 }, (error) => {
+        if (!error) return resolve();
+        const { packet } = error as { packet?: { granted?: readonly number[] } };
+        // An error without a SUBACK means that the session has ended: its reason is told below.
+        if (packet === undefined) return;
+        reject(subscribeRefused(filter, packet.granted?.[0] ?? 0x80, target, error));
       });
       void closed.promise.then((why) => reject(why));
       const late = explainTimeout("suback", settings.connectTimeout, target);
@@ -283,7 +283,7 @@ function subscribeRefused(
   target: Target,
   cause: unknown,
 ): UserError {
-  const said = code >= 128 ? `SUBACK ${reasonName(code)}` : (cause as Error).message;
+  const said = `SUBACK ${reasonName(code)}`;
   return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
     hint:
       `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
