@@ -71,6 +71,8 @@ export function openTcp(
 
   const settle = (winner?: Socket) => {
     clearTimeout(timer);
+    // An error of the winner, later, dials no other address.
+    isMoreLeft = false;
     signal.removeEventListener("abort", onAbort);
     for (const socket of sockets) if (socket !== winner) socket.destroy();
   };
