@@ -1,7 +1,7 @@
 /** Hands arguments and the real world to the program, and its exit code back. */
 
-import { warmUp } from "./lib/entropy.ts";
-import { refuseDebugger } from "./lib/no_debugger.ts";
+import { warmUp } from "./lib/core/entropy.ts";
+import { refuseDebugger } from "./lib/core/no_debugger.ts";
 
 if (import.meta.main) await main();
 
@@ -12,7 +12,7 @@ async function main(): Promise<never> {
   // Before all else: what it begins runs beside the loading.
   warmUp(Deno.args);
   const { app } = await import("./lib/app.ts");
-  const { readsJournal, realWorld } = await import("./lib/world.ts");
+  const { readsJournal, realWorld } = await import("./lib/core/process.ts");
   const world = realWorld(await readsJournal());
   const code = await app(Deno.args, world);
   await world.flush();

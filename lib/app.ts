@@ -4,12 +4,12 @@
  * Every error a user can meet is printed here, and only here.
  */
 
-import { grantHint } from "./build.ts";
+import { grantHint } from "./core/build.ts";
 import { type Command, parseCommand } from "./cli.ts";
-import { EXIT, type ExitCode, formatError, UserError } from "./errors.ts";
+import { EXIT, type ExitCode, formatError, UserError } from "./core/errors.ts";
 import { helpText } from "./help.ts";
-import { forJournal } from "./words.ts";
-import type { World } from "./world.ts";
+import { forJournal } from "./core/text.ts";
+import type { World } from "./core/process.ts";
 
 /**
  * Runs the program.

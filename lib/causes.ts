@@ -5,22 +5,10 @@
  * here are those of node:net, node:tls and rustls in Deno 2.9.6, each seen against a peer that misbehaves that way.
  */
 
-import { grantHint } from "./build.ts";
-import { EXIT, type ExitCode, messageOf, type Step, UserError } from "./errors.ts";
-import { isAws } from "./settings.ts";
-import { quote } from "./words.ts";
-
-/** What the words need to know of the attempt. */
-export interface Target {
-  readonly endpoint: string;
-  readonly port: number;
-  readonly alpn: string | undefined;
-  readonly clientId: string;
-  /** Least version of TLS. */
-  readonly tlsMin: "1.2" | "1.3";
-  /** Files of the CA; empty: the public roots. */
-  readonly caFiles: readonly string[];
-}
+import { grantHint } from "./core/build.ts";
+import { EXIT, type ExitCode, messageOf, type Step, UserError } from "./core/errors.ts";
+import { isAws, place, presenceTopic, type Target } from "./core/endpoint.ts";
+import { quote } from "./core/text.ts";
 
 interface Words {
   readonly message: string;
@@ -163,19 +151,6 @@ export function explainSilence(
 /** The error of a process whose grants do not hold the endpoint. */
 export function explainNotGranted(target: Pick<Target, "endpoint" | "port">): UserError {
   return failure(notGranted(target));
-}
-
-/** The topic on which AWS IoT Core says why a client did not come in, or had to go. */
-export function presenceTopic(
-  event: "connect_failed" | "disconnected",
-  { clientId }: Pick<Target, "clientId">,
-): string {
-  return `$aws/events/presence/${event}/${clientId}`;
-}
-
-/** `host:port`, with brackets around an IPv6 address. */
-export function place({ endpoint, port }: Pick<Target, "endpoint" | "port">): string {
-  return endpoint.includes(":") ? `[${endpoint}]:${port}` : `${endpoint}:${port}`;
 }
 
 function failure(words: Words, cause?: unknown): UserError {

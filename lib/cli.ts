@@ -6,10 +6,10 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { EXIT, UserError } from "./errors.ts";
+import { EXIT, UserError } from "./core/errors.ts";
 import type { Layer } from "./settings.ts";
 import { flagOf, SETTINGS } from "./settings_table.ts";
-import { didYouMean, quote } from "./words.ts";
+import { didYouMean, quote } from "./core/text.ts";
 
 /** Names of the commands, in the order of the help. */
 export const COMMANDS = [

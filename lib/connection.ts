@@ -6,10 +6,11 @@
  * session.ts's.
  */
 
-import { explainTimeout, type Target } from "./causes.ts";
-import type { UserError } from "./errors.ts";
+import { explainTimeout } from "./causes.ts";
+import type { Target } from "./core/endpoint.ts";
+import type { UserError } from "./core/errors.ts";
 import type { Identity } from "./identity.ts";
-import type { Qos } from "./message.ts";
+import type { Qos } from "./core/message.ts";
 import type { PublishRefusedError } from "./reason_codes.ts";
 import type { Settings } from "./settings.ts";
 import { openTransport } from "./transport.ts";

@@ -7,10 +7,11 @@
  * business.
  */
 
-import { explainSilence, type Target } from "./causes.ts";
+import { explainSilence } from "./causes.ts";
+import type { Target } from "./core/endpoint.ts";
 import type { Connection } from "./connection.ts";
-import { UserError } from "./errors.ts";
-import type { Logger } from "./log.ts";
+import { UserError } from "./core/errors.ts";
+import type { Logger } from "./core/log.ts";
 import type { Pacer, Rates } from "./pacing.ts";
 import type { Leaving, Queue, TakenMessage } from "./queue.ts";
 import type { Reports } from "./reports.ts";

@@ -6,7 +6,7 @@
  * lines and queue come in.
  */
 
-import { EXIT, UserError } from "./errors.ts";
+import { EXIT, UserError } from "./core/errors.ts";
 import {
   MAX_PAYLOAD_BYTES,
   type Metrics,
@@ -14,12 +14,13 @@ import {
   payloadOf,
   type Reading,
   type SampleTime,
-} from "./message.ts";
+} from "./core/message.ts";
 import type { Draft } from "./queue.ts";
 import { MOST_DRAFTS } from "./queue_drafts.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "./settings.ts";
 import type { Line } from "./sources/mod.ts";
+import { sleep } from "./core/wait.ts";
 
 /** The settings gathering needs. */
 export type GatherSettings = Pick<
@@ -226,16 +227,4 @@ export function tooLarge(bytes: number): UserError {
     `Cannot publish a message of ${bytes} bytes: AWS IoT Core takes at most ${MAX_PAYLOAD_BYTES}`,
     { hint: "send smaller messages; this one was left out", exitCode: EXIT.config, step: "source" },
   );
-}
-
-/** Waits; an abort ends the wait early. */
-export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, Math.max(0, ms));
-  const onAbort = () => resolve();
-  signal.addEventListener("abort", onAbort, { once: true });
-  await promise;
-  clearTimeout(timer);
-  signal.removeEventListener("abort", onAbort);
 }

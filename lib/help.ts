@@ -1,9 +1,9 @@
 /** The help texts and the sample settings file, made from the settings table. Pure. */
 
 import { COMMANDS, SHAPES } from "./cli.ts";
-import { EXIT, UserError } from "./errors.ts";
+import { EXIT, UserError } from "./core/errors.ts";
 import { flagOf, SETTINGS, type SettingSpec, variableOf } from "./settings_table.ts";
-import { didYouMean, quote } from "./words.ts";
+import { didYouMean, quote } from "./core/text.ts";
 
 const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {
   publish: "publish telemetry until stopped (the main job)",

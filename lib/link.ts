@@ -7,9 +7,9 @@
  */
 
 import type { Connection } from "./connection.ts";
-import { UserError } from "./errors.ts";
-import { sleep } from "./gather.ts";
-import type { Logger } from "./log.ts";
+import { UserError } from "./core/errors.ts";
+import { sleep } from "./core/wait.ts";
+import type { Logger } from "./core/log.ts";
 import type { Outage, SessionEnd } from "./outage.ts";
 
 /** What a link works with. */

@@ -3,10 +3,10 @@
  * decides.
  */
 
-import { grantHint, placeHint } from "./build.ts";
+import { grantHint, placeHint } from "./core/build.ts";
 import type { Command } from "./cli.ts";
-import { EXIT, messageOf, UserError } from "./errors.ts";
-import { guardFile } from "./file_guard.ts";
+import { EXIT, messageOf, UserError } from "./core/errors.ts";
+import { guardFile } from "./core/file_guard.ts";
 import {
   type EffectiveSettings,
   environmentLayer,
@@ -15,8 +15,8 @@ import {
   mergeSettings,
 } from "./settings.ts";
 import { sourceProblem, sourcesProblem } from "./sources/mod.ts";
-import { quote } from "./words.ts";
-import type { World } from "./world.ts";
+import { quote } from "./core/text.ts";
+import type { World } from "./core/process.ts";
 
 /** Where a settings file is looked for if none is named. */
 export const CONFIG_PATHS = ["./mqtt443.json", "/etc/mqtt443/mqtt443.json"] as const;

@@ -5,8 +5,8 @@
  * that does not listen costs a bounded wait and a bounded memory. What there is to tell is the caller's business.
  */
 
-import { EXIT, messageOf, UserError } from "./errors.ts";
-import { oneLine, quote } from "./words.ts";
+import { EXIT, messageOf, UserError } from "./core/errors.ts";
+import { oneLine, quote } from "./core/text.ts";
 
 /** The variables by which systemd says where it listens, and how often it wants to hear that all is well. */
 export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;

@@ -6,11 +6,10 @@
  */
 
 import { backoffMs, slowBackoffMs } from "./backoff.ts";
-import { place, presenceTopic, type Target } from "./causes.ts";
+import { place, presenceTopic, type Target } from "./core/endpoint.ts";
 import type { Connection } from "./connection.ts";
-import { EXIT, failureFields, UserError } from "./errors.ts";
-import type { Logger } from "./log.ts";
-import { createRepeats } from "./reports.ts";
+import { EXIT, failureFields, UserError } from "./core/errors.ts";
+import { createRepeats, type Logger } from "./core/log.ts";
 import type { Settings } from "./settings.ts";
 
 /** A session this long, with a delivery in it, was a good one. */

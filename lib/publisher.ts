@@ -5,13 +5,14 @@
  * itself, and never hammers it. Owns no I/O of its own: queue, connections and sources come in.
  */
 
-import type { Target } from "./causes.ts";
+import type { Target } from "./core/endpoint.ts";
 import type { Connection } from "./connection.ts";
 import { type Delivery, startDelivery } from "./delivery.ts";
-import { EXIT, type ExitCode, failureFields, UserError } from "./errors.ts";
-import { sleep, tooLarge } from "./gather.ts";
+import { EXIT, type ExitCode, failureFields, UserError } from "./core/errors.ts";
+import { tooLarge } from "./gather.ts";
+import { sleep } from "./core/wait.ts";
 import { createLink, type LinkState } from "./link.ts";
-import type { Logger } from "./log.ts";
+import type { Logger } from "./core/log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
 import type { Draft, Queue } from "./queue.ts";

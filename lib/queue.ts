@@ -7,7 +7,7 @@
  */
 
 import { DatabaseSync } from "node:sqlite";
-import { messageOf } from "./errors.ts";
+import { messageOf } from "./core/errors.ts";
 import { createAhead } from "./queue_ahead.ts";
 import { storageError } from "./queue_errors.ts";
 import { numbered, TAKE_BYTES, weighed } from "./queue_drafts.ts";

@@ -6,9 +6,9 @@
  * queue.ts's business.
  */
 
-import { grantHint, placeHint } from "./build.ts";
-import { messageOf, UserError } from "./errors.ts";
-import { userName } from "./file_guard.ts";
+import { grantHint, placeHint } from "./core/build.ts";
+import { messageOf, UserError } from "./core/errors.ts";
+import { userName } from "./core/file_guard.ts";
 import { type LastRun, noteRun, readRun } from "./last_run.ts";
 import type { DeliveredMark } from "./queue_types.ts";
 import {
@@ -20,7 +20,7 @@ import {
   queuePathOf,
   stateError,
 } from "./state_guard.ts";
-import { quote } from "./words.ts";
+import { quote } from "./core/text.ts";
 
 export { checkState, queuePathOf } from "./state_guard.ts";
 

@@ -5,8 +5,8 @@
  * of a monotonic clock.
  */
 
-import type { UserError } from "./errors.ts";
-import type { Logger } from "./log.ts";
+import type { UserError } from "./core/errors.ts";
+import { createRepeats, type Logger } from "./core/log.ts";
 
 /** Milliseconds between summaries of what was published: on a terminal, and elsewhere. */
 const SUMMARY_MS = { terminal: 10_000, elsewhere: 600_000 } as const;
@@ -16,9 +16,6 @@ const LINE_MS = 1000;
 const EARLY_MS = 900;
 /** Milliseconds between looks whether a drop or a failure is due. */
 const LOOK_MS = 10_000;
-/** Milliseconds between two lines that say the same. */
-export const REPEAT_MS = 60_000;
-
 /** A message that was delivered. */
 export interface Delivered {
   readonly topic: string;
@@ -152,25 +149,3 @@ export function createReports(
 
 /** Says a line with a count. */
 type Say = (total: number) => void;
-
-/** Remembers what was said when. */
-export interface Repeats {
-  /** Whether this may be said now; if so, it counts as said. */
-  due(key: string): boolean;
-  /** Forgets what was said. */
-  reset(): void;
-}
-
-/** Makes a memory of what was said, with {@linkcode REPEAT_MS} between two of a kind. */
-export function createRepeats(monotonicMs: () => number): Repeats {
-  const saidMs = new Map<string, number>();
-  return {
-    due(key) {
-      const nowMs = monotonicMs();
-      if (nowMs - (saidMs.get(key) ?? -Infinity) < REPEAT_MS) return false;
-      saidMs.set(key, nowMs);
-      return true;
-    },
-    reset: () => saidMs.clear(),
-  };
-}

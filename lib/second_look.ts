@@ -6,7 +6,7 @@
  */
 
 import { connect as connectTls } from "node:tls";
-import type { Target } from "./causes.ts";
+import type { Target } from "./core/endpoint.ts";
 import { openTcp } from "./tcp.ts";
 import { serverNameOf } from "./transport.ts";
 

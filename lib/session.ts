@@ -8,12 +8,13 @@
 import type { Buffer } from "node:buffer";
 import mqtt from "mqtt/lib/client";
 import type { MqttClient } from "mqtt";
-import { explainHangUp, explainSilence, explainTimeout, place, type Target } from "./causes.ts";
+import { explainHangUp, explainSilence, explainTimeout } from "./causes.ts";
+import { place, type Target } from "./core/endpoint.ts";
 import type { Connection, ConnectionFacts, ConnectionSettings } from "./connection.ts";
-import { EXIT, UserError } from "./errors.ts";
+import { EXIT, UserError } from "./core/errors.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { createLengthWatch } from "./length_watch.ts";
-import { utf8Bytes } from "./message.ts";
+import { utf8Bytes } from "./core/message.ts";
 import { NoStore } from "./no_store.ts";
 import {
   explainConnack,

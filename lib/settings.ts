@@ -6,8 +6,8 @@
  * {@linkcode Surroundings}.
  */
 
-import { EXIT, UserError } from "./errors.ts";
-import { expandTopic, type Format, type Qos, topicProblem } from "./message.ts";
+import { EXIT, UserError } from "./core/errors.ts";
+import { expandTopic, type Format, type Qos, topicProblem } from "./core/message.ts";
 import {
   clientIdProblem,
   flagOf,
@@ -15,7 +15,8 @@ import {
   type SettingSpec,
   variableOf,
 } from "./settings_table.ts";
-import { didYouMean, quote } from "./words.ts";
+import { didYouMean, quote } from "./core/text.ts";
+import { isAws } from "./core/endpoint.ts";
 
 /** Every effective setting. Durations are in ms, sizes in bytes; absent means none. */
 export interface Settings {
@@ -96,11 +97,6 @@ const MOST_UNKNOWN = 20;
 const NONE_SETTINGS = new Set(
   TABLE.filter(({ allowed }) => allowed.endsWith(", or none")).map(({ key }) => key),
 );
-
-/** Whether this endpoint is AWS IoT Core. */
-export function isAws(endpoint: string): boolean {
-  return /\.amazonaws\.com(\.cn)?\.?$/i.test(endpoint);
-}
 
 /** The layer of the environment: every `MQTT443_` variable that names a setting. */
 export function environmentLayer(

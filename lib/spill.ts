@@ -5,7 +5,7 @@
  * the disk is tried again with each `put`. Without a failure it only passes calls on.
  */
 
-import type { UserError } from "./errors.ts";
+import type { UserError } from "./core/errors.ts";
 import type { Leaving, Queue } from "./queue.ts";
 import { EMPTY_STATS } from "./queue_types.ts";
 

@@ -14,7 +14,8 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import tls, { type TLSSocket } from "node:tls";
-import { explainAlpn, explainTimeout, explainTransport, type Target } from "./causes.ts";
+import { explainAlpn, explainTimeout, explainTransport } from "./causes.ts";
+import type { Target } from "./core/endpoint.ts";
 import { exactFault } from "./chain_fault.ts";
 import type { Identity } from "./identity.ts";
 import { isAddress, openTcp } from "./tcp.ts";

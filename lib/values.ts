@@ -1,10 +1,9 @@
 /** How a setting's text becomes a value: durations, sizes, numbers, choices. Pure. */
 
+import { DURATION_MS, SIZE_BYTES } from "./core/text.ts";
+
 /** Parses one setting's text. @throws {RangeError} with the rule as its message (`must be …`). */
 export type Parser<T> = (text: string) => T;
-
-const DURATION_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
-const SIZE_BYTES: Record<string, number> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
 
 /**
  * Parses a duration such as `250ms`, `10s`, `5m`, `2h` to milliseconds, within bounds.
@@ -68,35 +67,6 @@ export function checked(problem: (text: string) => string | undefined): Parser<s
   };
 }
 
-/** A duration in the largest unit that says it exactly: `1500` is `1.5s`, `100001` is `100001ms`. */
-export function formatDuration(ms: number): string {
-  return inUnits(ms, DURATION_MS, { exactly: true });
-}
-
-/** A size in the largest unit that says it exactly: `67108864` is `64MiB`. */
-export function formatSize(bytes: number): string {
-  return inUnits(bytes, SIZE_BYTES, { exactly: true });
-}
-
-/** A size for people, to two decimals: `1234567` is `1.18MiB`. */
-export function roundSize(bytes: number): string {
-  return inUnits(bytes, SIZE_BYTES, { exactly: false });
-}
-
-function inUnits(
-  value: number,
-  units: Record<string, number>,
-  { exactly }: { exactly: boolean },
-): string {
-  const entries = Object.entries(units);
-  const rounded = (factor: number) => Number((value / factor).toFixed(2));
-  const [unit, factor] =
-    entries.findLast(([, factor]) =>
-      value >= factor && (!exactly || rounded(factor) * factor === value)
-    ) ?? entries[0]!;
-  return `${rounded(factor)}${unit}`;
-}
-
 function withUnit(units: Record<string, number>): (text: string) => number {
   return (text) => {
     const match = /^(\d{1,15}(?:\.\d{1,6})?)([A-Za-z]+)$/.exec(text);
@@ -119,9 +89,4 @@ function bounded(
     }
     return value;
   };
-}
-
-/** A time without its fraction of a second: `2026-11-23T03:24:45Z`. */
-export function toSeconds(time: Date): string {
-  return time.toISOString().replace(/\.\d+Z$/, "Z");
 }

@@ -3,10 +3,9 @@
  * TLS. Pure; the looking is second_look.ts's business.
  */
 
-import { place, presenceTopic, type Target } from "./causes.ts";
+import { isAws, place, presenceTopic, type Target } from "./core/endpoint.ts";
 import type { ShownCertificate, Speech } from "./second_look.ts";
-import { isAws } from "./settings.ts";
-import { quote } from "./words.ts";
+import { quote } from "./core/text.ts";
 
 /** The one likely cause, and what to do about it. */
 export interface Verdict {

@@ -94,7 +94,7 @@ for (const name of ["SIGTERM", "SIGINT"] as const) {
     try {
       const child = new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", "--frozen", "--no-check", "tools/bench.ts", "--short"],
-        cwd: new URL("..", import.meta.url),
+        cwd: new URL("../", import.meta.url),
         env: { TMPDIR: folder },
         stdout: "null",
         stderr: "piped",

@@ -5,10 +5,9 @@ import {
   explainSilence,
   explainTimeout,
   explainTransport,
-  place,
-  type Target,
 } from "../lib/causes.ts";
-import { EXIT, type Step, UserError } from "../lib/errors.ts";
+import { place, type Target } from "../lib/core/endpoint.ts";
+import { EXIT, type Step, UserError } from "../lib/core/errors.ts";
 
 const NOW = new Date("2026-11-23T03:24:45Z");
 const TARGET: Target = {

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { app } from "../lib/app.ts";
-import { realWorld } from "../lib/world.ts";
+import { realWorld } from "../lib/core/process.ts";
 import { formatKey, makePki, writeCerts } from "../tools/endpoint.ts";
 import { inFolder, makeEnv, run } from "./command_line.ts";
 

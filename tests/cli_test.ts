@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { COMMANDS, parseCommand, SHAPES } from "../lib/cli.ts";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { flagOf, SETTINGS } from "../lib/settings_table.ts";
 
 function refusal(...args: string[]): UserError {

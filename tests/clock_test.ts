@@ -2,8 +2,8 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createClockWatch } from "../lib/clock_watch.ts";
-import type { Fields } from "../lib/log.ts";
-import { BUILT_AT } from "../lib/version.ts";
+import type { Fields } from "../lib/core/log.ts";
+import { BUILT_AT } from "../lib/core/build.ts";
 import {
   makeRig,
   numbered,

@@ -5,7 +5,7 @@
 
 import { assertEquals } from "@std/assert";
 import { app } from "../lib/app.ts";
-import type { World } from "../lib/world.ts";
+import type { World } from "../lib/core/process.ts";
 import { assertGranted, NO_SETTINGS, type ProgramOptions, spawnProgram } from "./program.ts";
 
 /** What came of a command. */

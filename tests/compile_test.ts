@@ -2,8 +2,8 @@
 
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { crc32, deflateRawSync } from "node:zlib";
-import type { Build } from "../lib/build.ts";
-import { UserError } from "../lib/errors.ts";
+import type { Build } from "../lib/core/build.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { generalGrants } from "../lib/grants.ts";
 import { findDenort, readDenort, targetOf } from "../tools/compile/denort.ts";
 import { putAll } from "../tools/compile/put.ts";

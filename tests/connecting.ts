@@ -4,7 +4,7 @@ import { assertEquals, assertInstanceOf } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
 import { type Connection, type ConnectionSettings, openConnection } from "../lib/connection.ts";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import type { Transport } from "../lib/transport.ts";
 import { type Identity, inspectIdentity } from "../lib/identity.ts";
 import {

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { createLengthWatch } from "../lib/length_watch.ts";
-import { EXIT } from "../lib/errors.ts";
+import { EXIT } from "../lib/core/errors.ts";
 import { PublishRefusedError } from "../lib/reason_codes.ts";
 import { type Endpoint, type EndpointOptions, HUGE_LENGTH, makePki } from "../tools/endpoint.ts";
 import { seeded } from "../tools/seeded.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { type Build, grantHint, placeHint } from "../lib/build.ts";
-import { UserError } from "../lib/errors.ts";
+import { type Build, grantHint, placeHint } from "../lib/core/build.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { generalGrants, grantFlags, grantsOf, siteGrants } from "../lib/grants.ts";
 import { mergeSettings } from "../lib/settings.ts";
 import { denoArguments } from "../tools/publish.ts";

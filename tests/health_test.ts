@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { UserError } from "../lib/errors.ts";
+import type { UserError } from "../lib/core/errors.ts";
 import { createHealth, illnessOf, type Vitals } from "../lib/health.ts";
 
 const LIMITS = { connectTimeout: 15_000, ackTimeout: 20_000 };

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
 import { COMMANDS, DOCTOR_FLAGS, parseCommand, SHAPES } from "../lib/cli.ts";
-import { EXIT, UserError } from "../lib/errors.ts";
+import { EXIT, UserError } from "../lib/core/errors.ts";
 import { helpText, sampleFile, settingsHelp, settingsTable } from "../lib/help.ts";
 import { fileLayer, mergeSettings } from "../lib/settings.ts";
 import { flagOf, SETTINGS } from "../lib/settings_table.ts";

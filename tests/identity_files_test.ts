@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { chooseFiles, type FileSettings, readIdentityFiles } from "../lib/identity_files.ts";
 import { inFolder } from "./command_line.ts";
 import { lchown } from "./owners.ts";

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { type Identity, inspectIdentity } from "../lib/identity.ts";
 import { certificateProblem } from "../lib/key_kinds.ts";
 import { derOf, pemBlocks } from "../lib/pem.ts";

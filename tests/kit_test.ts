@@ -13,7 +13,7 @@ import formats from "ajv-formats";
 import { join } from "node:path";
 import config from "../deno.json" with { type: "json" };
 import { parseCommand } from "../lib/cli.ts";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { generalGrants } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
 import { makeBundle } from "../tools/bundle.ts";

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import type { Connection } from "../lib/connection.ts";
-import { EXIT, UserError } from "../lib/errors.ts";
+import { EXIT, UserError } from "../lib/core/errors.ts";
 import { createLink } from "../lib/link.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };

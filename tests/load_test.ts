@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { parseCommand } from "../lib/cli.ts";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { loadSettings } from "../lib/load.ts";
 import { inFolder } from "./command_line.ts";
 import { NO_SETTINGS } from "./program.ts";

@@ -1,11 +1,11 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import type { Target } from "../lib/causes.ts";
+import type { Target } from "../lib/core/endpoint.ts";
 import { openService } from "../lib/commands/service.ts";
-import type { UserError } from "../lib/errors.ts";
+import type { UserError } from "../lib/core/errors.ts";
 import { createNotifier } from "../lib/notify.ts";
 import type { Queue } from "../lib/queue.ts";
 import type { Settings } from "../lib/settings.ts";
-import { realWorld } from "../lib/world.ts";
+import { realWorld } from "../lib/core/process.ts";
 import { startChild } from "./children.ts";
 import { makeEnv } from "./command_line.ts";
 import { testGrants } from "./program.ts";

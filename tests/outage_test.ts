@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
 import type { Connection } from "../lib/connection.ts";
-import { EXIT, UserError } from "../lib/errors.ts";
-import type { Fields } from "../lib/log.ts";
+import { EXIT, UserError } from "../lib/core/errors.ts";
+import type { Fields } from "../lib/core/log.ts";
 import { createOutage, type Outage } from "../lib/outage.ts";
 import { seeded } from "../tools/seeded.ts";
 import { judgeWaits, type Verdict } from "./waits.ts";

@@ -3,7 +3,7 @@
  * seen so without 95 MB.
  */
 
-import type { Grants } from "../lib/build.ts";
+import type { Grants } from "../lib/core/build.ts";
 import { type Outcome, outcomeOf } from "./command_line.ts";
 import { hasProgram } from "./queueing.ts";
 import { packed } from "../tools/compile/packed.ts";

@@ -10,8 +10,8 @@
  *   takes ten seconds; so each test starts the header of the packed file with its own grants in place of the packed ones.
  */
 
-import type { Grants } from "../lib/build.ts";
-import { UserError } from "../lib/errors.ts";
+import type { Grants } from "../lib/core/build.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { generalGrants, grantFlags } from "../lib/grants.ts";
 import { CERTS_PATHS } from "../lib/load.ts";
 import { NOTIFY_PATH } from "../lib/notify.ts";

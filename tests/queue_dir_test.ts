@@ -1,7 +1,7 @@
 /** The state directory: private, held by one process, and nobody else's files in it. */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { openQueue } from "../lib/queue.ts";
 import { checkState, deliveredThrough, holdStateDirectory, queuePathOf } from "../lib/queue_dir.ts";
 import { lchown } from "./owners.ts";

@@ -4,10 +4,10 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { parseCommand } from "../lib/cli.ts";
 import { queueCommand } from "../lib/commands/queue.ts";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { openQueue, type Queue } from "../lib/queue.ts";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
-import { realWorld } from "../lib/world.ts";
+import { realWorld } from "../lib/core/process.ts";
 import { makeEnv } from "./command_line.ts";
 import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "./queueing.ts";
 

@@ -1,8 +1,8 @@
 /** The queue: one suite, run in memory and on a file, with real SQLite, with and without a mark of what is delivered. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { UserError } from "../lib/errors.ts";
-import { MAX_PAYLOAD_BYTES } from "../lib/message.ts";
+import { UserError } from "../lib/core/errors.ts";
+import { MAX_PAYLOAD_BYTES } from "../lib/core/message.ts";
 import { openQueue, type Queue, type QueueOptions } from "../lib/queue.ts";
 import { MemoryQueue } from "../lib/queue_memory.ts";
 import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "./queueing.ts";

@@ -3,9 +3,9 @@
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { parseCommand } from "../lib/cli.ts";
 import { createConnector } from "../lib/commands/connector.ts";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { loadSettings } from "../lib/load.ts";
-import { realWorld } from "../lib/world.ts";
+import { realWorld } from "../lib/core/process.ts";
 import type { Pair } from "../tools/endpoint.ts";
 import { makeEnv } from "./command_line.ts";
 import {

@@ -1,8 +1,8 @@
 /** Runs of the program: as a process, or in this one, and what they say as it comes. */
 
 import { app } from "../lib/app.ts";
-import type { Fields } from "../lib/log.ts";
-import type { World } from "../lib/world.ts";
+import type { Fields } from "../lib/core/log.ts";
+import type { World } from "../lib/core/process.ts";
 import { makeEnv } from "./command_line.ts";
 import { assertGranted, type ProgramOptions, spawnProgram } from "./program.ts";
 

@@ -1,14 +1,14 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import {
   environmentLayer,
   fileLayer,
-  isAws,
   type Layer,
   mergeSettings,
   settingsDocument,
   type Surroundings,
 } from "../lib/settings.ts";
+import { isAws } from "../lib/core/endpoint.ts";
 
 const AROUND: Surroundings = {
   hostName: "gw-7",

@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { parseNumber } from "../lib/sources/file.ts";
 import { openSources, readAll } from "../lib/sources/mod.ts";
 

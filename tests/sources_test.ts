@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { UserError } from "../lib/errors.ts";
-import type { Reading } from "../lib/message.ts";
+import { UserError } from "../lib/core/errors.ts";
+import type { Reading } from "../lib/core/message.ts";
 import {
   openSources,
   readAll,

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { EXIT, UserError } from "../lib/errors.ts";
+import { EXIT, UserError } from "../lib/core/errors.ts";
 import { openQueue, type Queue } from "../lib/queue.ts";
 import { MemoryQueue } from "../lib/queue_memory.ts";
 import { createSpill } from "../lib/spill.ts";

@@ -3,11 +3,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
-import type { Logger } from "../lib/log.ts";
+import type { Logger } from "../lib/core/log.ts";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
 import type { Settings } from "../lib/settings.ts";
 import { volatileWarning } from "../lib/volatile.ts";
-import { realWorld } from "../lib/world.ts";
+import { realWorld } from "../lib/core/process.ts";
 import { draft, inStateFolder, isSame, seqs } from "./queueing.ts";
 
 const PAGE_BYTES = 2048;

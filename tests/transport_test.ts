@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { openConnection } from "../lib/connection.ts";
-import { EXIT } from "../lib/errors.ts";
+import { EXIT } from "../lib/core/errors.ts";
 import { type Endpoint, makeAuthority, makePki } from "../tools/endpoint.ts";
 import { parseClientHello } from "./client_hello.ts";
 import {

@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import type { CertificateFacts } from "../lib/certificate.ts";
-import { UserError } from "../lib/errors.ts";
+import { UserError } from "../lib/core/errors.ts";
 import { createExpiryWatch } from "../lib/expiry.ts";
-import type { Fields } from "../lib/log.ts";
+import type { Fields } from "../lib/core/log.ts";
 import { authorityWarning, checkDates, clockWarning, expiryStage } from "../lib/validity.ts";
 
 const DAY_MS = 86_400_000;

@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { VERSION } from "../lib/version.ts";
+import { VERSION } from "../lib/core/build.ts";
 import { measureBulk, rateId, WINDOWS } from "./bench/bulk.ts";
 import { chartOf } from "./bench/chart.ts";
 import { measureDrain } from "./bench/drain.ts";

@@ -10,7 +10,7 @@
 import { dirname, join } from "node:path";
 import { builtinModules } from "node:module";
 import * as esbuild from "esbuild";
-import type { Build } from "../lib/build.ts";
+import type { Build } from "../lib/core/build.ts";
 import { slim } from "./bundle/slim.ts";
 import { inTempFolder } from "./temp_folder.ts";
 

@@ -7,8 +7,8 @@
  */
 
 import config from "../deno.json" with { type: "json" };
-import type { Build } from "../lib/build.ts";
-import { EXIT, formatError, UserError } from "../lib/errors.ts";
+import type { Build } from "../lib/core/build.ts";
+import { EXIT, formatError, UserError } from "../lib/core/errors.ts";
 import { makeBundle } from "./bundle.ts";
 import { findDenort, readDenort, targetOf } from "./compile/denort.ts";
 import { parseFlags, type RuntimeChoice } from "./compile/flags.ts";
@@ -22,7 +22,7 @@ import { makeStandalone } from "./compile/standalone.ts";
 import { type Target, TARGETS, targetsOf } from "./compile/targets.ts";
 import { tryOut } from "./compile/trial.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
+const ROOT = new URL("../", import.meta.url).pathname;
 
 /** Options of {@linkcode compile}. */
 export interface CompileOptions {

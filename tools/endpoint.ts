@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { EXIT, type ExitCode, formatError, messageOf, UserError } from "../lib/errors.ts";
+import { EXIT, type ExitCode, formatError, messageOf, UserError } from "../lib/core/errors.ts";
 import { certPaths, readCerts, writeCerts } from "./endpoint/cert_files.ts";
 import type { ReceivedMessage } from "./endpoint/observe.ts";
 import { type Certificates, makePki } from "./endpoint/pki.ts";

@@ -6,9 +6,9 @@
  */
 
 import { basename, join } from "node:path";
-import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
-import { VERSION } from "../lib/version.ts";
-import { quote } from "../lib/words.ts";
+import { EXIT, formatError, messageOf, UserError } from "../lib/core/errors.ts";
+import { VERSION } from "../lib/core/build.ts";
+import { quote } from "../lib/core/text.ts";
 import { makeBundle } from "./bundle.ts";
 import { compile } from "./compile.ts";
 import { parseFlags, type RuntimeChoice, usageError } from "./compile/flags.ts";

@@ -6,12 +6,12 @@
  * the time. Signals and the exit code pass through.
  */
 
-import type { Grants } from "../lib/build.ts";
+import type { Grants } from "../lib/core/build.ts";
 import { parseCommand } from "../lib/cli.ts";
-import { formatError, UserError } from "../lib/errors.ts";
+import { formatError, UserError } from "../lib/core/errors.ts";
 import { checkOwners, findIdentityFiles } from "../lib/identity_files.ts";
 import { loadSettings } from "../lib/load.ts";
-import { realWorld } from "../lib/world.ts";
+import { realWorld } from "../lib/core/process.ts";
 import { freshBundle } from "./bundle/fresh.ts";
 import { passed } from "./environment.ts";
 import { grantsFor, runArguments } from "./scoped.ts";

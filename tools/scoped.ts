@@ -1,10 +1,10 @@
 /** How the program is started as a process that may do what its settings need, and nothing else. */
 
 import { parseCommand } from "../lib/cli.ts";
-import type { Grants } from "../lib/build.ts";
+import type { Grants } from "../lib/core/build.ts";
 import { grantFlags, grantsOf } from "../lib/grants.ts";
 import { loadSettings } from "../lib/load.ts";
-import type { World } from "../lib/world.ts";
+import type { World } from "../lib/core/process.ts";
 import { BUNDLE_FLAGS } from "./bundle/fresh.ts";
 import { V8_FLAGS } from "./v8_flags.ts";
 

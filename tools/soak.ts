@@ -7,7 +7,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { sleep } from "../lib/gather.ts";
+import { sleep } from "../lib/core/wait.ts";
 import { makePki, startEndpoint } from "./endpoint.ts";
 import { startForwarder } from "./endpoint/forwarder.ts";
 import { seeded } from "./seeded.ts";

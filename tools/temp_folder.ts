@@ -3,8 +3,8 @@
  * error says which way out there is.
  */
 
-import { EXIT, messageOf, UserError } from "../lib/errors.ts";
-import { quote } from "../lib/words.ts";
+import { EXIT, messageOf, UserError } from "../lib/core/errors.ts";
+import { quote } from "../lib/core/text.ts";
 
 /** What ends a task, and the exit code that a shell gives it. */
 const SIGNALS = [["SIGHUP", 129], ["SIGINT", 130], ["SIGTERM", 143]] as const;

@@ -10,13 +10,13 @@
 import { makeBundle } from "./bundle.ts";
 import { packed } from "./compile/packed.ts";
 import { inTempFolder } from "./temp_folder.ts";
-import { VERSION } from "../lib/version.ts";
+import { VERSION } from "../lib/core/build.ts";
 import { PACKED_GRANTS, TEST_VARIABLES, type TestForm } from "../tests/program.ts";
 
 /** How long a process that was killed may take to be gone, in ms. */
 const GONE_MS = 2000;
 
-const ROOT = new URL("..", import.meta.url).pathname;
+const ROOT = new URL("../", import.meta.url).pathname;
 
 if (import.meta.main) Deno.exit(await main(Deno.args));
 

@@ -1,10 +1,10 @@
 /** The checks of `doctor` that need no network: settings, files, key, dates, clock, modes, queue. */
 
-import { grantHint } from "../build.ts";
+import { BUILT_AT, grantHint } from "../core/build.ts";
 import type { Command } from "../cli.ts";
-import { place } from "../causes.ts";
+import { place } from "../core/endpoint.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
-import { EXIT, messageOf, UserError } from "../errors.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import { dayOf, describeCertificate } from "../certificate.ts";
 import {
   authoritiesOf,
@@ -15,18 +15,16 @@ import {
 } from "../identity.ts";
 import { checkOwners, findIdentityFiles, ownerOf, readIdentityTexts } from "../identity_files.ts";
 import { type LoadedSettings, loadSettings } from "../load.ts";
-import { userName } from "../file_guard.ts";
+import { userName } from "../core/file_guard.ts";
 import { missingActions } from "../policy.ts";
 import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
-import { roundSize, toSeconds } from "../values.ts";
+import { quote, roundSize, toSeconds } from "../core/text.ts";
 import { authorityWarning, checkClock, checkDates } from "../validity.ts";
 import { sourceLimits } from "../sources/mod.ts";
-import { BUILT_AT } from "../version.ts";
 import { volatileWarning } from "../volatile.ts";
-import { quote } from "../words.ts";
-import type { World } from "../world.ts";
+import type { World } from "../core/process.ts";
 import { checkEnvironment, checkGrants } from "./common.ts";
 import { queueOptions } from "./state.ts";
 

@@ -3,7 +3,7 @@
 import { targetOf } from "../connection.ts";
 import type { Check } from "../doctor.ts";
 import { identityOf } from "../identity.ts";
-import type { World } from "../world.ts";
+import type { World } from "../core/process.ts";
 import type { Case } from "./checks_local.ts";
 import { reachChecks, type Site } from "./checks_reach.ts";
 import { sessionChecks } from "./checks_session.ts";

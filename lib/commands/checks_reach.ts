@@ -5,20 +5,20 @@
  */
 
 import { dayOf } from "../certificate.ts";
-import { explainAlpn, explainTimeout, explainTransport, type Target } from "../causes.ts";
+import { explainAlpn, explainTimeout, explainTransport } from "../causes.ts";
+import type { Target } from "../core/endpoint.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
-import { UserError } from "../errors.ts";
+import { UserError } from "../core/errors.ts";
 import type { Identity } from "../identity.ts";
 import { firstBytes, lookAtTls, type TlsLook } from "../second_look.ts";
 import type { Settings } from "../settings.ts";
 import { addressesOf, openTcp } from "../tcp.ts";
 import { openTransport, type Transport } from "../transport.ts";
-import { toSeconds } from "../values.ts";
+import { quote, toSeconds } from "../core/text.ts";
 import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
 import { checkClock } from "../validity.ts";
-import { BUILT_AT } from "../version.ts";
-import { quote } from "../words.ts";
-import type { World } from "../world.ts";
+import { BUILT_AT } from "../core/build.ts";
+import type { World } from "../core/process.ts";
 
 /** What the online checks work with. */
 export interface Site {

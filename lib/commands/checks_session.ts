@@ -1,13 +1,13 @@
 /** The checks of `doctor` within a connection: CONNECT and PUBLISH, and after which of them the endpoint hangs up. */
 
-import { place, presenceTopic } from "../causes.ts";
+import { place, presenceTopic } from "../core/endpoint.ts";
 import { type Connection, openConnection } from "../connection.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
-import { EXIT, UserError } from "../errors.ts";
-import { sleep } from "../gather.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { sleep } from "../core/wait.ts";
 import { policyLine } from "../policy.ts";
 import type { Settings } from "../settings.ts";
-import { quote } from "../words.ts";
+import { quote } from "../core/text.ts";
 import { openVerified, type Site } from "./checks_reach.ts";
 
 /** How long after PUBACK a session is watched for being taken over, in ms. */

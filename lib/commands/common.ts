@@ -1,11 +1,12 @@
 /** What several commands begin with. */
 
-import { explainNotGranted, place } from "../causes.ts";
-import { EXIT, UserError } from "../errors.ts";
+import { explainNotGranted } from "../causes.ts";
+import { place } from "../core/endpoint.ts";
+import { EXIT, UserError } from "../core/errors.ts";
 import { TRUST_VARIABLES } from "../grants.ts";
-import { type Logger, openLog } from "../log.ts";
+import { type Logger, openLog } from "../core/log.ts";
 import type { Settings } from "../settings.ts";
-import type { World } from "../world.ts";
+import type { World } from "../core/process.ts";
 
 /** The log of a command, on stderr. */
 export function openLogOf(settings: Settings, world: World): Logger {

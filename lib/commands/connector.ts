@@ -9,16 +9,15 @@
 
 import { type Connection, openConnection } from "../connection.ts";
 import { fileError } from "../certificate.ts";
-import { EXIT, failureFields, UserError } from "../errors.ts";
+import { EXIT, failureFields, UserError } from "../core/errors.ts";
 import { createExpiryWatch } from "../expiry.ts";
 import { type Identity, inspectIdentity } from "../identity.ts";
 import { readIdentityFiles } from "../identity_files.ts";
-import type { Logger } from "../log.ts";
-import { createRepeats } from "../reports.ts";
+import { createRepeats, type Logger } from "../core/log.ts";
 import type { Settings } from "../settings.ts";
 import { authorityWarning, checkClock, checkDates, clockWarning } from "../validity.ts";
-import { BUILT_AT } from "../version.ts";
-import type { World } from "../world.ts";
+import { BUILT_AT } from "../core/build.ts";
+import type { World } from "../core/process.ts";
 
 /** Opens sessions. */
 export interface Connector {

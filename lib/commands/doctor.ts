@@ -9,10 +9,10 @@ import {
   runChecks,
   summaryText,
 } from "../doctor.ts";
-import { EXIT, type ExitCode, UserError } from "../errors.ts";
+import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { loadSettings } from "../load.ts";
 import { accountOf, policyDocument } from "../policy.ts";
-import type { World } from "../world.ts";
+import type { World } from "../core/process.ts";
 import { type Case, localChecks } from "./checks_local.ts";
 import { onlineChecks } from "./checks_online.ts";
 

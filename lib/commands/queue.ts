@@ -1,16 +1,15 @@
 /** `queue`: what waits on disk; `queue clear` discards it. */
 
-import { grantHint } from "../build.ts";
+import { grantHint } from "../core/build.ts";
 import type { Command } from "../cli.ts";
-import { EXIT, type ExitCode, messageOf, UserError } from "../errors.ts";
+import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
 import { loadSettings } from "../load.ts";
 import { openQueue, type QueueStats } from "../queue.ts";
 import { EMPTY_STATS } from "../queue_types.ts";
 import { checkState, deliveredThrough, holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import type { Settings } from "../settings.ts";
-import { roundSize } from "../values.ts";
-import { quote } from "../words.ts";
-import type { World } from "../world.ts";
+import { quote, roundSize } from "../core/text.ts";
+import type { World } from "../core/process.ts";
 import { queueOptions } from "./state.ts";
 
 /** Shows or clears the queue of the state directory. */

@@ -5,16 +5,16 @@
  * at a third of its time, and only while health.ts finds nothing.
  */
 
-import { place, type Target } from "../causes.ts";
-import { failureFields } from "../errors.ts";
+import { place, type Target } from "../core/endpoint.ts";
+import { failureFields } from "../core/errors.ts";
 import { createHealth } from "../health.ts";
 import type { LinkState } from "../link.ts";
-import type { Logger } from "../log.ts";
+import type { Logger } from "../core/log.ts";
 import { createNotifier, watchdogMs } from "../notify.ts";
 import type { Queue } from "../queue.ts";
 import type { Reports } from "../reports.ts";
 import type { Settings } from "../settings.ts";
-import type { World } from "../world.ts";
+import type { World } from "../core/process.ts";
 
 /** What is told to the service manager. */
 export interface Service {

@@ -1,11 +1,11 @@
 /** `settings`: every effective setting and where it came from. */
 
 import type { Command } from "../cli.ts";
-import { EXIT, type ExitCode } from "../errors.ts";
+import { EXIT, type ExitCode } from "../core/errors.ts";
 import { loadSettings } from "../load.ts";
 import { settingsDocument } from "../settings.ts";
-import { oneLine } from "../words.ts";
-import type { World } from "../world.ts";
+import { oneLine } from "../core/text.ts";
+import type { World } from "../core/process.ts";
 
 /** Prints them; a missing endpoint is shown, not an error. */
 export function settingsCommand(command: Command, world: World): ExitCode {

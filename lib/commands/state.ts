@@ -1,8 +1,8 @@
 /** Opens the queue of the state directory: held by us, mended if it is damaged, backed by memory if its disk fails. */
 
-import { place } from "../causes.ts";
-import { failureFields, type UserError } from "../errors.ts";
-import type { Logger } from "../log.ts";
+import { place } from "../core/endpoint.ts";
+import { failureFields, type UserError } from "../core/errors.ts";
+import { createRepeats, type Logger } from "../core/log.ts";
 import {
   DamagedQueueError,
   type DiskQueue,
@@ -14,12 +14,11 @@ import { MOST_DRAFTS } from "../queue_drafts.ts";
 import { MemoryQueue } from "../queue_memory.ts";
 import { salvage } from "../salvage.ts";
 import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
-import { createRepeats } from "../reports.ts";
 import type { Settings } from "../settings.ts";
 import { createSpill } from "../spill.ts";
 import { volatileWarning } from "../volatile.ts";
-import { quote } from "../words.ts";
-import type { World } from "../world.ts";
+import { quote } from "../core/text.ts";
+import type { World } from "../core/process.ts";
 
 /** A queue and what it holds open. */
 export interface StateQueue {

@@ -1,12 +1,11 @@
 /** `version`: the program, its runtime, ALPN, and what the process is permitted to do. */
 
-import { BUILD, type Grants } from "../build.ts";
+import { BUILD, BUILT_AT, type Grants, VERSION } from "../core/build.ts";
 import type { Command } from "../cli.ts";
-import { EXIT, type ExitCode, UserError } from "../errors.ts";
+import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { allGrants, grantsOf } from "../grants.ts";
 import { loadSettings } from "../load.ts";
-import { BUILT_AT, VERSION } from "../version.ts";
-import type { World } from "../world.ts";
+import type { World } from "../core/process.ts";
 
 const PERMISSIONS = ["net", "read", "write", "env", "sys", "run", "ffi", "import"] as const;
 

@@ -1,18 +1,18 @@
 /** `watch`: prints the messages that arrive on a topic, until stopped. */
 
-import { place } from "../causes.ts";
+import { place } from "../core/endpoint.ts";
 import type { Command } from "../cli.ts";
 import { type Connection, targetOf } from "../connection.ts";
-import { EXIT, type ExitCode, UserError } from "../errors.ts";
-import { sleep } from "../gather.ts";
+import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
+import { sleep } from "../core/wait.ts";
 import { currentRun } from "../last_run.ts";
 import { loadSettings } from "../load.ts";
-import { filterProblem, matchesFilter, utf8Bytes } from "../message.ts";
+import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
 import { createOutage } from "../outage.ts";
 import type { EffectiveSettings, Settings } from "../settings.ts";
 import { MAX_CLIENT_ID_BYTES } from "../settings_table.ts";
-import { CONTROL, oneLine, quote } from "../words.ts";
-import type { World } from "../world.ts";
+import { CONTROL, oneLine, quote } from "../core/text.ts";
+import type { World } from "../core/process.ts";
 import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
 import { createConnector } from "./connector.ts";
 

@@ -1,6 +1,6 @@
 /** The local time, printed as AWS's article on MQTT over port 443 prints it. */
 
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 
 /** The local time as `YYYY-MM-DDTHH:MM:SS`, in the zone of this process. Pure. */
 export function clockReadings(now: Date): Reading[] {

@@ -1,6 +1,6 @@
 /** Number of CPUs that are switched on. */
 
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 import { below, readIfThere } from "./host.ts";
 
 /** Parses /proc/stat; empty when it names no CPU. */

@@ -7,7 +7,7 @@
  */
 
 import type { statfsSync, StatsFs } from "node:fs";
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 import { askDeno, isRightsError, rightsError } from "./host.ts";
 
 /** A file on the file system of `/`, to ask about when `/` itself must not be read. */

@@ -5,8 +5,8 @@
  * thread that no time limit gives back.
  */
 
-import { EXIT, messageOf, UserError } from "../errors.ts";
-import type { Reading } from "../message.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
+import type { Reading } from "../core/message.ts";
 import { below, type Host, HOST_VIEW, isRightsError, kernelPath, rightsError } from "./host.ts";
 import { type FileSpec, parseDecimal } from "./spec.ts";
 

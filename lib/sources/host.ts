@@ -7,8 +7,8 @@
  * Deno knows (load, memory, uptime). Missing files mean "not on this machine"; missing rights are an error.
  */
 
-import { BUILD, grantHint } from "../build.ts";
-import { EXIT, messageOf, UserError } from "../errors.ts";
+import { BUILD, grantHint } from "../core/build.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
 
 /** Folder below which a service unit can bind files of /proc, and /sys, for a process with scoped permissions. */
 export const HOST_VIEW = "/run/mqtt443/host";

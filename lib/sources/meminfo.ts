@@ -1,6 +1,6 @@
 /** Memory and swap, in bytes. Used is what is not available to programs: caches do not count. */
 
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 import { askDeno, below, readIfThere } from "./host.ts";
 
 /** Parses /proc/meminfo; a field that is missing or malformed takes the readings made of it along. */

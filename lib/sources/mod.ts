@@ -4,7 +4,7 @@
  * `stdin` is no {@linkcode Source}: it is a stream of messages, see {@linkcode readLines}.
  */
 
-import { EXIT, UserError } from "../errors.ts";
+import { EXIT, UserError } from "../core/errors.ts";
 import { clockReadings } from "./clock.ts";
 import { readNumberFile } from "./file.ts";
 import { openHost } from "./host.ts";

@@ -6,7 +6,7 @@
  * there is one pair of readings for each as well, as one of them may be a metered link.
  */
 
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 import { below, readIfThere } from "./host.ts";
 import { slug, uniqueNames } from "./names.ts";
 

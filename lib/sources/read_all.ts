@@ -5,8 +5,8 @@
  * the process once more for each message.
  */
 
-import { EXIT, messageOf, UserError } from "../errors.ts";
-import type { Json, Reading } from "../message.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
+import type { Json, Reading } from "../core/message.ts";
 
 /** Something that can be measured again and again. */
 export interface Source {

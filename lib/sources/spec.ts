@@ -4,7 +4,7 @@
  * Pure: what a word means, what is wrong with it, and what it takes to read it.
  */
 
-import { nearest } from "../words.ts";
+import { nearest } from "../core/text.ts";
 import { ROOT_DISK_FILE } from "./disk.ts";
 import { HOST_VIEW, kernelPath, PROC_FILES } from "./host.ts";
 

@@ -6,7 +6,7 @@
  * UTF-8 become U+FFFD.
  */
 
-import type { Json, Metrics } from "../message.ts";
+import type { Json, Metrics } from "../core/message.ts";
 
 /** A line that was too long, and is gone. */
 export interface TooLongLine {

@@ -6,8 +6,8 @@
  * cannot see.
  */
 
-import { EXIT, UserError } from "../errors.ts";
-import type { Reading } from "../message.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import type { Reading } from "../core/message.ts";
 import { readCpuCount } from "./cpu.ts";
 import { diskPath, diskReader } from "./disk.ts";
 import { type Host, HOST_VIEW_UNIT_LINE } from "./host.ts";

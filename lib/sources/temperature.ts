@@ -9,7 +9,7 @@
  * Reading is asynchronous, unlike that of /proc: a sensor behind a slow bus may take tenths of a second.
  */
 
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 import { below, rightsError } from "./host.ts";
 import { slug, uniqueNames } from "./names.ts";
 

@@ -5,7 +5,7 @@
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { VERSION } from "../../lib/version.ts";
+import { VERSION } from "../../lib/core/build.ts";
 import { inFolder } from "../command_line.ts";
 import { canUnshare } from "../mounting.ts";
 import { hasProgram } from "../queueing.ts";

@@ -11,7 +11,7 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { gzipSync } from "node:zlib";
-import { EXIT, UserError } from "../../lib/errors.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
 import { generalGrants } from "../../lib/grants.ts";
 import { compile } from "../../tools/compile.ts";
 import { npmDeno } from "../../tools/compile/npm_deno.ts";

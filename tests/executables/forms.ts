@@ -3,7 +3,7 @@
  * as the executables that can be built here.
  */
 
-import type { Build } from "../../lib/build.ts";
+import type { Build } from "../../lib/core/build.ts";
 import { grantFlags } from "../../lib/grants.ts";
 import { makeBundle } from "../../tools/bundle.ts";
 import { BUNDLE_FLAGS } from "../../tools/bundle/fresh.ts";

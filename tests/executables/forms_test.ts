@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { helpText } from "../../lib/help.ts";
-import { VERSION } from "../../lib/version.ts";
+import { VERSION } from "../../lib/core/build.ts";
 import type { Outcome } from "../command_line.ts";
 import { hasArm64 } from "./emulation.ts";
 import { type Form, makeSite, type Site, start } from "./forms.ts";

@@ -5,7 +5,7 @@
  * or as an executable.
  */
 
-import type { Grants } from "../../lib/build.ts";
+import type { Grants } from "../../lib/core/build.ts";
 import { generalGrants, grantFlags } from "../../lib/grants.ts";
 import { BUNDLE_FLAGS } from "../../tools/bundle/fresh.ts";
 import { makeBundle } from "../../tools/bundle.ts";

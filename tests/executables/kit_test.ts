@@ -2,7 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { VERSION } from "../../lib/version.ts";
+import { VERSION } from "../../lib/core/build.ts";
 import { assertTold, inFolder } from "../command_line.ts";
 import { kit, makeKit, runCommand } from "./kitting.ts";
 

@@ -1,8 +1,8 @@
 /** Answers of a broker that end a session: how each is named, how soon the socket is closed, and what comes next. */
 
 import { assert, assertEquals, assertLess, assertMatch, assertNotMatch } from "@std/assert";
-import { failureFields } from "../../lib/errors.ts";
-import { openLog } from "../../lib/log.ts";
+import { failureFields } from "../../lib/core/errors.ts";
+import { openLog } from "../../lib/core/log.ts";
 import { rssKib } from "../../tools/bench/process.ts";
 import { HUGE_LENGTH } from "../../tools/endpoint.ts";
 import { startChild } from "../children.ts";

@@ -5,10 +5,10 @@
 
 import { assert } from "@std/assert";
 import { openStateQueue } from "../../lib/commands/state.ts";
-import type { Logger } from "../../lib/log.ts";
+import type { Logger } from "../../lib/core/log.ts";
 import type { QueuedMessage } from "../../lib/queue.ts";
 import type { Settings } from "../../lib/settings.ts";
-import { realWorld } from "../../lib/world.ts";
+import { realWorld } from "../../lib/core/process.ts";
 import { type Child, lastQueued, startChild } from "../children.ts";
 import { testGrants } from "../program.ts";
 import { range, type Rig } from "../publishing.ts";

@@ -9,7 +9,7 @@
  */
 
 import { app } from "../../lib/app.ts";
-import { realWorld } from "../../lib/world.ts";
+import { realWorld } from "../../lib/core/process.ts";
 import { openFiles } from "../../tools/bench/process.ts";
 import { makeEnv } from "../command_line.ts";
 import { numbered } from "../publishing.ts";

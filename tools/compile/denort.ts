@@ -5,8 +5,8 @@
  */
 
 import { crc32, inflateRawSync } from "node:zlib";
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
-import { quote } from "../../lib/words.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
+import { quote } from "../../lib/core/text.ts";
 import { assertElf, DENO_VERSION, machineOf, type Target, TARGETS } from "./targets.ts";
 
 /** How long the server with denort may take to answer at all, in ms. */

@@ -1,8 +1,8 @@
 /** The command lines of `deno task compile` and `deno task kit`, by the same rules. Pure; what a value names is not looked at. */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { EXIT, UserError } from "../../lib/errors.ts";
-import { didYouMean, quote } from "../../lib/words.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import { didYouMean, quote } from "../../lib/core/text.ts";
 
 const RUNTIMES = ["auto", "npm", "denort"] as const;
 

@@ -7,7 +7,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
 import { inTempFolder } from "../temp_folder.ts";
 import { runDeno } from "./run_deno.ts";
 import { DENO_VERSION, type Target } from "./targets.ts";

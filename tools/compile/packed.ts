@@ -10,7 +10,7 @@ import { passedNames } from "../environment.ts";
 import { MALLOC, V8_FLAGS } from "../v8_flags.ts";
 import { sha256 } from "./npm_deno.ts";
 import { grantFlags } from "../../lib/grants.ts";
-import type { Grants } from "../../lib/build.ts";
+import type { Grants } from "../../lib/core/build.ts";
 import { DENO_VERSION, type Target } from "./targets.ts";
 
 /** Where install.sh unpacks the runtime for all users. */

@@ -1,7 +1,7 @@
 /** Puts what was built into its folder: all of it, or nothing. */
 
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
-import { quote } from "../../lib/words.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
+import { quote } from "../../lib/core/text.ts";
 import { inWorkFolder } from "../temp_folder.ts";
 
 /** A file, and where it goes. */

@@ -1,6 +1,6 @@
 /** What an executable may do: for one settings file, or for any endpoint of AWS. */
 
-import type { Build } from "../../lib/build.ts";
+import type { Build } from "../../lib/core/build.ts";
 import { parseCommand } from "../../lib/cli.ts";
 import { generalGrants, siteGrants } from "../../lib/grants.ts";
 import { CERTS_PATHS, loadSettings } from "../../lib/load.ts";

@@ -1,7 +1,7 @@
 /** What a build is stamped with: the commit and a date that are the same whenever the tree is the same. */
 
-import { EXIT, UserError } from "../../lib/errors.ts";
-import { quote } from "../../lib/words.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import { quote } from "../../lib/core/text.ts";
 
 /** Commit and date of a build. */
 export interface Stamp {

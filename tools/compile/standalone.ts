@@ -1,7 +1,7 @@
 /** An executable made by `deno compile`: denort with the bundle inside. */
 
-import type { Grants } from "../../lib/build.ts";
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import type { Grants } from "../../lib/core/build.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
 import { grantFlags } from "../../lib/grants.ts";
 import { inTempFolder } from "../temp_folder.ts";
 import { V8_FLAGS } from "../v8_flags.ts";

@@ -1,7 +1,7 @@
 /** What executables are built for, and the official Deno that goes into them where there is no denort. */
 
-import { didYouMean, quote } from "../../lib/words.ts";
-import { EXIT, UserError } from "../../lib/errors.ts";
+import { didYouMean, quote } from "../../lib/core/text.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
 
 /** Version of Deno that executables carry: that of the npm packages below. */
 export const DENO_VERSION = "2.9.6";

@@ -3,9 +3,9 @@
  * started; in one for another machine denort itself is looked for.
  */
 
-import type { Build } from "../../lib/build.ts";
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
-import { quote } from "../../lib/words.ts";
+import type { Build } from "../../lib/core/build.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
+import { quote } from "../../lib/core/text.ts";
 import type { Denort } from "./denort.ts";
 import { DENO_VERSION, type Target } from "./targets.ts";
 

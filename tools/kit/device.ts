@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { Build } from "../../lib/build.ts";
+import type { Build } from "../../lib/core/build.ts";
 import { DENO_VERSION, TARGETS } from "../compile/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
 import { type DenoLicenses, licensesText } from "./licenses.ts";

@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
 import { npmDenoFolder } from "../compile/npm_deno.ts";
 import { runDeno } from "../compile/run_deno.ts";
 import { DENO_VERSION, type Target, TARGETS } from "../compile/targets.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { EXIT, formatError, messageOf, UserError } from "../lib/errors.ts";
+import { EXIT, formatError, messageOf, UserError } from "../../lib/core/errors.ts";
 
 Deno.test("exit codes are those that scripts depend on", () => {
   assertEquals(Object.values(EXIT), [0, 1, 64, 69, 73, 75, 77, 78]);

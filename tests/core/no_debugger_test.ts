@@ -1,12 +1,12 @@
 /** SIGUSR1, which would open Deno's debugger: with the grants that users have, from source and by the publish task. */
 
 import { assert, assertEquals } from "@std/assert";
-import { denoArguments, ENVIRONMENT } from "../tools/publish.ts";
-import { signalled } from "./listening.ts";
-import { NO_SETTINGS } from "./program.ts";
-import { makeRig, replaced, type Rig } from "./publishing.ts";
+import { denoArguments, ENVIRONMENT } from "../../tools/publish.ts";
+import { signalled } from "../listening.ts";
+import { NO_SETTINGS } from "../program.ts";
+import { makeRig, replaced, type Rig } from "../publishing.ts";
 
-const PUBLISH = new URL("../tools/publish.ts", import.meta.url).pathname;
+const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;
 
 function start(args: readonly string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {

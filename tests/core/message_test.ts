@@ -12,7 +12,7 @@ import {
   textProblem,
   topicProblem,
   utf8Bytes,
-} from "../lib/message.ts";
+} from "../../lib/core/message.ts";
 
 function sample(readings: readonly Reading[]): Sample {
   const metrics = metricsOf(readings);

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { didYouMean, nearest, oneLine, quote, shellWord } from "../lib/words.ts";
+import { didYouMean, nearest, oneLine, quote, shellWord } from "../../lib/core/text.ts";
 
 const KNOWN = ["interval", "topic", "keepAlive", "count"];
 

@@ -1,5 +1,11 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { folderOf, folderProblem, modeProblem, ownerProblem, userName } from "../lib/file_guard.ts";
+import {
+  folderOf,
+  folderProblem,
+  modeProblem,
+  ownerProblem,
+  userName,
+} from "../../lib/core/file_guard.ts";
 
 const NAMES: Record<number, string> = { 0: "root", 1000: "ann", 1001: "bob", 998: "mqtt443" };
 const name = (uid: number) => NAMES[uid] ?? String(uid);

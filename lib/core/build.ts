@@ -2,6 +2,8 @@
  * What an executable was built from, and what it may do. Where the program runs from source, nothing of it is known.
  */
 
+import config from "../../deno.json" with { type: "json" };
+
 /** What a process may do; everything else is refused. */
 export interface Grants {
   /** `host:port`; a host may begin with `*.`. */
@@ -99,3 +101,9 @@ export function grantHint(kind?: PlaceKind, build: Build | undefined = BUILD): s
     `${write.join(" ") || "nothing"}; build another one with ` +
     "`deno task compile --settings mqtt443.json` where its source is";
 }
+
+/** Version of this program: deno.json's. */
+export const VERSION: string = config.version;
+
+/** No clock is right that says a time before this: when it was built, or the day of this version. */
+export const BUILT_AT: Date = new Date(BUILD?.date ?? "2026-11-23T00:00:00Z");

@@ -2,7 +2,7 @@
 
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { createLineSink } from "./line_sink.ts";
-import { coloured } from "./words.ts";
+import { coloured } from "./text.ts";
 
 /** What the program touches besides files and the network. */
 export interface World {

@@ -9,7 +9,7 @@
 import { BaseHandler } from "@std/log/base-handler";
 import type { LevelName } from "@std/log/levels";
 import { Logger as StdLogger, type LogRecord } from "@std/log/logger";
-import { coloured, forJournal, oneLine } from "./words.ts";
+import { coloured, forJournal, oneLine } from "./text.ts";
 
 /** Events that scripts may wait for. */
 export type Event =
@@ -140,4 +140,29 @@ function levelWord(record: LogRecord): string {
 function plainOrQuoted(value: string | number | boolean): string {
   const text = String(value);
   return /^[^\s"=\p{C}]+$/u.test(text) ? text : oneLine(JSON.stringify(text));
+}
+
+/** Milliseconds between two lines that say the same. */
+export const REPEAT_MS = 60_000;
+
+/** Remembers what was said when. */
+export interface Repeats {
+  /** Whether this may be said now; if so, it counts as said. */
+  due(key: string): boolean;
+  /** Forgets what was said. */
+  reset(): void;
+}
+
+/** Makes a memory of what was said, with {@linkcode REPEAT_MS} between two of a kind. */
+export function createRepeats(monotonicMs: () => number): Repeats {
+  const saidMs = new Map<string, number>();
+  return {
+    due(key) {
+      const nowMs = monotonicMs();
+      if (nowMs - (saidMs.get(key) ?? -Infinity) < REPEAT_MS) return false;
+      saidMs.set(key, nowMs);
+      return true;
+    },
+    reset: () => saidMs.clear(),
+  };
 }

@@ -1,10 +1,10 @@
 /** Output that is closed, full or unread: the program goes on without words. Real processes, real pipes. */
 
 import { assertEquals, assertLess } from "@std/assert";
-import { createLineSink } from "../lib/line_sink.ts";
-import { openLog } from "../lib/log.ts";
-import { spawnProgram } from "./program.ts";
-import { flagsFor, makeRig, range, type Rig, seqsOf } from "./publishing.ts";
+import { createLineSink } from "../../lib/core/line_sink.ts";
+import { openLog } from "../../lib/core/log.ts";
+import { spawnProgram } from "../program.ts";
+import { flagsFor, makeRig, range, type Rig, seqsOf } from "../publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { EXIT, failureFields, UserError } from "../lib/errors.ts";
-import { type LogOptions, openLog } from "../lib/log.ts";
+import { EXIT, failureFields, UserError } from "../../lib/core/errors.ts";
+import { type LogOptions, openLog } from "../../lib/core/log.ts";
 
 function logged(options: Partial<LogOptions>) {
   const lines: string[] = [];

@@ -9,7 +9,7 @@
  * {@linkcode userName}.
  */
 
-import { shellWord } from "./words.ts";
+import { shellWord } from "./text.ts";
 
 /** What of a file's status decides. */
 export interface FileStatus {

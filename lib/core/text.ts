@@ -6,7 +6,7 @@
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { nearest } from "./words.ts";
+ * import { nearest } from "./text.ts";
  *
  * assertEquals(nearest("intervall", ["interval", "topic"]), "interval");
  * assertEquals(nearest("banana", ["interval", "topic"]), undefined);
@@ -90,4 +90,48 @@ export function coloured(colour: number, text: string): string {
 /** Lines with their priority in front (sd-daemon(3)), which the journal takes off: 3 error, 4 warning, 6 info, 7 debug. */
 export function forJournal(priority: number, text: string): string {
   return text.split("\n").map((line) => `<${priority}>${line}`).join("\n");
+}
+
+/** Milliseconds of each unit of a duration. */
+export const DURATION_MS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+/** Bytes of each unit of a size. */
+export const SIZE_BYTES: Record<string, number> = {
+  B: 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
+};
+
+/** A duration in the largest unit that says it exactly: `1500` is `1.5s`, `100001` is `100001ms`. */
+export function formatDuration(ms: number): string {
+  return inUnits(ms, DURATION_MS, { exactly: true });
+}
+
+/** A size in the largest unit that says it exactly: `67108864` is `64MiB`. */
+export function formatSize(bytes: number): string {
+  return inUnits(bytes, SIZE_BYTES, { exactly: true });
+}
+
+/** A size for people, to two decimals: `1234567` is `1.18MiB`. */
+export function roundSize(bytes: number): string {
+  return inUnits(bytes, SIZE_BYTES, { exactly: false });
+}
+
+function inUnits(
+  value: number,
+  units: Record<string, number>,
+  { exactly }: { exactly: boolean },
+): string {
+  const entries = Object.entries(units);
+  const rounded = (factor: number) => Number((value / factor).toFixed(2));
+  const [unit, factor] =
+    entries.findLast(([, factor]) =>
+      value >= factor && (!exactly || rounded(factor) * factor === value)
+    ) ?? entries[0]!;
+  return `${rounded(factor)}${unit}`;
+}
+
+/** A time without its fraction of a second: `2026-11-23T03:24:45Z`. */
+export function toSeconds(time: Date): string {
+  return time.toISOString().replace(/\.\d+Z$/, "Z");
 }

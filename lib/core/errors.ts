@@ -6,7 +6,7 @@
  * found; the hint can be typed or clicked; neither ever holds key material. Printing is left to app.ts.
  */
 
-import { oneLine } from "./words.ts";
+import { oneLine } from "./text.ts";
 
 /** Exit codes of the process, after sysexits(3). Scripts depend on them. */
 export const EXIT = {
