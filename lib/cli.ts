@@ -7,8 +7,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { EXIT, UserError } from "./core/errors.ts";
-import type { Layer } from "./settings.ts";
-import { flagOf, SETTINGS } from "./settings_table.ts";
+import { flagOf, type Layer, SETTINGS } from "./settings/mod.ts";
 import { didYouMean, quote } from "./core/text.ts";
 
 /** Names of the commands, in the order of the help. */

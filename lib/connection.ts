@@ -12,7 +12,7 @@ import type { UserError } from "./core/errors.ts";
 import type { Identity } from "./identity.ts";
 import type { Qos } from "./core/message.ts";
 import type { PublishRefusedError } from "./reason_codes.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/mod.ts";
 import { openTransport } from "./transport.ts";
 
 /** The settings a connection needs. Durations in ms. */

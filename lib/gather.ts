@@ -18,7 +18,7 @@ import {
 import type { Draft } from "./queue.ts";
 import { MOST_DRAFTS } from "./queue_drafts.ts";
 import type { Reports } from "./reports.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/mod.ts";
 import type { Line } from "./sources/mod.ts";
 import { sleep } from "./core/wait.ts";
 

@@ -8,7 +8,7 @@
  */
 
 import type { LinkState } from "./link.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/mod.ts";
 
 /** What is known of a run at one moment; durations in ms. */
 export interface Vitals {

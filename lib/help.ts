@@ -2,7 +2,7 @@
 
 import { COMMANDS, SHAPES } from "./cli.ts";
 import { EXIT, UserError } from "./core/errors.ts";
-import { flagOf, SETTINGS, type SettingSpec, variableOf } from "./settings_table.ts";
+import { flagOf, SETTINGS, type SettingSpec, variableOf } from "./settings/mod.ts";
 import { didYouMean, quote } from "./core/text.ts";
 
 const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {

@@ -9,7 +9,7 @@ import { EXIT, messageOf, UserError } from "./core/errors.ts";
 import { fileError } from "./certificate.ts";
 import { folderOf, guardFile, guardFolder, userName } from "./core/file_guard.ts";
 import type { IdentityFiles, IdentityTexts } from "./identity.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/mod.ts";
 import { quote, shellWord } from "./core/text.ts";
 
 /** The settings that name the files. */

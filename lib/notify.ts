@@ -7,12 +7,7 @@
 
 import { EXIT, messageOf, UserError } from "./core/errors.ts";
 import { oneLine, quote } from "./core/text.ts";
-
-/** The variables by which systemd says where it listens, and how often it wants to hear that all is well. */
-export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
-
-/** Where the system's systemd listens. */
-export const NOTIFY_PATH = "/run/systemd/notify";
+import { NOTIFY_PATH } from "./settings/mod.ts";
 
 /** Tells a service manager. */
 export interface Notifier {

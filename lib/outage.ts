@@ -10,7 +10,7 @@ import { place, presenceTopic, type Target } from "./core/endpoint.ts";
 import type { Connection } from "./connection.ts";
 import { EXIT, failureFields, UserError } from "./core/errors.ts";
 import { createRepeats, type Logger } from "./core/log.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/mod.ts";
 
 /** A session this long, with a delivery in it, was a good one. */
 const GOOD_MS = 30_000;

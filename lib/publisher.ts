@@ -17,7 +17,7 @@ import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
 import type { Draft, Queue } from "./queue.ts";
 import type { Reports } from "./reports.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/mod.ts";
 import { createSuspicion } from "./suspicion.ts";
 
 /** What a run works with. */

@@ -2,7 +2,7 @@
 
 import { placeHint } from "./core/build.ts";
 import { EXIT, UserError } from "./core/errors.ts";
-import type { Settings } from "./settings.ts";
+import type { Settings } from "./settings/mod.ts";
 import { quote } from "./core/text.ts";
 
 /** File systems in memory, by their magic number (statfs(2)). */

@@ -1,7 +1,7 @@
 /** The bundle: what is in it, and when the publish task may run it. */
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { generalGrants } from "../lib/grants.ts";
+import { generalGrants } from "../lib/settings/grants.ts";
 import { makeBundle } from "../tools/bundle.ts";
 import { freshBundle } from "../tools/bundle/fresh.ts";
 import { slim } from "../tools/bundle/slim.ts";

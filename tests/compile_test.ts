@@ -4,7 +4,7 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "
 import { crc32, deflateRawSync } from "node:zlib";
 import type { Build } from "../lib/core/build.ts";
 import { UserError } from "../lib/core/errors.ts";
-import { generalGrants } from "../lib/grants.ts";
+import { generalGrants } from "../lib/settings/grants.ts";
 import { findDenort, readDenort, targetOf } from "../tools/compile/denort.ts";
 import { putAll } from "../tools/compile/put.ts";
 import { scopeOf } from "../tools/compile/scope.ts";

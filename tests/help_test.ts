@@ -2,8 +2,9 @@ import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } fr
 import { COMMANDS, DOCTOR_FLAGS, parseCommand, SHAPES } from "../lib/cli.ts";
 import { EXIT, UserError } from "../lib/core/errors.ts";
 import { helpText, sampleFile, settingsHelp, settingsTable } from "../lib/help.ts";
-import { fileLayer, mergeSettings } from "../lib/settings.ts";
-import { flagOf, SETTINGS } from "../lib/settings_table.ts";
+import { mergeSettings } from "../lib/settings/merge.ts";
+import { fileLayer } from "../lib/settings/file.ts";
+import { flagOf, SETTINGS } from "../lib/settings/table.ts";
 
 const AROUND = { hostName: "gw-7", certs: "./certs", sourcesProblem: () => undefined };
 

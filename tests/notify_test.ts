@@ -4,7 +4,7 @@ import { openService } from "../lib/commands/service.ts";
 import type { UserError } from "../lib/core/errors.ts";
 import { createNotifier } from "../lib/notify.ts";
 import type { Queue } from "../lib/queue.ts";
-import type { Settings } from "../lib/settings.ts";
+import type { Settings } from "../lib/settings/types.ts";
 import { realWorld } from "../lib/core/process.ts";
 import { startChild } from "./children.ts";
 import { makeEnv } from "./command_line.ts";

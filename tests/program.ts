@@ -12,9 +12,8 @@
 
 import type { Grants } from "../lib/core/build.ts";
 import { UserError } from "../lib/core/errors.ts";
-import { generalGrants, grantFlags } from "../lib/grants.ts";
-import { CERTS_PATHS } from "../lib/load.ts";
-import { NOTIFY_PATH } from "../lib/notify.ts";
+import { generalGrants, grantFlags } from "../lib/settings/grants.ts";
+import { CERTS_PATHS, NOTIFY_PATH } from "../lib/settings/places.ts";
 import { quoted } from "../tools/compile/packed.ts";
 import { ENVIRONMENT } from "../tools/publish.ts";
 import { grantsFor, runArguments } from "../tools/scoped.ts";

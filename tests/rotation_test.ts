@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
 import { parseCommand } from "../lib/cli.ts";
 import { createConnector } from "../lib/commands/connector.ts";
 import { UserError } from "../lib/core/errors.ts";
-import { loadSettings } from "../lib/load.ts";
+import { loadSettings } from "../lib/settings/mod.ts";
 import { realWorld } from "../lib/core/process.ts";
 import type { Pair } from "../tools/endpoint.ts";
 import { makeEnv } from "./command_line.ts";

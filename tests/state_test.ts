@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
 import type { Logger } from "../lib/core/log.ts";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
-import type { Settings } from "../lib/settings.ts";
+import type { Settings } from "../lib/settings/types.ts";
 import { volatileWarning } from "../lib/volatile.ts";
 import { realWorld } from "../lib/core/process.ts";
 import { draft, inStateFolder, isSame, seqs } from "./queueing.ts";

@@ -5,10 +5,10 @@
 
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync } from "node:fs";
-import { generalGrants, grantFlags, grantsOf } from "../lib/grants.ts";
+import { generalGrants, grantFlags, grantsOf } from "../lib/settings/grants.ts";
 import { openQueue } from "../lib/queue.ts";
 import { holdStateDirectory } from "../lib/queue_dir.ts";
-import { mergeSettings } from "../lib/settings.ts";
+import { mergeSettings } from "../lib/settings/merge.ts";
 import { makeBundle } from "../tools/bundle.ts";
 import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
 import { inFolder, type Outcome } from "./command_line.ts";

@@ -3,7 +3,7 @@
  * reads variables of its own that connect to a second peer, write files or change what it runs, and more with each version.
  */
 
-import { TRUST_VARIABLES } from "../lib/grants.ts";
+import { TRUST_VARIABLES } from "../lib/settings/places.ts";
 
 /** What the system's libraries and the program's own commands read; a `*` at the end stands for any name. */
 const NAMES = [

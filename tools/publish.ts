@@ -10,7 +10,7 @@ import type { Grants } from "../lib/core/build.ts";
 import { parseCommand } from "../lib/cli.ts";
 import { formatError, UserError } from "../lib/core/errors.ts";
 import { checkOwners, findIdentityFiles } from "../lib/identity_files.ts";
-import { loadSettings } from "../lib/load.ts";
+import { loadSettings } from "../lib/settings/mod.ts";
 import { realWorld } from "../lib/core/process.ts";
 import { freshBundle } from "./bundle/fresh.ts";
 import { passed } from "./environment.ts";
@@ -36,7 +36,7 @@ export function denoArguments(args: readonly string[], bundle?: string): string[
 }
 
 /**
- * Looks at the files and their folders, which the grants do not let the program do: see lib/grants.ts.
+ * Looks at the files and their folders, which the grants do not let the program do: see lib/settings/grants.ts.
  *
  * @throws {UserError} If others may replace one of them.
  */

@@ -2,8 +2,8 @@
 
 import { parseCommand } from "../lib/cli.ts";
 import type { Grants } from "../lib/core/build.ts";
-import { grantFlags, grantsOf } from "../lib/grants.ts";
-import { loadSettings } from "../lib/load.ts";
+import { grantFlags, grantsOf } from "../lib/settings/grants.ts";
+import { loadSettings } from "../lib/settings/mod.ts";
 import type { World } from "../lib/core/process.ts";
 import { BUNDLE_FLAGS } from "./bundle/fresh.ts";
 import { V8_FLAGS } from "./v8_flags.ts";

@@ -14,12 +14,11 @@ import {
   parseIdentity,
 } from "../identity.ts";
 import { checkOwners, findIdentityFiles, ownerOf, readIdentityTexts } from "../identity_files.ts";
-import { type LoadedSettings, loadSettings } from "../load.ts";
+import { type LoadedSettings, loadSettings, type Settings } from "../settings/mod.ts";
 import { userName } from "../core/file_guard.ts";
 import { missingActions } from "../policy.ts";
 import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
-import type { Settings } from "../settings.ts";
 import { quote, roundSize, toSeconds } from "../core/text.ts";
 import { authorityWarning, checkClock, checkDates } from "../validity.ts";
 import { sourceLimits } from "../sources/mod.ts";

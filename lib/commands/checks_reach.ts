@@ -11,7 +11,7 @@ import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { UserError } from "../core/errors.ts";
 import type { Identity } from "../identity.ts";
 import { firstBytes, lookAtTls, type TlsLook } from "../second_look.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/mod.ts";
 import { addressesOf, openTcp } from "../tcp.ts";
 import { openTransport, type Transport } from "../transport.ts";
 import { quote, toSeconds } from "../core/text.ts";

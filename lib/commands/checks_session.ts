@@ -6,7 +6,7 @@ import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
 import { policyLine } from "../policy.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/mod.ts";
 import { quote } from "../core/text.ts";
 import { openVerified, type Site } from "./checks_reach.ts";
 

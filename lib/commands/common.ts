@@ -3,9 +3,8 @@
 import { explainNotGranted } from "../causes.ts";
 import { place } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
-import { TRUST_VARIABLES } from "../grants.ts";
+import { type Settings, TRUST_VARIABLES } from "../settings/mod.ts";
 import { type Logger, openLog } from "../core/log.ts";
-import type { Settings } from "../settings.ts";
 import type { World } from "../core/process.ts";
 
 /** The log of a command, on stderr. */

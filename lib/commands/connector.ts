@@ -14,7 +14,7 @@ import { createExpiryWatch } from "../expiry.ts";
 import { type Identity, inspectIdentity } from "../identity.ts";
 import { readIdentityFiles } from "../identity_files.ts";
 import { createRepeats, type Logger } from "../core/log.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/mod.ts";
 import { authorityWarning, checkClock, checkDates, clockWarning } from "../validity.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { World } from "../core/process.ts";

@@ -10,7 +10,7 @@ import {
   summaryText,
 } from "../doctor.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
-import { loadSettings } from "../load.ts";
+import { loadSettings } from "../settings/mod.ts";
 import { accountOf, policyDocument } from "../policy.ts";
 import type { World } from "../core/process.ts";
 import { type Case, localChecks } from "./checks_local.ts";

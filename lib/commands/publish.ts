@@ -7,12 +7,11 @@ import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../cor
 import { EXPIRY_LOOK_MS } from "../expiry.ts";
 import { gatherLines, gatherTicks } from "../gather.ts";
 import type { Logger } from "../core/log.ts";
-import { loadSettings } from "../load.ts";
+import { loadSettings, type Settings } from "../settings/mod.ts";
 import type { Draft, Queue } from "../queue.ts";
 import { MemoryQueue } from "../queue_memory.ts";
 import { runPublisher } from "../publisher.ts";
 import { createReports, type Reports } from "../reports.ts";
-import type { Settings } from "../settings.ts";
 import { isAws } from "../core/endpoint.ts";
 import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";

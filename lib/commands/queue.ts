@@ -3,11 +3,10 @@
 import { grantHint } from "../core/build.ts";
 import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
-import { loadSettings } from "../load.ts";
+import { loadSettings, type Settings } from "../settings/mod.ts";
 import { openQueue, type QueueStats } from "../queue.ts";
 import { EMPTY_STATS } from "../queue_types.ts";
 import { checkState, deliveredThrough, holdStateDirectory, queuePathOf } from "../queue_dir.ts";
-import type { Settings } from "../settings.ts";
 import { quote, roundSize } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 import { queueOptions } from "./state.ts";

@@ -13,7 +13,7 @@ import type { Logger } from "../core/log.ts";
 import { createNotifier, watchdogMs } from "../notify.ts";
 import type { Queue } from "../queue.ts";
 import type { Reports } from "../reports.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/mod.ts";
 import type { World } from "../core/process.ts";
 
 /** What is told to the service manager. */

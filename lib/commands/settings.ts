@@ -2,8 +2,7 @@
 
 import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode } from "../core/errors.ts";
-import { loadSettings } from "../load.ts";
-import { settingsDocument } from "../settings.ts";
+import { loadSettings, settingsDocument } from "../settings/mod.ts";
 import { oneLine } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 

@@ -14,7 +14,7 @@ import { MOST_DRAFTS } from "../queue_drafts.ts";
 import { MemoryQueue } from "../queue_memory.ts";
 import { salvage } from "../salvage.ts";
 import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings } from "../settings/mod.ts";
 import { createSpill } from "../spill.ts";
 import { volatileWarning } from "../volatile.ts";
 import { quote } from "../core/text.ts";

@@ -3,8 +3,7 @@
 import { BUILD, BUILT_AT, type Grants, VERSION } from "../core/build.ts";
 import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
-import { allGrants, grantsOf } from "../grants.ts";
-import { loadSettings } from "../load.ts";
+import { allGrants, grantsOf, loadSettings } from "../settings/mod.ts";
 import type { World } from "../core/process.ts";
 
 const PERMISSIONS = ["net", "read", "write", "env", "sys", "run", "ffi", "import"] as const;

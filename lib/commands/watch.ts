@@ -6,11 +6,14 @@ import { type Connection, targetOf } from "../connection.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
 import { currentRun } from "../last_run.ts";
-import { loadSettings } from "../load.ts";
+import {
+  type EffectiveSettings,
+  loadSettings,
+  MAX_CLIENT_ID_BYTES,
+  type Settings,
+} from "../settings/mod.ts";
 import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
 import { createOutage } from "../outage.ts";
-import type { EffectiveSettings, Settings } from "../settings.ts";
-import { MAX_CLIENT_ID_BYTES } from "../settings_table.ts";
 import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";

@@ -12,7 +12,7 @@ import {
 } from "@std/assert";
 import { gzipSync } from "node:zlib";
 import { EXIT, UserError } from "../../lib/core/errors.ts";
-import { generalGrants } from "../../lib/grants.ts";
+import { generalGrants } from "../../lib/settings/grants.ts";
 import { compile } from "../../tools/compile.ts";
 import { npmDeno } from "../../tools/compile/npm_deno.ts";
 import { makeStandalone } from "../../tools/compile/standalone.ts";

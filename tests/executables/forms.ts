@@ -4,7 +4,7 @@
  */
 
 import type { Build } from "../../lib/core/build.ts";
-import { grantFlags } from "../../lib/grants.ts";
+import { grantFlags } from "../../lib/settings/grants.ts";
 import { makeBundle } from "../../tools/bundle.ts";
 import { BUNDLE_FLAGS } from "../../tools/bundle/fresh.ts";
 import { compile } from "../../tools/compile.ts";

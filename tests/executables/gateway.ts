@@ -6,7 +6,7 @@
  */
 
 import type { Grants } from "../../lib/core/build.ts";
-import { generalGrants, grantFlags } from "../../lib/grants.ts";
+import { generalGrants, grantFlags } from "../../lib/settings/grants.ts";
 import { BUNDLE_FLAGS } from "../../tools/bundle/fresh.ts";
 import { makeBundle } from "../../tools/bundle.ts";
 import { compile } from "../../tools/compile.ts";

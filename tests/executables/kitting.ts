@@ -1,7 +1,7 @@
 /** Kits with a stand-in for the executable, unpacked; and their install.sh, run by the shells that devices have. */
 
 import { join } from "node:path";
-import { generalGrants } from "../../lib/grants.ts";
+import { generalGrants } from "../../lib/settings/grants.ts";
 import { makeDeviceKit } from "../../tools/kit/device.ts";
 import type { Outcome } from "../command_line.ts";
 import { hasProgram } from "../queueing.ts";

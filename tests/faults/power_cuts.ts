@@ -7,7 +7,7 @@ import { assert } from "@std/assert";
 import { openStateQueue } from "../../lib/commands/state.ts";
 import type { Logger } from "../../lib/core/log.ts";
 import type { QueuedMessage } from "../../lib/queue.ts";
-import type { Settings } from "../../lib/settings.ts";
+import type { Settings } from "../../lib/settings/types.ts";
 import { realWorld } from "../../lib/core/process.ts";
 import { type Child, lastQueued, startChild } from "../children.ts";
 import { testGrants } from "../program.ts";

@@ -3,7 +3,7 @@
  * grants that its settings need, and the variables, as `deno task publish` gives them.
  */
 
-import { grantFlags } from "../../lib/grants.ts";
+import { grantFlags } from "../../lib/settings/grants.ts";
 import { RUN_FLAGS } from "../compile/packed.ts";
 import { grantsFor } from "../scoped.ts";
 import { ENVIRONMENT } from "../publish.ts";

@@ -9,7 +9,7 @@ import { BUNDLE_FLAGS } from "../bundle/fresh.ts";
 import { passedNames } from "../environment.ts";
 import { MALLOC, V8_FLAGS } from "../v8_flags.ts";
 import { sha256 } from "./npm_deno.ts";
-import { grantFlags } from "../../lib/grants.ts";
+import { grantFlags } from "../../lib/settings/grants.ts";
 import type { Grants } from "../../lib/core/build.ts";
 import { DENO_VERSION, type Target } from "./targets.ts";
 

@@ -2,8 +2,9 @@
 
 import type { Build } from "../../lib/core/build.ts";
 import { parseCommand } from "../../lib/cli.ts";
-import { generalGrants, siteGrants } from "../../lib/grants.ts";
-import { CERTS_PATHS, loadSettings } from "../../lib/load.ts";
+import { generalGrants, siteGrants } from "../../lib/settings/grants.ts";
+import { loadSettings } from "../../lib/settings/mod.ts";
+import { CERTS_PATHS } from "../../lib/settings/places.ts";
 
 const NO_ENVIRONMENT = { get: () => undefined, set() {}, delete() {}, toObject: () => ({}) };
 

@@ -2,7 +2,7 @@
 
 import type { Grants } from "../../lib/core/build.ts";
 import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
-import { grantFlags } from "../../lib/grants.ts";
+import { grantFlags } from "../../lib/settings/grants.ts";
 import { inTempFolder } from "../temp_folder.ts";
 import { V8_FLAGS } from "../v8_flags.ts";
 import type { Denort } from "./denort.ts";

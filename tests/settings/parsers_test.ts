@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { checked, choice, duration, integer, orNone, size } from "../lib/values.ts";
-import { formatDuration, formatSize, roundSize } from "../lib/core/text.ts";
+import { checked, choice, duration, integer, orNone, size } from "../../lib/settings/parsers.ts";
+import { formatDuration, formatSize, roundSize } from "../../lib/core/text.ts";
 
 Deno.test("duration knows its four units and fractions", () => {
   const parse = duration("1ms", "24h");

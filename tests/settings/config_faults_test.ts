@@ -4,8 +4,8 @@
  */
 
 import { assertEquals, assertLess, assertMatch } from "@std/assert";
-import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
-import { inFolder, run, runProcess, withUntouchedPort } from "./command_line.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
+import { inFolder, run, runProcess, withUntouchedPort } from "../command_line.ts";
 
 const pki = await makePki();
 const MIB = 1024 ** 2;
@@ -35,7 +35,13 @@ for (const [name, content] of Object.entries(HOSTILE)) {
       }
       // With all permissions, as Deno lets no other process read its own size in /proc.
       const child = await new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "--frozen", `${import.meta.dirname}/peak_process.ts`, "publish"],
+        args: [
+          "run",
+          "-A",
+          "--frozen",
+          `${import.meta.dirname}/../support/peak_process.ts`,
+          "publish",
+        ],
         cwd,
         stdout: "piped",
         stderr: "piped",

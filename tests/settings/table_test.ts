@@ -1,14 +1,16 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { parseCommand } from "../lib/cli.ts";
-import { settingsHelp } from "../lib/help.ts";
-import { environmentLayer, fileLayer, mergeSettings, type Surroundings } from "../lib/settings.ts";
+import { parseCommand } from "../../lib/cli.ts";
+import { settingsHelp } from "../../lib/help.ts";
+import { environmentLayer, mergeSettings } from "../../lib/settings/merge.ts";
+import { fileLayer } from "../../lib/settings/file.ts";
+import type { Surroundings } from "../../lib/settings/types.ts";
 import {
   clientIdProblem,
   endpointProblem,
   flagOf,
   SETTINGS,
   variableOf,
-} from "../lib/settings_table.ts";
+} from "../../lib/settings/table.ts";
 
 const AROUND: Surroundings = {
   hostName: "gw-7",

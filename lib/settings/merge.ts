@@ -6,86 +6,18 @@
  * {@linkcode Surroundings}.
  */
 
-import { EXIT, UserError } from "./core/errors.ts";
-import { expandTopic, type Format, type Qos, topicProblem } from "./core/message.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { expandTopic, topicProblem } from "../core/message.ts";
 import {
   clientIdProblem,
   flagOf,
   SETTINGS as TABLE,
   type SettingSpec,
   variableOf,
-} from "./settings_table.ts";
-import { didYouMean, quote } from "./core/text.ts";
-import { isAws } from "./core/endpoint.ts";
-
-/** Every effective setting. Durations are in ms, sizes in bytes; absent means none. */
-export interface Settings {
-  /** Empty if not given, which only commands that do not connect allow. */
-  readonly endpoint: string;
-  readonly port: number;
-  readonly alpn: string | undefined;
-  readonly mqttVersion: "5" | "3.1.1";
-  readonly clientId: string;
-  readonly certs: string;
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  readonly keyPassphraseFile: string | undefined;
-  /** `{clientId}` already replaced. */
-  readonly topic: string;
-  readonly qos: Qos;
-  readonly interval: number;
-  readonly count: number | undefined;
-  readonly source: readonly string[];
-  readonly format: Format;
-  readonly message: string | undefined;
-  readonly giveUpAfter: number;
-  readonly keepAlive: number;
-  readonly tlsMin: "1.2" | "1.3";
-  readonly connectTimeout: number;
-  readonly ackTimeout: number;
-  readonly backoffMax: number;
-  readonly state: string;
-  readonly queueMaxMessages: number;
-  readonly queueMaxBytes: number;
-  readonly queueMaxAge: number | undefined;
-  readonly queueFull: "drop-oldest" | "drop-newest";
-  readonly durability: "power" | "crash" | "none";
-  readonly drainRate: number | undefined;
-  readonly maxRate: number | undefined;
-  readonly inflight: number;
-  readonly logFormat: "text" | "json";
-  readonly logLevel: "debug" | "info" | "warn" | "error";
-}
-
-/** Where a value came from. */
-export type Origin = "default" | "file" | "environment" | "flag";
-
-/** One layer of settings. */
-export interface Layer {
-  readonly origin: Origin;
-  /** Name of the layer in errors: the file's path, or empty where the key names itself. */
-  readonly name: string;
-  /** Keys as in the settings file; values as found. */
-  readonly values: Readonly<Record<string, unknown>>;
-}
-
-/** What the defaults take from the machine, and checks that belong to others. */
-export interface Surroundings {
-  /** Default of `clientId`. */
-  readonly hostName: string;
-  /** Default of `certs`. */
-  readonly certs: string;
-  /** What is wrong with a list of sources, or undefined. */
-  readonly sourcesProblem: (specs: readonly string[]) => string | undefined;
-}
-
-/** The outcome of {@linkcode mergeSettings}. */
-export interface EffectiveSettings {
-  readonly settings: Settings;
-  /** By key: the text or value given, and the layer; keys left at their default are absent. */
-  readonly origins: Readonly<Record<string, { origin: Origin; from: string }>>;
-}
+} from "./table.ts";
+import { didYouMean, quote } from "../core/text.ts";
+import { isAws } from "../core/endpoint.ts";
+import type { EffectiveSettings, Layer, Origin, Settings, Surroundings } from "./types.ts";
 
 /** Publishes a second that AWS IoT Core takes per connection, and unacknowledged ones: quotas page "iot-core". */
 const AWS_LIMIT = 100;
@@ -108,34 +40,6 @@ export function environmentLayer(
     .filter(([name]) => name.startsWith("MQTT443_") && !known.includes(name))
     .map(([name, value]) => [keys.get(name) ?? name, value]);
   return { origin: "environment", name: "", values: Object.fromEntries(entries) };
-}
-
-/**
- * Parses a settings file.
- *
- * @throws {UserError} If it is not one JSON object.
- */
-export function fileLayer(path: string, text: string): Layer {
-  const json = text.replace(/^\uFEFF/, "");
-  let values: unknown;
-  try {
-    values = JSON.parse(json);
-  } catch (cause) {
-    throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`, {
-      hint: `correct it; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-      cause,
-    });
-  }
-  if (typeof values !== "object" || values === null || Array.isArray(values)) {
-    throw new UserError(`Cannot use settings file ${quote(path)}: must hold one JSON object`, {
-      hint: `write {"endpoint": "HOST"}; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-    });
-  }
-  return { origin: "file", name: path, values: values as Record<string, unknown> };
 }
 
 /**
@@ -283,34 +187,4 @@ function textOf(value: unknown, spec: SettingSpec): string | undefined {
   const texts = spec.key === "source" && Array.isArray(value) &&
     value.every((entry) => typeof entry === "string");
   return texts ? (value as string[]).join(",") : undefined;
-}
-
-/** Where the text stops being JSON, and why, without quoting it: a wrong path may lead to a secret. */
-function jsonProblem(text: string, cause: unknown): string {
-  if (cause instanceof RangeError) return "nested too deep";
-  const why = (cause as Error).message.split(/ in JSON| after JSON|, (?:\.\.\.)?"/)[0]!;
-  return `not JSON: line ${badLine(text)}: ${why}`;
-}
-
-/** The line of the first character that JSON cannot have there. V8 does not always tell it, but where it stops. */
-function badLine(text: string): number {
-  let [good, bad] = [0, text.length];
-  while (good + 1 < bad) {
-    const middle = (good + bad) >> 1;
-    if (mayGoOn(text.slice(0, middle))) good = middle;
-    else bad = middle;
-  }
-  return text.slice(0, bad).trimEnd().split("\n").length;
-}
-
-/** Whether a text is the beginning of some JSON, or all of it. */
-function mayGoOn(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch (error) {
-    const { message } = error as Error;
-    const position = /at position (\d+)/.exec(message)?.[1];
-    return /end of JSON input|^Unterminated/.test(message) || Number(position) >= text.length;
-  }
 }

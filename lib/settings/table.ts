@@ -3,9 +3,9 @@
  * from this table. Adding a setting means adding it here and to {@linkcode Settings}.
  */
 
-import { MAX_PAYLOAD_BYTES, textProblem, topicProblem, utf8Bytes } from "./core/message.ts";
-import { checked, choice, duration, integer, orNone, type Parser, size } from "./values.ts";
-import { formatDuration, formatSize } from "./core/text.ts";
+import { MAX_PAYLOAD_BYTES, textProblem, topicProblem, utf8Bytes } from "../core/message.ts";
+import { checked, choice, duration, integer, orNone, type Parser, size } from "./parsers.ts";
+import { formatDuration, formatSize } from "../core/text.ts";
 
 /** One setting as people see it. */
 export interface SettingSpec {

@@ -1,14 +1,9 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UserError } from "../lib/core/errors.ts";
-import {
-  environmentLayer,
-  fileLayer,
-  type Layer,
-  mergeSettings,
-  settingsDocument,
-  type Surroundings,
-} from "../lib/settings.ts";
-import { isAws } from "../lib/core/endpoint.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { environmentLayer, mergeSettings, settingsDocument } from "../../lib/settings/merge.ts";
+import { fileLayer } from "../../lib/settings/file.ts";
+import type { Layer, Surroundings } from "../../lib/settings/types.ts";
+import { isAws } from "../../lib/core/endpoint.ts";
 
 const AROUND: Surroundings = {
   hostName: "gw-7",

@@ -1,17 +1,17 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { type Build, grantHint, placeHint } from "../lib/core/build.ts";
-import { UserError } from "../lib/core/errors.ts";
-import { generalGrants, grantFlags, grantsOf, siteGrants } from "../lib/grants.ts";
-import { mergeSettings } from "../lib/settings.ts";
-import { denoArguments } from "../tools/publish.ts";
-import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
-import { NO_SETTINGS } from "./program.ts";
+import { type Build, grantHint, placeHint } from "../../lib/core/build.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { generalGrants, grantFlags, grantsOf, siteGrants } from "../../lib/settings/grants.ts";
+import { mergeSettings } from "../../lib/settings/merge.ts";
+import { denoArguments } from "../../tools/publish.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
+import { NO_SETTINGS } from "../program.ts";
 
-const MAIN = new URL("../main.ts", import.meta.url).pathname;
-const PUBLISH = new URL("../tools/publish.ts", import.meta.url).pathname;
+const MAIN = new URL("../../main.ts", import.meta.url).pathname;
+const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;
 /** What this machine has in the usual places is not for tests. */
 const CONFIG = ["--config", NO_SETTINGS];
-const PROBE = new URL("grants_probe.ts", import.meta.url).pathname;
+const PROBE = new URL("../support/grants_probe.ts", import.meta.url).pathname;
 
 interface Site {
   readonly directory: string;

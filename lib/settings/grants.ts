@@ -3,26 +3,22 @@
  * place for it, whether the flags go to `deno run` or into an executable.
  */
 
-import type { Grants } from "./core/build.ts";
-import { place } from "./core/endpoint.ts";
-import { EXIT, UserError } from "./core/errors.ts";
-import { USERS_PATH } from "./core/file_guard.ts";
-import { CERTS_PATHS, CONFIG_PATHS } from "./load.ts";
-import { NOTIFY_PATH, NOTIFY_VARIABLES } from "./notify.ts";
-import type { Settings } from "./settings.ts";
-import { HOST_VIEW } from "./sources/host.ts";
-import { sourcePaths, sourceSysKinds } from "./sources/mod.ts";
-import { quote } from "./core/text.ts";
-
-/** Variables through which Deno's own trust store can be changed. It is not used here: the roots are given with each call. */
-export const TRUST_VARIABLES = ["DENO_TLS_CA_STORE", "DENO_CERT", "NODE_EXTRA_CA_CERTS"] as const;
-
-/** Variables that are looked at only to refuse or warn. */
-export const WARNED_VARIABLES = [
-  "SSLKEYLOGFILE",
-  "NODE_TLS_REJECT_UNAUTHORIZED",
-  "MQTTJS_SOCKS_PROXY",
-] as const;
+import type { Grants } from "../core/build.ts";
+import { place } from "../core/endpoint.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { USERS_PATH } from "../core/file_guard.ts";
+import {
+  CERTS_PATHS,
+  CONFIG_PATHS,
+  NOTIFY_PATH,
+  NOTIFY_VARIABLES,
+  TRUST_VARIABLES,
+  WARNED_VARIABLES,
+} from "./places.ts";
+import type { Settings } from "./types.ts";
+import { HOST_VIEW } from "../sources/host.ts";
+import { sourcePaths, sourceSysKinds } from "../sources/mod.ts";
+import { quote } from "../core/text.ts";
 
 /** Environment variables that the program may see. */
 const VARIABLES = [

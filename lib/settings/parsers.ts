@@ -1,6 +1,6 @@
 /** How a setting's text becomes a value: durations, sizes, numbers, choices. Pure. */
 
-import { DURATION_MS, SIZE_BYTES } from "./core/text.ts";
+import { DURATION_MS, SIZE_BYTES } from "../core/text.ts";
 
 /** Parses one setting's text. @throws {RangeError} with the rule as its message (`must be …`). */
 export type Parser<T> = (text: string) => T;
@@ -11,7 +11,7 @@ export type Parser<T> = (text: string) => T;
  * @example
  * ```ts
  * import { assertEquals, assertThrows } from "@std/assert";
- * import { duration } from "./values.ts";
+ * import { duration } from "./parsers.ts";
  *
  * assertEquals(duration("100ms", "24h")("1.5s"), 1500);
  * assertThrows(() => duration("100ms", "24h")("0s"), RangeError, "from 100ms to 24h");

@@ -1,0 +1,135 @@
+/** The settings file: where it is, who may have written it, and what it holds. */
+
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
+import { guardFile } from "../core/file_guard.ts";
+import type { Layer } from "./types.ts";
+import { quote } from "../core/text.ts";
+import { grantHint, placeHint } from "../core/build.ts";
+import { CONFIG_PATHS } from "./places.ts";
+
+/** No settings file is as large; a wrong path may be. */
+const MAX_CONFIG_BYTES = 1024 * 1024;
+
+/**
+ * Parses a settings file.
+ *
+ * @throws {UserError} If it is not one JSON object.
+ */
+export function fileLayer(path: string, text: string): Layer {
+  const json = text.replace(/^\uFEFF/, "");
+  let values: unknown;
+  try {
+    values = JSON.parse(json);
+  } catch (cause) {
+    throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`, {
+      hint: `correct it; \`mqtt443 help settings\` shows a sample`,
+      exitCode: EXIT.config,
+      step: "settings",
+      cause,
+    });
+  }
+  if (typeof values !== "object" || values === null || Array.isArray(values)) {
+    throw new UserError(`Cannot use settings file ${quote(path)}: must hold one JSON object`, {
+      hint: `write {"endpoint": "HOST"}; \`mqtt443 help settings\` shows a sample`,
+      exitCode: EXIT.config,
+      step: "settings",
+    });
+  }
+  return { origin: "file", name: path, values: values as Record<string, unknown> };
+}
+
+/**
+ * The settings file that is named, or the first one of {@linkcode CONFIG_PATHS} that is there.
+ *
+ * @throws {UserError} If it cannot be read, or may not be believed.
+ */
+export function readConfig(named: string | undefined): { path: string; text: string } | undefined {
+  if (named !== undefined) return { path: named, text: readText(named) };
+  for (const path of CONFIG_PATHS) {
+    try {
+      Deno.statSync(path);
+    } catch {
+      // Not there, or not granted because it was not there when the grants were made.
+      continue;
+    }
+    return { path, text: readText(path) };
+  }
+  return undefined;
+}
+
+function readText(path: string): string {
+  try {
+    const { size, isFile } = Deno.statSync(path);
+    if (!isFile) throw new Error("it is not a regular file");
+    if (size > MAX_CONFIG_BYTES) {
+      throw new Error(
+        `it has ${size} bytes, and no settings file has more than ${MAX_CONFIG_BYTES}`,
+      );
+    }
+    const found = guardFile(path, { isSecret: false });
+    if (found) {
+      throw new UserError(`Cannot use settings file ${quote(path)}: ${found.problem}`, {
+        hint: found.hint,
+        exitCode: EXIT.config,
+        step: "settings",
+      });
+    }
+    return decode(Deno.readFileSync(path));
+  } catch (cause) {
+    if (cause instanceof UserError) throw cause;
+    const isDenied = cause instanceof Deno.errors.NotCapable;
+    const why = isDenied
+      ? "this process was not granted to read there"
+      : cause instanceof Deno.errors.NotFound
+      ? "file not found"
+      : messageOf(cause);
+    throw new UserError(`Cannot read settings file ${quote(path)}: ${why}`, {
+      hint: isDenied
+        ? grantHint("settings")
+        : `${placeHint("settings")}; \`mqtt443 help settings\` shows a sample`,
+      exitCode: EXIT.config,
+      step: "settings",
+      cause,
+    });
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    const text = new TextDecoder().decode(bytes);
+    const line = text.slice(0, text.indexOf("\uFFFD")).split("\n").length;
+    throw new Error(`line ${line} is not valid UTF-8`);
+  }
+}
+
+/** Where the text stops being JSON, and why, without quoting it: a wrong path may lead to a secret. */
+function jsonProblem(text: string, cause: unknown): string {
+  if (cause instanceof RangeError) return "nested too deep";
+  const why = (cause as Error).message.split(/ in JSON| after JSON|, (?:\.\.\.)?"/)[0]!;
+  return `not JSON: line ${badLine(text)}: ${why}`;
+}
+
+/** The line of the first character that JSON cannot have there. V8 does not always tell it, but where it stops. */
+function badLine(text: string): number {
+  let [good, bad] = [0, text.length];
+  while (good + 1 < bad) {
+    const middle = (good + bad) >> 1;
+    if (mayGoOn(text.slice(0, middle))) good = middle;
+    else bad = middle;
+  }
+  return text.slice(0, bad).trimEnd().split("\n").length;
+}
+
+/** Whether a text is the beginning of some JSON, or all of it. */
+function mayGoOn(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch (error) {
+    const { message } = error as Error;
+    const position = /at position (\d+)/.exec(message)?.[1];
+    return /end of JSON input|^Unterminated/.test(message) || Number(position) >= text.length;
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * From the command line, the environment and the settings file to effective settings. Thin: it reads; settings.ts
+ * decides.
+ */
+
+import { environmentLayer, mergeSettings } from "./merge.ts";
+import type { CommandLine, EffectiveSettings, Layer } from "./types.ts";
+import { fileLayer, readConfig } from "./file.ts";
+import { sourceProblem, sourcesProblem } from "../sources/mod.ts";
+import type { World } from "../core/process.ts";
+import { CERTS_PATHS } from "./places.ts";
+export { allGrants, grantsOf } from "./grants.ts";
+export { settingsDocument } from "./merge.ts";
+export { NOTIFY_PATH, TRUST_VARIABLES } from "./places.ts";
+export { flagOf, MAX_CLIENT_ID_BYTES, SETTINGS, type SettingSpec, variableOf } from "./table.ts";
+export type { EffectiveSettings, Layer, Settings } from "./types.ts";
+
+/** Variables that are ours and no settings. */
+const OTHER_VARIABLES = ["MQTT443_CONFIG", "MQTT443_RUNTIME", "MQTT443_RUNTIME_DIR"];
+/** Effective settings, and the file they came from. */
+export interface LoadedSettings extends EffectiveSettings {
+  readonly configPath: string | undefined;
+}
+
+/**
+ * Loads the settings of a command.
+ *
+ * @throws {UserError} With exit code 78.
+ */
+export function loadSettings(
+  command: CommandLine,
+  world: Pick<World, "env" | "hostName">,
+  { needEndpoint }: { needEndpoint: boolean },
+): LoadedSettings {
+  const variables = world.env.toObject();
+  const named = command.config ?? variables.MQTT443_CONFIG;
+  const file = readConfig(named);
+  const layers: Layer[] = [
+    ...(file ? [fileLayer(file.path, file.text)] : []),
+    environmentLayer(variables, OTHER_VARIABLES),
+    command.flags,
+  ];
+  const surroundings = {
+    hostName: world.hostName(),
+    certs: isDirectory(CERTS_PATHS[0]) ? CERTS_PATHS[0] : CERTS_PATHS[1],
+    sourcesProblem: (specs: readonly string[]) =>
+      specs.map(sourceProblem).find((problem) => problem !== undefined) ?? sourcesProblem(specs),
+  };
+  const merged = mergeSettings(layers, surroundings, { needEndpoint });
+  return { ...merged, configPath: file?.path };
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+}
