@@ -9,7 +9,7 @@
 import { explainTimeout } from "./causes.ts";
 import type { Target } from "./core/endpoint.ts";
 import type { UserError } from "./core/errors.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "./identity/mod.ts";
 import type { Qos } from "./core/message.ts";
 import type { PublishRefusedError } from "./reason_codes.ts";
 import type { Settings } from "./settings/mod.ts";

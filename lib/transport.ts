@@ -17,7 +17,7 @@ import tls, { type TLSSocket } from "node:tls";
 import { explainAlpn, explainTimeout, explainTransport } from "./causes.ts";
 import type { Target } from "./core/endpoint.ts";
 import { exactFault } from "./chain_fault.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "./identity/mod.ts";
 import { isAddress, openTcp } from "./tcp.ts";
 
 /** An open, checked TLS connection. */

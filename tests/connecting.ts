@@ -6,7 +6,7 @@ import { Duplex } from "node:stream";
 import { type Connection, type ConnectionSettings, openConnection } from "../lib/connection.ts";
 import { UserError } from "../lib/core/errors.ts";
 import type { Transport } from "../lib/transport.ts";
-import { type Identity, inspectIdentity } from "../lib/identity.ts";
+import { type Identity, inspectIdentity } from "../lib/identity/parse.ts";
 import {
   type Certificates,
   type Endpoint,

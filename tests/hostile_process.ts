@@ -11,7 +11,7 @@ import { Buffer } from "node:buffer";
 import mqtt from "mqtt-packet";
 import { type Connection, openConnection } from "../lib/connection.ts";
 import { formatError, UserError } from "../lib/core/errors.ts";
-import type { Identity } from "../lib/identity.ts";
+import type { Identity } from "../lib/identity/parse.ts";
 import { median, openFiles } from "../tools/bench/process.ts";
 import { identityOf, settingsFor, transportOver } from "./connecting.ts";
 import { type HostileScript, hostileScript, playTo } from "./hostile_streams.ts";

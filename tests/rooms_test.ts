@@ -11,6 +11,7 @@ const LIB = new URL("../lib/", import.meta.url);
 const FLOORS: readonly (readonly string[])[] = [
   ["core"],
   ["sources"],
+  ["settings"],
 ];
 
 /** The rooms by which each outside package enters. */

@@ -9,7 +9,7 @@
 import type { Grants } from "../lib/core/build.ts";
 import { parseCommand } from "../lib/cli.ts";
 import { formatError, UserError } from "../lib/core/errors.ts";
-import { checkOwners, findIdentityFiles } from "../lib/identity_files.ts";
+import { checkOwners, findIdentityFiles } from "../lib/identity/files.ts";
 import { loadSettings } from "../lib/settings/mod.ts";
 import { realWorld } from "../lib/core/process.ts";
 import { freshBundle } from "./bundle/fresh.ts";

@@ -5,22 +5,28 @@ import type { Command } from "../cli.ts";
 import { place } from "../core/endpoint.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
-import { dayOf, describeCertificate } from "../certificate.ts";
 import {
   authoritiesOf,
+  authorityWarning,
+  checkClock,
+  checkDates,
   checkKey,
+  checkOwners,
+  dayOf,
+  describeCertificate,
+  findIdentityFiles,
   type IdentityFiles,
+  ownerOf,
   type ParsedIdentity,
   parseIdentity,
-} from "../identity.ts";
-import { checkOwners, findIdentityFiles, ownerOf, readIdentityTexts } from "../identity_files.ts";
+  readIdentityTexts,
+} from "../identity/mod.ts";
 import { type LoadedSettings, loadSettings, type Settings } from "../settings/mod.ts";
 import { userName } from "../core/file_guard.ts";
 import { missingActions } from "../policy.ts";
 import { DamagedQueueError, openQueue } from "../queue.ts";
 import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
 import { quote, roundSize, toSeconds } from "../core/text.ts";
-import { authorityWarning, checkClock, checkDates } from "../validity.ts";
 import { sourceLimits } from "../sources/mod.ts";
 import { volatileWarning } from "../volatile.ts";
 import type { World } from "../core/process.ts";

@@ -2,7 +2,7 @@
 
 import { targetOf } from "../connection.ts";
 import type { Check } from "../doctor.ts";
-import { identityOf } from "../identity.ts";
+import { identityOf } from "../identity/mod.ts";
 import type { World } from "../core/process.ts";
 import type { Case } from "./checks_local.ts";
 import { reachChecks, type Site } from "./checks_reach.ts";

@@ -4,19 +4,17 @@
  * Where our own verified connection fails, a second look finds out what is really there.
  */
 
-import { dayOf } from "../certificate.ts";
+import { checkClock, dayOf, type Identity } from "../identity/mod.ts";
 import { explainAlpn, explainTimeout, explainTransport } from "../causes.ts";
 import type { Target } from "../core/endpoint.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { UserError } from "../core/errors.ts";
-import type { Identity } from "../identity.ts";
 import { firstBytes, lookAtTls, type TlsLook } from "../second_look.ts";
 import type { Settings } from "../settings/mod.ts";
 import { addressesOf, openTcp } from "../tcp.ts";
 import { openTransport, type Transport } from "../transport.ts";
 import { quote, toSeconds } from "../core/text.ts";
 import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
-import { checkClock } from "../validity.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 

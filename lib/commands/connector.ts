@@ -8,14 +8,20 @@
  */
 
 import { type Connection, openConnection } from "../connection.ts";
-import { fileError } from "../certificate.ts";
+import {
+  authorityWarning,
+  checkClock,
+  checkDates,
+  clockWarning,
+  createExpiryWatch,
+  fileError,
+  type Identity,
+  inspectIdentity,
+  readIdentityFiles,
+} from "../identity/mod.ts";
 import { EXIT, failureFields, UserError } from "../core/errors.ts";
-import { createExpiryWatch } from "../expiry.ts";
-import { type Identity, inspectIdentity } from "../identity.ts";
-import { readIdentityFiles } from "../identity_files.ts";
 import { createRepeats, type Logger } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
-import { authorityWarning, checkClock, checkDates, clockWarning } from "../validity.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 

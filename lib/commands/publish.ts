@@ -4,7 +4,7 @@ import type { Command } from "../cli.ts";
 import { type ClockWatch, createClockWatch } from "../clock_watch.ts";
 import { targetOf } from "../connection.ts";
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
-import { EXPIRY_LOOK_MS } from "../expiry.ts";
+import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import { gatherLines, gatherTicks } from "../gather.ts";
 import type { Logger } from "../core/log.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";

@@ -16,8 +16,7 @@ import {
   WARNED_VARIABLES,
 } from "./places.ts";
 import type { Settings } from "./types.ts";
-import { HOST_VIEW } from "../sources/host.ts";
-import { sourcePaths, sourceSysKinds } from "../sources/mod.ts";
+import { HOST_VIEW, sourcePaths, sourceSysKinds } from "../sources/mod.ts";
 import { quote } from "../core/text.ts";
 
 /** Environment variables that the program may see. */

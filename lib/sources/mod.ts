@@ -17,6 +17,7 @@ export type { ReadAllOptions, ReadAllResult, Source, SourceFailure } from "./rea
 export { sourcePaths, sourceProblem, sourcesProblem, sourceSysKinds } from "./spec.ts";
 export { lineMetrics, readLines } from "./stdin.ts";
 export type { Line, ReadLinesOptions, TooLongLine } from "./stdin.ts";
+export { HOST_VIEW } from "./host.ts";
 
 /** Options of {@linkcode openSources}. */
 export interface OpenSourcesOptions {

@@ -1,9 +1,14 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import type { CertificateFacts } from "../lib/certificate.ts";
-import { UserError } from "../lib/core/errors.ts";
-import { createExpiryWatch } from "../lib/expiry.ts";
-import type { Fields } from "../lib/core/log.ts";
-import { authorityWarning, checkDates, clockWarning, expiryStage } from "../lib/validity.ts";
+import type { CertificateFacts } from "../../lib/identity/certificate.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { createExpiryWatch } from "../../lib/identity/expiry.ts";
+import type { Fields } from "../../lib/core/log.ts";
+import {
+  authorityWarning,
+  checkDates,
+  clockWarning,
+  expiryStage,
+} from "../../lib/identity/validity.ts";
 
 const DAY_MS = 86_400_000;
 const BUILT_AT = new Date("2027-01-01T00:00:00Z");

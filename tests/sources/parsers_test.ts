@@ -1,13 +1,13 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
-import { clockReadings } from "../lib/sources/clock.ts";
-import { parseStat } from "../lib/sources/cpu.ts";
-import { diskReadings } from "../lib/sources/disk.ts";
-import { parseLoadavg, readLoadavg } from "../lib/sources/loadavg.ts";
-import { parseMeminfo, readMeminfo } from "../lib/sources/meminfo.ts";
-import { slug, uniqueNames } from "../lib/sources/names.ts";
-import { parseNetDev } from "../lib/sources/network.ts";
-import { parseMillidegrees } from "../lib/sources/temperature.ts";
-import { parseUptime } from "../lib/sources/uptime.ts";
+import { clockReadings } from "../../lib/sources/clock.ts";
+import { parseStat } from "../../lib/sources/cpu.ts";
+import { diskReadings } from "../../lib/sources/disk.ts";
+import { parseLoadavg, readLoadavg } from "../../lib/sources/loadavg.ts";
+import { parseMeminfo, readMeminfo } from "../../lib/sources/meminfo.ts";
+import { slug, uniqueNames } from "../../lib/sources/names.ts";
+import { parseNetDev } from "../../lib/sources/network.ts";
+import { parseMillidegrees } from "../../lib/sources/temperature.ts";
+import { parseUptime } from "../../lib/sources/uptime.ts";
 
 const HEAD = "Inter-|   Receive\n face |bytes    packets\n";
 

@@ -13,7 +13,7 @@ import {
   describeCertificate,
   fileError,
 } from "./certificate.ts";
-import { messageOf, type UserError } from "./core/errors.ts";
+import { messageOf, type UserError } from "../core/errors.ts";
 import {
   authorityProblem,
   certificateProblem,
@@ -21,7 +21,7 @@ import {
   privateKeyProblem,
 } from "./key_kinds.ts";
 import { derOf, describeBlocks, isCutShort, pemBlocks } from "./pem.ts";
-import { quote, shellWord } from "./core/text.ts";
+import { quote, shellWord } from "../core/text.ts";
 
 /** The files of an identity. */
 export interface IdentityFiles {

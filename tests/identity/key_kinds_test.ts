@@ -3,12 +3,12 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Duplex } from "node:stream";
 import tls from "node:tls";
-import { UserError } from "../lib/core/errors.ts";
-import { type Identity, inspectIdentity } from "../lib/identity.ts";
-import { certificateProblem } from "../lib/key_kinds.ts";
-import { derOf, pemBlocks } from "../lib/pem.ts";
-import { inFolder } from "./command_line.ts";
-import { type Kind, KINDS, makeAuthorityFiles, makeKind, sh } from "./key_kinds.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { type Identity, inspectIdentity } from "../../lib/identity/parse.ts";
+import { certificateProblem } from "../../lib/identity/key_kinds.ts";
+import { derOf, pemBlocks } from "../../lib/identity/pem.ts";
+import { inFolder } from "../command_line.ts";
+import { type Kind, KINDS, makeAuthorityFiles, makeKind, sh } from "../key_kinds.ts";
 
 const FILES = {
   ca: [],

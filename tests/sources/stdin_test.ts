@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { payloadOf } from "../lib/core/message.ts";
-import { type Line, lineMetrics, readLines } from "../lib/sources/mod.ts";
+import { payloadOf } from "../../lib/core/message.ts";
+import { type Line, lineMetrics, readLines } from "../../lib/sources/mod.ts";
 
 const encoder = new TextEncoder();
 

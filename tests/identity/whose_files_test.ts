@@ -5,15 +5,15 @@
 
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync } from "node:fs";
-import { generalGrants, grantFlags, grantsOf } from "../lib/settings/grants.ts";
-import { openQueue } from "../lib/queue.ts";
-import { holdStateDirectory } from "../lib/queue_dir.ts";
-import { mergeSettings } from "../lib/settings/merge.ts";
-import { makeBundle } from "../tools/bundle.ts";
-import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
-import { inFolder, type Outcome } from "./command_line.ts";
-import { lchown } from "./owners.ts";
-import { draft, isRoot, OPTIONS } from "./queueing.ts";
+import { generalGrants, grantFlags, grantsOf } from "../../lib/settings/grants.ts";
+import { openQueue } from "../../lib/queue.ts";
+import { holdStateDirectory } from "../../lib/queue_dir.ts";
+import { mergeSettings } from "../../lib/settings/merge.ts";
+import { makeBundle } from "../../tools/bundle.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
+import { inFolder, type Outcome } from "../command_line.ts";
+import { lchown } from "../owners.ts";
+import { draft, isRoot, OPTIONS } from "../queueing.ts";
 
 // esbuild's process ends some time after it was told to, and nobody can wait for that.
 Deno.test.sanitizer({ ops: false, resources: false });

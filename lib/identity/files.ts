@@ -4,13 +4,13 @@
  * Thin, but for {@linkcode chooseFiles}. Whose word counts is file_guard.ts's business, what they hold identity.ts's.
  */
 
-import { BUILD, grantHint, placeHint } from "./core/build.ts";
-import { EXIT, messageOf, UserError } from "./core/errors.ts";
+import { BUILD, grantHint, placeHint } from "../core/build.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import { fileError } from "./certificate.ts";
-import { folderOf, guardFile, guardFolder, userName } from "./core/file_guard.ts";
-import type { IdentityFiles, IdentityTexts } from "./identity.ts";
-import type { Settings } from "./settings/mod.ts";
-import { quote, shellWord } from "./core/text.ts";
+import { folderOf, guardFile, guardFolder, userName } from "../core/file_guard.ts";
+import type { IdentityFiles, IdentityTexts } from "./parse.ts";
+import type { Settings } from "../settings/mod.ts";
+import { quote, shellWord } from "../core/text.ts";
 
 /** The settings that name the files. */
 export type FileSettings = Pick<Settings, "certs" | "ca" | "cert" | "key" | "keyPassphraseFile">;

@@ -4,11 +4,11 @@
  */
 
 import { fileError } from "./certificate.ts";
-import { failureFields } from "./core/errors.ts";
-import type { Identity } from "./identity.ts";
-import type { Logger } from "./core/log.ts";
+import { failureFields } from "../core/errors.ts";
+import type { Identity } from "./parse.ts";
+import type { Logger } from "../core/log.ts";
 import { checkClock, checkDates, expiryStage } from "./validity.ts";
-import { quote } from "./core/text.ts";
+import { quote } from "../core/text.ts";
 
 /** How often {@linkcode ExpiryWatch.look} is wanted, in ms. */
 export const EXPIRY_LOOK_MS = 3_600_000;

@@ -1,9 +1,13 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { UserError } from "../lib/core/errors.ts";
-import { describeCertificate } from "../lib/certificate.ts";
-import { type IdentityFiles, type IdentityTexts, inspectIdentity } from "../lib/identity.ts";
-import { formatKey, makeAuthority, makePki, type Pair } from "../tools/endpoint.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { describeCertificate } from "../../lib/identity/certificate.ts";
+import {
+  type IdentityFiles,
+  type IdentityTexts,
+  inspectIdentity,
+} from "../../lib/identity/parse.ts";
+import { formatKey, makeAuthority, makePki, type Pair } from "../../tools/endpoint.ts";
 
 const PASSPHRASE = "MARKED-SECRET 42";
 

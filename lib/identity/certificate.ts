@@ -1,7 +1,7 @@
 /** What a certificate says of itself, and the words about the files of an identity. Pure. */
 
-import { EXIT, UserError } from "./core/errors.ts";
-import { quote } from "./core/text.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { quote } from "../core/text.ts";
 
 /** What a certificate says of itself. */
 export interface CertificateFacts {

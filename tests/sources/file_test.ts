@@ -1,7 +1,7 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { UserError } from "../lib/core/errors.ts";
-import { parseNumber } from "../lib/sources/file.ts";
-import { openSources, readAll } from "../lib/sources/mod.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { parseNumber } from "../../lib/sources/file.ts";
+import { openSources, readAll } from "../../lib/sources/mod.ts";
 
 async function withFolder(
   run: (folder: string) => Promise<void>,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { UserError } from "../lib/core/errors.ts";
-import type { Reading } from "../lib/core/message.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import type { Reading } from "../../lib/core/message.ts";
 import {
   openSources,
   readAll,
@@ -10,8 +10,8 @@ import {
   sourceProblem,
   sourcesProblem,
   sourceSysKinds,
-} from "../lib/sources/mod.ts";
-import { onceAtATime } from "../lib/sources/read_all.ts";
+} from "../../lib/sources/mod.ts";
+import { onceAtATime } from "../../lib/sources/read_all.ts";
 
 const NOW = () => new Date(2026, 10, 23, 3, 4, 5);
 

@@ -12,8 +12,8 @@ import {
   describeCertificate,
   fileError,
 } from "./certificate.ts";
-import type { UserError } from "./core/errors.ts";
-import { quote } from "./core/text.ts";
+import type { UserError } from "../core/errors.ts";
+import { quote } from "../core/text.ts";
 
 /** What dates are held against. */
 export interface ClockFacts {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { describeBlocks, isCutShort, pemBlocks } from "../lib/pem.ts";
+import { describeBlocks, isCutShort, pemBlocks } from "../../lib/identity/pem.ts";
 
 function block(label: string, body = "AAAA"): string {
   return `-----BEGIN ${label}-----\n${body}\n-----END ${label}-----\n`;
