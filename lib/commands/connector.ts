@@ -7,7 +7,6 @@
  * one's own vouch for the endpoint never changes while running.
  */
 
-import { type Connection, openConnection } from "../connection.ts";
 import {
   authorityWarning,
   checkClock,
@@ -16,9 +15,9 @@ import {
   createExpiryWatch,
   fileError,
   type Identity,
-  inspectIdentity,
-  readIdentityFiles,
+  loadIdentity,
 } from "../identity/mod.ts";
+import { type Connection, openConnection } from "../connection.ts";
 import { EXIT, failureFields, UserError } from "../core/errors.ts";
 import { createRepeats, type Logger } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
@@ -144,10 +143,4 @@ function checkTrust(before: Identity, now: Identity): void {
     "Cannot go over between public roots and a CA of your own while running; the old files are used on",
     "restart mqtt443",
   );
-}
-
-/** Reads and checks the identity, but for its dates. @throws {UserError} With exit code 78. */
-function loadIdentity(settings: Settings): Identity {
-  const { files, texts } = readIdentityFiles(settings);
-  return inspectIdentity(files, texts);
 }

@@ -1,5 +1,9 @@
 /** The identity room: the device's certificate and key, and whom it trusts. */
 
+import type { Settings } from "../settings/mod.ts";
+import { readIdentityFiles } from "./files.ts";
+import { type Identity, inspectIdentity } from "./parse.ts";
+
 export { dayOf, describeCertificate, fileError } from "./certificate.ts";
 export { createExpiryWatch, EXPIRY_LOOK_MS } from "./expiry.ts";
 export {
@@ -20,3 +24,9 @@ export {
   parseIdentity,
 } from "./parse.ts";
 export { authorityWarning, checkClock, checkDates, clockWarning } from "./validity.ts";
+
+/** Reads and checks the identity, but for its dates. @throws {UserError} With exit code 78. */
+export function loadIdentity(settings: Settings): Identity {
+  const { files, texts } = readIdentityFiles(settings);
+  return inspectIdentity(files, texts);
+}
