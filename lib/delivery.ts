@@ -13,7 +13,7 @@ import type { Connection } from "./connection.ts";
 import { UserError } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Pacer, Rates } from "./pacing.ts";
-import type { Leaving, Queue, TakenMessage } from "./queue.ts";
+import type { Leaving, Queue, TakenMessage } from "./queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Suspicion } from "./suspicion.ts";
 

@@ -15,8 +15,7 @@ import {
   type Reading,
   type SampleTime,
 } from "./core/message.ts";
-import type { Draft } from "./queue.ts";
-import { MOST_DRAFTS } from "./queue_drafts.ts";
+import { type Draft, MOST_DRAFTS } from "./queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "./settings/mod.ts";
 import type { Line } from "./sources/mod.ts";

@@ -15,7 +15,7 @@ import { createLink, type LinkState } from "./link.ts";
 import type { Logger } from "./core/log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
-import type { Draft, Queue } from "./queue.ts";
+import type { Draft, Queue } from "./queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "./settings/mod.ts";
 import { createSuspicion } from "./suspicion.ts";

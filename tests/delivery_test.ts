@@ -4,7 +4,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import type { Connection } from "../lib/connection.ts";
 import { startDelivery } from "../lib/delivery.ts";
 import type { Rates } from "../lib/pacing.ts";
-import { openQueue } from "../lib/queue.ts";
+import { openQueue } from "../lib/queue/sqlite_queue.ts";
 import { createReports } from "../lib/reports.ts";
 import { createSuspicion } from "../lib/suspicion.ts";
 import type { ReceivedMessage } from "../tools/endpoint.ts";

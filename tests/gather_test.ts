@@ -2,7 +2,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { EXIT, UserError } from "../lib/core/errors.ts";
 import { gatherLines, type GatherOptions, gatherTicks } from "../lib/gather.ts";
 import { sleep } from "../lib/core/wait.ts";
-import type { Draft } from "../lib/queue.ts";
+import type { Draft } from "../lib/queue/types.ts";
 import { createReports } from "../lib/reports.ts";
 import { lineMetrics } from "../lib/sources/mod.ts";
 

@@ -3,7 +3,7 @@ import type { Target } from "../lib/core/endpoint.ts";
 import { openService } from "../lib/commands/service.ts";
 import type { UserError } from "../lib/core/errors.ts";
 import { createNotifier } from "../lib/notify.ts";
-import type { Queue } from "../lib/queue.ts";
+import type { Queue } from "../lib/queue/types.ts";
 import type { Settings } from "../lib/settings/types.ts";
 import { realWorld } from "../lib/core/process.ts";
 import { startChild } from "./children.ts";

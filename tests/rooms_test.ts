@@ -12,6 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["core"],
   ["sources"],
   ["settings"],
+  ["identity", "queue"],
 ];
 
 /** The rooms by which each outside package enters. */

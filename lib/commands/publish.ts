@@ -8,8 +8,7 @@ import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import { gatherLines, gatherTicks } from "../gather.ts";
 import type { Logger } from "../core/log.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
-import type { Draft, Queue } from "../queue.ts";
-import { MemoryQueue } from "../queue_memory.ts";
+import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
 import { runPublisher } from "../publisher.ts";
 import { createReports, type Reports } from "../reports.ts";
 import { isAws } from "../core/endpoint.ts";
@@ -19,7 +18,6 @@ import type { World } from "../core/process.ts";
 import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
 import { createConnector } from "./connector.ts";
 import type { Service, ServiceOptions } from "./service.ts";
-import { openStateQueue, queueOptions } from "./state.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
 export async function publishCommand(command: Command, world: World): Promise<ExitCode> {

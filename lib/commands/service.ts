@@ -11,7 +11,7 @@ import { createHealth } from "../health.ts";
 import type { LinkState } from "../link.ts";
 import type { Logger } from "../core/log.ts";
 import { createNotifier, watchdogMs } from "../notify.ts";
-import type { Queue } from "../queue.ts";
+import type { Queue } from "../queue/mod.ts";
 import type { Reports } from "../reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { World } from "../core/process.ts";

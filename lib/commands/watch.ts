@@ -5,7 +5,7 @@ import type { Command } from "../cli.ts";
 import { type Connection, targetOf } from "../connection.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
-import { currentRun } from "../last_run.ts";
+import { currentRun } from "../queue/mod.ts";
 import {
   type EffectiveSettings,
   loadSettings,

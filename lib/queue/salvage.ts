@@ -8,8 +8,8 @@
 import { DatabaseSync } from "node:sqlite";
 import { checksumOf } from "./checksum.ts";
 import { type Found, readAround } from "./damaged_table.ts";
-import { storageError } from "./queue_errors.ts";
-import { inTransaction, PAGE_BYTES, prepareFile } from "./queue_schema.ts";
+import { storageError } from "./errors.ts";
+import { inTransaction, PAGE_BYTES, prepareFile } from "./schema.ts";
 
 /** What is known of a queue besides its file. */
 export interface Marks {

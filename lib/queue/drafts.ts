@@ -1,8 +1,8 @@
 /** What is put into a queue becomes messages: numbered, and weighed. */
 
 import { Buffer } from "node:buffer";
-import { MAX_PAYLOAD_BYTES } from "./core/message.ts";
-import type { Draft, QueuedMessage, TakenMessage } from "./queue_types.ts";
+import { MAX_PAYLOAD_BYTES } from "../core/message.ts";
+import type { Draft, QueuedMessage, TakenMessage } from "./types.ts";
 
 /** Drafts that are put at once at most: the lines of 64 KiB, which is what a pipe holds. */
 export const MOST_DRAFTS = 1200;

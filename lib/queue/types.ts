@@ -1,6 +1,6 @@
 /** The words of the queue: what goes in, what comes out, what it promises. Types alone. */
 
-import type { Qos } from "./core/message.ts";
+import type { Qos } from "../core/message.ts";
 
 /** A message to be queued. */
 export interface Draft {

@@ -1,9 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { EXIT, UserError } from "../lib/core/errors.ts";
-import { openQueue, type Queue } from "../lib/queue.ts";
-import { MemoryQueue } from "../lib/queue_memory.ts";
-import { createSpill } from "../lib/spill.ts";
-import { draft, makeMark, OPTIONS, seqs } from "./queueing.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import type { Queue } from "../../lib/queue/types.ts";
+import { MemoryQueue } from "../../lib/queue/memory_queue.ts";
+import { createSpill } from "../../lib/queue/memory_fallback.ts";
+import { draft, makeMark, OPTIONS, seqs } from "../queueing.ts";
 
 /** A spill over a real queue whose writes fail when they are told to. */
 function makeBench(): {

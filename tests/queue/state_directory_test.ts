@@ -1,11 +1,12 @@
 /** The state directory: private, held by one process, and nobody else's files in it. */
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UserError } from "../lib/core/errors.ts";
-import { openQueue } from "../lib/queue.ts";
-import { checkState, deliveredThrough, holdStateDirectory, queuePathOf } from "../lib/queue_dir.ts";
-import { lchown } from "./owners.ts";
-import { draft, inStateFolder, isRoot, OPTIONS } from "./queueing.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import { deliveredThrough, holdStateDirectory } from "../../lib/queue/state_directory.ts";
+import { checkState, queuePathOf } from "../../lib/queue/state_guard.ts";
+import { lchown } from "../owners.ts";
+import { draft, inStateFolder, isRoot, OPTIONS } from "../queueing.ts";
 
 function modeOf(path: string): string {
   return ((Deno.statSync(path).mode ?? 0) & 0o777).toString(8);

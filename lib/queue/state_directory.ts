@@ -6,11 +6,11 @@
  * queue.ts's business.
  */
 
-import { grantHint, placeHint } from "./core/build.ts";
-import { messageOf, UserError } from "./core/errors.ts";
-import { userName } from "./core/file_guard.ts";
+import { grantHint, placeHint } from "../core/build.ts";
+import { messageOf, UserError } from "../core/errors.ts";
+import { userName } from "../core/file_guard.ts";
 import { type LastRun, noteRun, readRun } from "./last_run.ts";
-import type { DeliveredMark } from "./queue_types.ts";
+import type { DeliveredMark } from "./types.ts";
 import {
   checkState,
   filesOf,
@@ -20,9 +20,7 @@ import {
   queuePathOf,
   stateError,
 } from "./state_guard.ts";
-import { quote } from "./core/text.ts";
-
-export { checkState, queuePathOf } from "./state_guard.ts";
+import { quote } from "../core/text.ts";
 
 /** A state directory held by this process. */
 export interface StateDirectory {

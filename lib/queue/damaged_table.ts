@@ -4,7 +4,7 @@
  */
 
 import type { DatabaseSync } from "node:sqlite";
-import type { QueuedMessage } from "./queue_types.ts";
+import type { QueuedMessage } from "./types.ts";
 
 /** A row of a damaged file: nothing in it is sure. */
 export interface Found extends QueuedMessage {

@@ -1,7 +1,7 @@
 /** A number by which a message on disk shows that it is what was put there: SQLite keeps none of its own. */
 
 import { crc32 } from "node:zlib";
-import type { QueuedMessage } from "./queue_types.ts";
+import type { QueuedMessage } from "./types.ts";
 
 /**
  * CRC-32 over what a message consists of: no change of one thing in it escapes. It is no protection against somebody who

@@ -3,7 +3,7 @@
  * where nothing else is left, because they may have been delivered. Where messages lie is the caller's business.
  */
 
-import type { QueueOptions, TakenMessage } from "./queue_types.ts";
+import type { QueueOptions, TakenMessage } from "./types.ts";
 
 /** What a queue knows of itself without asking the disk. */
 export interface Counts {

@@ -1,11 +1,12 @@
 /** The queue: one suite, run in memory and on a file, with real SQLite, with and without a mark of what is delivered. */
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { UserError } from "../lib/core/errors.ts";
-import { MAX_PAYLOAD_BYTES } from "../lib/core/message.ts";
-import { openQueue, type Queue, type QueueOptions } from "../lib/queue.ts";
-import { MemoryQueue } from "../lib/queue_memory.ts";
-import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "./queueing.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { MAX_PAYLOAD_BYTES } from "../../lib/core/message.ts";
+import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import type { Queue, QueueOptions } from "../../lib/queue/types.ts";
+import { MemoryQueue } from "../../lib/queue/memory_queue.ts";
+import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "../queueing.ts";
 
 for (const place of ["memory", "file", "file and mark"] as const) {
   /** Runs an action with a queue that is closed and removed after it. */

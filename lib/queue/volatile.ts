@@ -1,9 +1,9 @@
 /** Whether a state directory is one that a power cut empties, though messages are to survive it. */
 
-import { placeHint } from "./core/build.ts";
-import { EXIT, UserError } from "./core/errors.ts";
-import type { Settings } from "./settings/mod.ts";
-import { quote } from "./core/text.ts";
+import { placeHint } from "../core/build.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import type { Settings } from "../settings/mod.ts";
+import { quote } from "../core/text.ts";
 
 /** File systems in memory, by their magic number (statfs(2)). */
 const VOLATILE: Readonly<Record<number, string>> = { 0x01021994: "tmpfs", 0x858458f6: "ramfs" };

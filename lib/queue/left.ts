@@ -4,7 +4,7 @@
  * PUBACK would be most of what is written to disk, and half of the work.
  */
 
-import type { DeliveredMark, Leaving } from "./queue_types.ts";
+import type { DeliveredMark, Leaving } from "./types.ts";
 
 /** Messages, and bytes of them, whose rows may wait until a commit is made for them alone. */
 const MOST = 3000;

@@ -2,8 +2,8 @@
 
 import type { StatementSync } from "node:sqlite";
 import { checksumOf } from "./checksum.ts";
-import type { Qos } from "./core/message.ts";
-import type { QueuedMessage, TakenMessage } from "./queue_types.ts";
+import type { Qos } from "../core/message.ts";
+import type { QueuedMessage, TakenMessage } from "./types.ts";
 
 /** A row as the statement `take` reads it. The checksum is null in a message put by a version that kept none. */
 type Row = [

@@ -3,7 +3,7 @@
  * read, and cannot be told from those that were. Pure.
  */
 
-import type { TakenMessage } from "./queue_types.ts";
+import type { TakenMessage } from "./types.ts";
 
 /** Bytes kept at most: of small messages, more than lines put them ahead of those in flight. */
 const MOST_BYTES = 640 * 1024;

@@ -3,22 +3,34 @@
 import { place } from "../core/endpoint.ts";
 import { failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger } from "../core/log.ts";
-import {
-  DamagedQueueError,
-  type DiskQueue,
-  openQueue,
-  type Queue,
-  type QueueOptions,
-} from "../queue.ts";
-import { MOST_DRAFTS } from "../queue_drafts.ts";
-import { MemoryQueue } from "../queue_memory.ts";
-import { salvage } from "../salvage.ts";
-import { damagedPathOf, holdStateDirectory, type StateDirectory } from "../queue_dir.ts";
+import { openQueue } from "./sqlite_queue.ts";
+import { DamagedQueueError } from "./errors.ts";
+import type { DiskQueue, Queue, QueueOptions } from "./types.ts";
+import { MOST_DRAFTS } from "./drafts.ts";
+import { MemoryQueue } from "./memory_queue.ts";
+import { salvage } from "./salvage.ts";
+import { damagedPathOf, holdStateDirectory, type StateDirectory } from "./state_directory.ts";
 import type { Settings } from "../settings/mod.ts";
-import { createSpill } from "../spill.ts";
-import { volatileWarning } from "../volatile.ts";
+import { createSpill } from "./memory_fallback.ts";
+import { volatileWarning } from "./volatile.ts";
 import { quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
+export { MOST_DRAFTS } from "./drafts.ts";
+export { currentRun } from "./last_run.ts";
+export { MemoryQueue } from "./memory_queue.ts";
+export { DamagedQueueError } from "./errors.ts";
+export { openQueue } from "./sqlite_queue.ts";
+export { deliveredThrough, holdStateDirectory } from "./state_directory.ts";
+export { checkState, queuePathOf } from "./state_guard.ts";
+export {
+  type Draft,
+  EMPTY_STATS,
+  type Leaving,
+  type Queue,
+  type QueueStats,
+  type TakenMessage,
+} from "./types.ts";
+export { volatileWarning } from "./volatile.ts";
 
 /** A queue and what it holds open. */
 export interface StateQueue {

@@ -2,8 +2,10 @@
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { UserError } from "../lib/core/errors.ts";
-import { DamagedQueueError, type DeliveredMark, openQueue } from "../lib/queue.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import { DamagedQueueError } from "../../lib/queue/errors.ts";
+import type { DeliveredMark } from "../../lib/queue/types.ts";
 import {
   draft,
   hasProgram,
@@ -13,7 +15,7 @@ import {
   makeMark,
   OPTIONS,
   seqs,
-} from "./queueing.ts";
+} from "../queueing.ts";
 
 Deno.test("queue keeps unacknowledged messages across a restart, and nothing else", () => {
   inStateFolder((folder) => {
@@ -212,9 +214,11 @@ Deno.test({
 function traced(durability: string, calls: string, action: string): string {
   return inStateFolder((folder) => {
     const script = `
-      import { openQueue } from ${JSON.stringify(new URL("../lib/queue.ts", import.meta.url))};
+      import { openQueue } from ${
+      JSON.stringify(new URL("../../lib/queue/sqlite_queue.ts", import.meta.url))
+    };
       import { holdStateDirectory } from ${
-      JSON.stringify(new URL("../lib/queue_dir.ts", import.meta.url))
+      JSON.stringify(new URL("../../lib/queue/state_directory.ts", import.meta.url))
     };
       const { queuePath, delivered } = holdStateDirectory("${folder}/state");
       const options = { maxMessages: 1e5, maxBytes: 1e8, full: "drop-oldest", delivered };
@@ -225,7 +229,7 @@ function traced(durability: string, calls: string, action: string): string {
     for (const name of ["begin-puts", "begin-accepts", "end", "main.ts"]) {
       Deno.writeTextFileSync(`${folder}/${name}`, name === "main.ts" ? script : "");
     }
-    const config = new URL("../deno.json", import.meta.url).pathname;
+    const config = new URL("../../deno.json", import.meta.url).pathname;
     const run = ["run", "-A", "--no-check", "--no-lock", "--config", config, `${folder}/main.ts`];
     const args = ["-f", "-qq", "-y", "-e", calls, "-o", `${folder}/trace`, Deno.execPath(), ...run];
     const { code, stderr } = new Deno.Command("strace", { args, cwd: folder }).outputSync();

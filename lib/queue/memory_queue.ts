@@ -3,8 +3,8 @@
  * on disk does, but for outliving the process.
  */
 
-import { numbered, TAKE_BYTES, weighed } from "./queue_drafts.ts";
-import { type Counts, createLimits, type Limits } from "./queue_limits.ts";
+import { numbered, TAKE_BYTES, weighed } from "./drafts.ts";
+import { type Counts, createLimits, type Limits } from "./limits.ts";
 import type {
   Draft,
   Leaving,
@@ -14,7 +14,7 @@ import type {
   QueueOptions,
   QueueStats,
   TakenMessage,
-} from "./queue_types.ts";
+} from "./types.ts";
 
 /** Places of messages that have left before they are cut off, where they are most of all. */
 const CUT_OVER = 1000;

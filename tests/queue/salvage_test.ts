@@ -2,13 +2,13 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { openStateQueue, type StateQueue } from "../lib/commands/state.ts";
-import type { Logger } from "../lib/core/log.ts";
-import { holdStateDirectory } from "../lib/queue_dir.ts";
-import type { Settings } from "../lib/settings/types.ts";
-import { volatileWarning } from "../lib/volatile.ts";
-import { realWorld } from "../lib/core/process.ts";
-import { draft, inStateFolder, isSame, seqs } from "./queueing.ts";
+import { openStateQueue, type StateQueue } from "../../lib/queue/mod.ts";
+import type { Logger } from "../../lib/core/log.ts";
+import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
+import type { Settings } from "../../lib/settings/types.ts";
+import { volatileWarning } from "../../lib/queue/volatile.ts";
+import { realWorld } from "../../lib/core/process.ts";
+import { draft, inStateFolder, isSame, seqs } from "../queueing.ts";
 
 const PAGE_BYTES = 2048;
 const MESSAGES = 200;

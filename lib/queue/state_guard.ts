@@ -5,10 +5,10 @@
  * change another file.
  */
 
-import { placeHint } from "./core/build.ts";
-import { EXIT, UserError } from "./core/errors.ts";
-import { ownerProblem, userName } from "./core/file_guard.ts";
-import { quote, shellWord } from "./core/text.ts";
+import { placeHint } from "../core/build.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { ownerProblem, userName } from "../core/file_guard.ts";
+import { quote, shellWord } from "../core/text.ts";
 
 /** What its name begins with when it is complete, until it is the queue file: a start may be cut short in between. */
 export const MENDED = "queue.db.mended-";

@@ -1,9 +1,9 @@
 /** The queue file's tables, how it is opened, and the statements run on it. Each pragma has its reason. */
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { EXIT, UserError } from "./core/errors.ts";
-import { ROWS_AT_ONCE } from "./queue_rows.ts";
-import { quote } from "./core/text.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { ROWS_AT_ONCE } from "./row.ts";
+import { quote } from "../core/text.ts";
 
 /** What made each version of the schema out of the one before; never changed, only added to. */
 const STEPS = [

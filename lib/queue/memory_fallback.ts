@@ -5,9 +5,8 @@
  * the disk is tried again with each `put`. Without a failure it only passes calls on.
  */
 
-import type { UserError } from "./core/errors.ts";
-import type { Leaving, Queue } from "./queue.ts";
-import { EMPTY_STATS } from "./queue_types.ts";
+import type { UserError } from "../core/errors.ts";
+import { EMPTY_STATS, type Leaving, type Queue } from "./types.ts";
 
 /** Options of {@linkcode createSpill}. */
 export interface SpillOptions {

@@ -7,14 +7,14 @@
  */
 
 import { DatabaseSync } from "node:sqlite";
-import { messageOf } from "./core/errors.ts";
-import { createAhead } from "./queue_ahead.ts";
-import { storageError } from "./queue_errors.ts";
-import { numbered, TAKE_BYTES, weighed } from "./queue_drafts.ts";
-import { createLeft, type Left } from "./queue_left.ts";
-import { type Counts, createLimits, type Limits, type Oldest } from "./queue_limits.ts";
-import { createRows, type Found, rangesOf, readAfter, type Rows, valuesOf } from "./queue_rows.ts";
-import { inTransaction, prepareFile, prepareStatements, type Statements } from "./queue_schema.ts";
+import { messageOf } from "../core/errors.ts";
+import { createAhead } from "./ahead.ts";
+import { storageError } from "./errors.ts";
+import { numbered, TAKE_BYTES, weighed } from "./drafts.ts";
+import { createLeft, type Left } from "./left.ts";
+import { type Counts, createLimits, type Limits, type Oldest } from "./limits.ts";
+import { createRows, type Found, rangesOf, readAfter, type Rows, valuesOf } from "./row.ts";
+import { inTransaction, prepareFile, prepareStatements, type Statements } from "./schema.ts";
 import type {
   DiskQueue,
   Draft,
@@ -25,10 +25,7 @@ import type {
   QueueStats,
   TakenMessage,
   TopicWaiting,
-} from "./queue_types.ts";
-
-export { DamagedQueueError } from "./queue_errors.ts";
-export type * from "./queue_types.ts";
+} from "./types.ts";
 
 /**
  * Opens a queue.

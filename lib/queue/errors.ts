@@ -1,8 +1,8 @@
 /** What SQLite says of a queue file, in words with a way out. Pure. */
 
-import { placeHint } from "./core/build.ts";
-import { EXIT, messageOf, UserError } from "./core/errors.ts";
-import { quote } from "./core/text.ts";
+import { placeHint } from "../core/build.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
+import { quote } from "../core/text.ts";
 
 /** The file is there, but is no queue that can be read. */
 export class DamagedQueueError extends UserError {
