@@ -7,9 +7,8 @@
  * business.
  */
 
-import { explainSilence } from "./causes.ts";
+import { type Connection, explainSilence } from "./connection/mod.ts";
 import type { Target } from "./core/endpoint.ts";
-import type { Connection } from "./connection.ts";
 import { UserError } from "./core/errors.ts";
 import type { Logger } from "./core/log.ts";
 import type { Pacer, Rates } from "./pacing.ts";

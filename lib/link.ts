@@ -6,7 +6,7 @@
  * caller's.
  */
 
-import type { Connection } from "./connection.ts";
+import type { Connection } from "./connection/mod.ts";
 import { UserError } from "./core/errors.ts";
 import { sleep } from "./core/wait.ts";
 import type { Logger } from "./core/log.ts";

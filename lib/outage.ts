@@ -7,7 +7,7 @@
 
 import { backoffMs, slowBackoffMs } from "./backoff.ts";
 import { place, presenceTopic, type Target } from "./core/endpoint.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection } from "./connection/mod.ts";
 import { EXIT, failureFields, UserError } from "./core/errors.ts";
 import { createRepeats, type Logger } from "./core/log.ts";
 import type { Settings } from "./settings/mod.ts";

@@ -6,7 +6,7 @@
  */
 
 import type { Target } from "./core/endpoint.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection } from "./connection/mod.ts";
 import { type Delivery, startDelivery } from "./delivery.ts";
 import { EXIT, type ExitCode, failureFields, UserError } from "./core/errors.ts";
 import { tooLarge } from "./gather.ts";

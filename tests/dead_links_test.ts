@@ -1,7 +1,7 @@
 /** Links that die, silently or not: how it is found out, what is kept, how soon it is tried again. */
 
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import { openConnection } from "../lib/connection.ts";
+import { openConnection } from "../lib/connection/open.ts";
 import { startForwarder } from "../tools/endpoint/forwarder.ts";
 import { identityOf, reasonOf, settingsFor, start } from "./connecting.ts";
 import {

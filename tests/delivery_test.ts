@@ -1,7 +1,7 @@
 /** What becomes of messages that are lost, not acknowledged or refused: resent, kept, or set aside. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Connection } from "../lib/connection.ts";
+import type { Connection } from "../lib/connection/types.ts";
 import { startDelivery } from "../lib/delivery.ts";
 import type { Rates } from "../lib/pacing.ts";
 import { openQueue } from "../lib/queue/sqlite_queue.ts";

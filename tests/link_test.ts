@@ -1,7 +1,7 @@
 /** The link without a network: attempts that the test lets succeed or fail when it wants. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Connection } from "../lib/connection.ts";
+import type { Connection } from "../lib/connection/types.ts";
 import { EXIT, UserError } from "../lib/core/errors.ts";
 import { createLink } from "../lib/link.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import type { Connection } from "../lib/connection.ts";
+import type { Connection } from "../lib/connection/types.ts";
 import { EXIT, UserError } from "../lib/core/errors.ts";
 import type { Fields } from "../lib/core/log.ts";
 import { createOutage, type Outage } from "../lib/outage.ts";

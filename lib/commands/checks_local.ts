@@ -35,7 +35,7 @@ import {
 import { quote, roundSize, toSeconds } from "../core/text.ts";
 import { sourceLimits } from "../sources/mod.ts";
 import type { World } from "../core/process.ts";
-import { checkEnvironment, checkGrants } from "./common.ts";
+import { checkEnvironment, checkGrants } from "../connection/mod.ts";
 
 /** What the checks have found out so far; each adds what later ones need. */
 export interface Case {

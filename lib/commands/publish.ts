@@ -2,7 +2,7 @@
 
 import type { Command } from "../cli.ts";
 import { type ClockWatch, createClockWatch } from "../clock_watch.ts";
-import { targetOf } from "../connection.ts";
+import { checkEnvironment, checkGrants, createConnector, targetOf } from "../connection/mod.ts";
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import { gatherLines, gatherTicks } from "../gather.ts";
@@ -15,8 +15,7 @@ import { isAws } from "../core/endpoint.ts";
 import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
-import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
-import { createConnector } from "./connector.ts";
+import { openLogOf } from "./common.ts";
 import type { Service, ServiceOptions } from "./service.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */

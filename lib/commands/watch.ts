@@ -2,7 +2,13 @@
 
 import { place } from "../core/endpoint.ts";
 import type { Command } from "../cli.ts";
-import { type Connection, targetOf } from "../connection.ts";
+import {
+  checkEnvironment,
+  checkGrants,
+  type Connection,
+  createConnector,
+  targetOf,
+} from "../connection/mod.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
 import { currentRun } from "../queue/mod.ts";
@@ -16,8 +22,7 @@ import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
 import { createOutage } from "../outage.ts";
 import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
-import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
-import { createConnector } from "./connector.ts";
+import { openLogOf } from "./common.ts";
 
 /** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
 export async function watchCommand(command: Command, world: World): Promise<ExitCode> {

@@ -5,9 +5,9 @@
  * in its developer guide, page "mqtt".
  */
 
-import { EXIT, UserError } from "./core/errors.ts";
-import { place, type Target } from "./core/endpoint.ts";
-import { quote, shellWord } from "./core/text.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { place, type Target } from "../core/endpoint.ts";
+import { quote, shellWord } from "../core/text.ts";
 
 /** What a code calls for. */
 interface Reason {

@@ -5,9 +5,9 @@ import {
   explainSilence,
   explainTimeout,
   explainTransport,
-} from "../lib/causes.ts";
-import { place, type Target } from "../lib/core/endpoint.ts";
-import { EXIT, type Step, UserError } from "../lib/core/errors.ts";
+} from "../../lib/connection/explain.ts";
+import { place, type Target } from "../../lib/core/endpoint.ts";
+import { EXIT, type Step, UserError } from "../../lib/core/errors.ts";
 
 const NOW = new Date("2026-11-23T03:24:45Z");
 const TARGET: Target = {

@@ -4,7 +4,7 @@ import {
   explainDisconnect,
   PublishRefusedError,
   reasonName,
-} from "../lib/reason_codes.ts";
+} from "../../lib/connection/reason_codes.ts";
 
 const TARGET = {
   endpoint: "gw.example",

@@ -1,7 +1,7 @@
 /** PINGREQ and its PINGRESP, in a time that the test moves. */
 
 import { assertEquals } from "@std/assert";
-import { KeepAlive } from "../lib/keep_alive.ts";
+import { KeepAlive } from "../../lib/connection/keep_alive.ts";
 
 /** A keep-alive, and what it did when. */
 function watch(keepAliveS: number, ackTimeoutS: number) {

@@ -9,9 +9,9 @@ import {
 } from "@std/assert";
 import { Buffer } from "node:buffer";
 import mqtt from "mqtt-packet";
-import { openConnection } from "../lib/connection.ts";
-import { atRest, reasonOf, settingsFor, transportOver } from "./connecting.ts";
-import { meetHostile } from "./hostile.ts";
+import { openConnection } from "../../lib/connection/open.ts";
+import { atRest, reasonOf, settingsFor, transportOver } from "../connecting.ts";
+import { meetHostile } from "../hostile.ts";
 
 Deno.test("connection survives 300 hostile streams, each told or overcome (S5)", async () => {
   const report = await meetHostile({ seed: 1, count: 300, deadlineMs: 60_000 });

@@ -1,11 +1,11 @@
 /** A port that takes connections and says nothing, and then is well: before the program as a scoped process. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { generalGrants } from "../lib/settings/grants.ts";
-import { AWS_ALPN, makePki, startEndpoint } from "../tools/endpoint.ts";
-import { assertAllClosed } from "./connecting.ts";
-import { canUnshare, mounted } from "./mounting.ts";
-import { inputOf, makeRig, numbered, replaced, seqsOf } from "./publishing.ts";
+import { generalGrants } from "../../lib/settings/grants.ts";
+import { AWS_ALPN, makePki, startEndpoint } from "../../tools/endpoint.ts";
+import { assertAllClosed } from "../connecting.ts";
+import { canUnshare, mounted } from "../mounting.ts";
+import { inputOf, makeRig, numbered, replaced, seqsOf } from "../publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

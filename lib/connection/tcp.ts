@@ -9,7 +9,7 @@
 
 import { lookup } from "node:dns";
 import { connect, isIP, type Socket } from "node:net";
-import type { Target } from "./core/endpoint.ts";
+import type { Target } from "../core/endpoint.ts";
 
 /** How long one address may take before the next one is tried beside it, in ms (RFC 8305 section 5). */
 const STAGGER_MS = 250;

@@ -1,10 +1,10 @@
 /** TLS against an endpoint that is wrong in each way: what it learns of us, and what is told. */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { openConnection } from "../lib/connection.ts";
-import { EXIT } from "../lib/core/errors.ts";
-import { type Endpoint, makeAuthority, makePki } from "../tools/endpoint.ts";
-import { parseClientHello } from "./client_hello.ts";
+import { openConnection } from "../../lib/connection/open.ts";
+import { EXIT } from "../../lib/core/errors.ts";
+import { type Endpoint, makeAuthority, makePki } from "../../tools/endpoint.ts";
+import { parseClientHello } from "../client_hello.ts";
 import {
   assertAllClosed,
   connectTo,
@@ -12,7 +12,7 @@ import {
   identityOf,
   settingsFor,
   start,
-} from "./connecting.ts";
+} from "../connecting.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

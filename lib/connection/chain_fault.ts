@@ -5,8 +5,8 @@
  * on which `Deno.startTls` stands, says which. It takes no client certificate, and what it says is used as words alone.
  */
 
-import { messageOf } from "./core/errors.ts";
-import type { Target } from "./core/endpoint.ts";
+import { messageOf } from "../core/errors.ts";
+import type { Target } from "../core/endpoint.ts";
 
 /** What node:tls says of any fault of a chain. */
 const CHAIN_CODE = /^(UNABLE_|SELF_|DEPTH_|CERT_)/;

@@ -5,10 +5,10 @@
  * here are those of node:net, node:tls and rustls in Deno 2.9.6, each seen against a peer that misbehaves that way.
  */
 
-import { grantHint } from "./core/build.ts";
-import { EXIT, type ExitCode, messageOf, type Step, UserError } from "./core/errors.ts";
-import { isAws, place, presenceTopic, type Target } from "./core/endpoint.ts";
-import { quote } from "./core/text.ts";
+import { grantHint } from "../core/build.ts";
+import { EXIT, type ExitCode, messageOf, type Step, UserError } from "../core/errors.ts";
+import { isAws, place, presenceTopic, type Target } from "../core/endpoint.ts";
+import { quote } from "../core/text.ts";
 
 interface Words {
   readonly message: string;

@@ -14,10 +14,10 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import tls, { type TLSSocket } from "node:tls";
-import { explainAlpn, explainTimeout, explainTransport } from "./causes.ts";
-import type { Target } from "./core/endpoint.ts";
+import { explainAlpn, explainTimeout, explainTransport } from "./explain.ts";
+import type { Target } from "../core/endpoint.ts";
 import { exactFault } from "./chain_fault.ts";
-import type { Identity } from "./identity/mod.ts";
+import type { Identity } from "../identity/mod.ts";
 import { isAddress, openTcp } from "./tcp.ts";
 
 /** An open, checked TLS connection. */

@@ -17,7 +17,8 @@ import {
   type Identity,
   loadIdentity,
 } from "../identity/mod.ts";
-import { type Connection, openConnection } from "../connection.ts";
+import { openConnection } from "./open.ts";
+import type { Connection } from "./types.ts";
 import { EXIT, failureFields, UserError } from "../core/errors.ts";
 import { createRepeats, type Logger } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";

@@ -8,13 +8,13 @@
 import type { Buffer } from "node:buffer";
 import mqtt from "mqtt/lib/client";
 import type { MqttClient } from "mqtt";
-import { explainHangUp, explainSilence, explainTimeout } from "./causes.ts";
-import { place, type Target } from "./core/endpoint.ts";
-import type { Connection, ConnectionFacts, ConnectionSettings } from "./connection.ts";
-import { EXIT, UserError } from "./core/errors.ts";
+import { explainHangUp, explainSilence, explainTimeout } from "./explain.ts";
+import { place, type Target } from "../core/endpoint.ts";
+import type { Connection, ConnectionFacts, ConnectionSettings } from "./types.ts";
+import { EXIT, UserError } from "../core/errors.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { createLengthWatch } from "./length_watch.ts";
-import { utf8Bytes } from "./core/message.ts";
+import { utf8Bytes } from "../core/message.ts";
 import { NoStore } from "./no_store.ts";
 import {
   explainConnack,
@@ -22,7 +22,7 @@ import {
   PublishRefusedError,
   reasonName,
 } from "./reason_codes.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport } from "./tls.ts";
 
 /** Longest packet taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
 const MAX_PACKET_BYTES = 256 * 1024;
