@@ -14,6 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["settings"],
   ["identity", "queue"],
   ["connection"],
+  ["publisher", "doctor"],
 ];
 
 /** The rooms by which each outside package enters. */

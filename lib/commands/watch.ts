@@ -19,7 +19,7 @@ import {
   type Settings,
 } from "../settings/mod.ts";
 import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
-import { createOutage } from "../outage.ts";
+import { createOutage } from "../publisher/mod.ts";
 import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./common.ts";

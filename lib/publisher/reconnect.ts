@@ -6,10 +6,10 @@
  * caller's.
  */
 
-import type { Connection } from "./connection/mod.ts";
-import { UserError } from "./core/errors.ts";
-import { sleep } from "./core/wait.ts";
-import type { Logger } from "./core/log.ts";
+import type { Connection } from "../connection/mod.ts";
+import { UserError } from "../core/errors.ts";
+import { sleep } from "../core/wait.ts";
+import type { Logger } from "../core/log.ts";
 import type { Outage, SessionEnd } from "./outage.ts";
 
 /** What a link works with. */

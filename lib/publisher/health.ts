@@ -7,8 +7,8 @@
  * that turns no more is one.
  */
 
-import type { LinkState } from "./link.ts";
-import type { Settings } from "./settings/mod.ts";
+import type { LinkState } from "./reconnect.ts";
+import type { Settings } from "../settings/mod.ts";
 
 /** What is known of a run at one moment; durations in ms. */
 export interface Vitals {

@@ -1,13 +1,13 @@
 /** What becomes of messages that are lost, not acknowledged or refused: resent, kept, or set aside. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Connection } from "../lib/connection/types.ts";
-import { startDelivery } from "../lib/delivery.ts";
-import type { Rates } from "../lib/pacing.ts";
-import { openQueue } from "../lib/queue/sqlite_queue.ts";
-import { createReports } from "../lib/reports.ts";
-import { createSuspicion } from "../lib/suspicion.ts";
-import type { ReceivedMessage } from "../tools/endpoint.ts";
+import type { Connection } from "../../lib/connection/types.ts";
+import { startDelivery } from "../../lib/publisher/delivery.ts";
+import type { Rates } from "../../lib/publisher/pacer.ts";
+import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import { createReports } from "../../lib/publisher/reports.ts";
+import { createSuspicion } from "../../lib/publisher/poison.ts";
+import type { ReceivedMessage } from "../../tools/endpoint.ts";
 import {
   firsts,
   inputOf,
@@ -18,8 +18,8 @@ import {
   range,
   type Rig,
   seqsOf,
-} from "./publishing.ts";
-import { draft, OPTIONS } from "./queueing.ts";
+} from "../publishing.ts";
+import { draft, OPTIONS } from "../queueing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import type { Connection } from "../lib/connection/types.ts";
-import { EXIT, UserError } from "../lib/core/errors.ts";
-import type { Fields } from "../lib/core/log.ts";
-import { createOutage, type Outage } from "../lib/outage.ts";
-import { seeded } from "../tools/seeded.ts";
-import { judgeWaits, type Verdict } from "./waits.ts";
+import type { Connection } from "../../lib/connection/types.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import type { Fields } from "../../lib/core/log.ts";
+import { createOutage, type Outage } from "../../lib/publisher/outage.ts";
+import { seeded } from "../../tools/seeded.ts";
+import { judgeWaits, type Verdict } from "../waits.ts";
 
 interface Said {
   readonly level: "debug" | "info" | "warn" | "error";

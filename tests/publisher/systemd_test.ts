@@ -1,15 +1,15 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import type { Target } from "../lib/core/endpoint.ts";
-import { openService } from "../lib/commands/service.ts";
-import type { UserError } from "../lib/core/errors.ts";
-import { createNotifier } from "../lib/notify.ts";
-import type { Queue } from "../lib/queue/types.ts";
-import type { Settings } from "../lib/settings/types.ts";
-import { realWorld } from "../lib/core/process.ts";
-import { startChild } from "./children.ts";
-import { makeEnv } from "./command_line.ts";
-import { testGrants } from "./program.ts";
-import { flagsFor, makeRig } from "./publishing.ts";
+import type { Target } from "../../lib/core/endpoint.ts";
+import { openService } from "../../lib/publisher/systemd.ts";
+import type { UserError } from "../../lib/core/errors.ts";
+import { createNotifier } from "../../lib/publisher/systemd_notify.ts";
+import type { Queue } from "../../lib/queue/types.ts";
+import type { Settings } from "../../lib/settings/types.ts";
+import { realWorld } from "../../lib/core/process.ts";
+import { startChild } from "../children.ts";
+import { makeEnv } from "../command_line.ts";
+import { testGrants } from "../program.ts";
+import { flagsFor, makeRig } from "../publishing.ts";
 
 /** Where a service manager listens, and what it was told. */
 function listen(path: string) {

@@ -5,8 +5,8 @@
  * of a monotonic clock.
  */
 
-import type { UserError } from "./core/errors.ts";
-import { createRepeats, type Logger } from "./core/log.ts";
+import type { UserError } from "../core/errors.ts";
+import { createRepeats, type Logger } from "../core/log.ts";
 
 /** Milliseconds between summaries of what was published: on a terminal, and elsewhere. */
 const SUMMARY_MS = { terminal: 10_000, elsewhere: 600_000 } as const;

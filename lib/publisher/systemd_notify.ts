@@ -5,9 +5,9 @@
  * that does not listen costs a bounded wait and a bounded memory. What there is to tell is the caller's business.
  */
 
-import { EXIT, messageOf, UserError } from "./core/errors.ts";
-import { oneLine, quote } from "./core/text.ts";
-import { NOTIFY_PATH } from "./settings/mod.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
+import { oneLine, quote } from "../core/text.ts";
+import { NOTIFY_PATH } from "../settings/mod.ts";
 
 /** Tells a service manager. */
 export interface Notifier {
@@ -63,7 +63,7 @@ export function createNotifier(socket: string, onFailure: (error: UserError) => 
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { watchdogMs } from "./notify.ts";
+ * import { watchdogMs } from "./systemd_notify.ts";
  *
  * const variables = new Map([["WATCHDOG_USEC", "60000000"], ["WATCHDOG_PID", "42"]]);
  * assertEquals(watchdogMs(variables, 42), 60_000);

@@ -6,11 +6,11 @@
  */
 
 import { backoffMs, slowBackoffMs } from "./backoff.ts";
-import { place, presenceTopic, type Target } from "./core/endpoint.ts";
-import type { Connection } from "./connection/mod.ts";
-import { EXIT, failureFields, UserError } from "./core/errors.ts";
-import { createRepeats, type Logger } from "./core/log.ts";
-import type { Settings } from "./settings/mod.ts";
+import { place, presenceTopic, type Target } from "../core/endpoint.ts";
+import type { Connection } from "../connection/mod.ts";
+import { EXIT, failureFields, UserError } from "../core/errors.ts";
+import { createRepeats, type Logger } from "../core/log.ts";
+import type { Settings } from "../settings/mod.ts";
 
 /** A session this long, with a delivery in it, was a good one. */
 const GOOD_MS = 30_000;

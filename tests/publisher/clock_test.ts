@@ -1,9 +1,9 @@
 /** A device whose clock is wrong, or is set while the publisher runs. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createClockWatch } from "../lib/clock_watch.ts";
-import type { Fields } from "../lib/core/log.ts";
-import { BUILT_AT } from "../lib/core/build.ts";
+import { createClockWatch } from "../../lib/publisher/clock.ts";
+import type { Fields } from "../../lib/core/log.ts";
+import { BUILT_AT } from "../../lib/core/build.ts";
 import {
   makeRig,
   numbered,
@@ -13,7 +13,7 @@ import {
   type Run,
   seqsOf,
   writeIdentity,
-} from "./publishing.ts";
+} from "../publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

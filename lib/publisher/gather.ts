@@ -6,7 +6,7 @@
  * lines and queue come in.
  */
 
-import { EXIT, UserError } from "./core/errors.ts";
+import { EXIT, UserError } from "../core/errors.ts";
 import {
   MAX_PAYLOAD_BYTES,
   type Metrics,
@@ -14,12 +14,12 @@ import {
   payloadOf,
   type Reading,
   type SampleTime,
-} from "./core/message.ts";
-import { type Draft, MOST_DRAFTS } from "./queue/mod.ts";
+} from "../core/message.ts";
+import { type Draft, MOST_DRAFTS } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
-import type { Settings } from "./settings/mod.ts";
-import type { Line } from "./sources/mod.ts";
-import { sleep } from "./core/wait.ts";
+import type { Settings } from "../settings/mod.ts";
+import type { Line } from "../sources/mod.ts";
+import { sleep } from "../core/wait.ts";
 
 /** The settings gathering needs. */
 export type GatherSettings = Pick<

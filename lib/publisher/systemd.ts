@@ -7,12 +7,12 @@
 
 import { place, type Target } from "../core/endpoint.ts";
 import { failureFields } from "../core/errors.ts";
-import { createHealth } from "../health.ts";
-import type { LinkState } from "../link.ts";
+import { createHealth } from "./health.ts";
+import type { LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
-import { createNotifier, watchdogMs } from "../notify.ts";
+import { createNotifier, watchdogMs } from "./systemd_notify.ts";
 import type { Queue } from "../queue/mod.ts";
-import type { Reports } from "../reports.ts";
+import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { World } from "../core/process.ts";
 

@@ -1,10 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { EXIT, UserError } from "../lib/core/errors.ts";
-import { gatherLines, type GatherOptions, gatherTicks } from "../lib/gather.ts";
-import { sleep } from "../lib/core/wait.ts";
-import type { Draft } from "../lib/queue/types.ts";
-import { createReports } from "../lib/reports.ts";
-import { lineMetrics } from "../lib/sources/mod.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import { gatherLines, type GatherOptions, gatherTicks } from "../../lib/publisher/gather.ts";
+import { sleep } from "../../lib/core/wait.ts";
+import type { Draft } from "../../lib/queue/types.ts";
+import { createReports } from "../../lib/publisher/reports.ts";
+import { lineMetrics } from "../../lib/sources/mod.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 const broken = new UserError("gone", { hint: "look", exitCode: EXIT.config });

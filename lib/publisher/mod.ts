@@ -5,20 +5,25 @@
  * itself, and never hammers it. Owns no I/O of its own: queue, connections and sources come in.
  */
 
-import type { Target } from "./core/endpoint.ts";
-import type { Connection } from "./connection/mod.ts";
+import type { Target } from "../core/endpoint.ts";
+import type { Connection } from "../connection/mod.ts";
 import { type Delivery, startDelivery } from "./delivery.ts";
-import { EXIT, type ExitCode, failureFields, UserError } from "./core/errors.ts";
+import { EXIT, type ExitCode, failureFields, UserError } from "../core/errors.ts";
 import { tooLarge } from "./gather.ts";
-import { sleep } from "./core/wait.ts";
-import { createLink, type LinkState } from "./link.ts";
-import type { Logger } from "./core/log.ts";
+import { sleep } from "../core/wait.ts";
+import { createLink, type LinkState } from "./reconnect.ts";
+import type { Logger } from "../core/log.ts";
 import { createOutage } from "./outage.ts";
-import { AWS_BYTES_PER_S, createPacer } from "./pacing.ts";
-import type { Draft, Queue } from "./queue/mod.ts";
+import { AWS_BYTES_PER_S, createPacer } from "./pacer.ts";
+import type { Draft, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
-import type { Settings } from "./settings/mod.ts";
-import { createSuspicion } from "./suspicion.ts";
+import type { Settings } from "../settings/mod.ts";
+import { createSuspicion } from "./poison.ts";
+export { type ClockWatch, createClockWatch } from "./clock.ts";
+export { gatherLines, gatherTicks } from "./gather.ts";
+export { createOutage } from "./outage.ts";
+export { createReports, type Reports } from "./reports.ts";
+export { openService, type Service, type ServiceOptions } from "./systemd.ts";
 
 /** What a run works with. */
 export interface PublisherOptions {

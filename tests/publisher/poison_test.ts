@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createSuspicion } from "../lib/suspicion.ts";
+import { createSuspicion } from "../../lib/publisher/poison.ts";
 
 Deno.test("suspicion falls to one message at a time after a loss, and lets the window grow again (P4)", () => {
   const suspicion = createSuspicion();

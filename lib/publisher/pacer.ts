@@ -20,7 +20,7 @@ const MARGIN = 1.1;
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { gapMs } from "./pacing.ts";
+ * import { gapMs } from "./pacer.ts";
  *
  * assertEquals(gapMs(150, { messages: 100, bytes: undefined }), 11);
  * assertEquals(gapMs(150, { messages: undefined, bytes: undefined }), 0);

@@ -1,8 +1,8 @@
 /** Lines of input as messages: none lost, in order, and never many in memory. Real processes. */
 
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { flagsFor, inputOf, makeRig, numbered, openInput, range, seqsOf } from "./publishing.ts";
-import { startChild } from "./children.ts";
+import { flagsFor, inputOf, makeRig, numbered, openInput, range, seqsOf } from "../publishing.ts";
+import { startChild } from "../children.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,9 +1,9 @@
 /** Links that die, silently or not: how it is found out, what is kept, how soon it is tried again. */
 
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import { openConnection } from "../lib/connection/open.ts";
-import { startForwarder } from "../tools/endpoint/forwarder.ts";
-import { identityOf, reasonOf, settingsFor, start } from "./connecting.ts";
+import { openConnection } from "../../lib/connection/open.ts";
+import { startForwarder } from "../../tools/endpoint/forwarder.ts";
+import { identityOf, reasonOf, settingsFor, start } from "../connecting.ts";
 import {
   countsOf,
   firsts,
@@ -14,8 +14,8 @@ import {
   range,
   replaced,
   seqsOf,
-} from "./publishing.ts";
-import { seeded } from "../tools/seeded.ts";
+} from "../publishing.ts";
+import { seeded } from "../../tools/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

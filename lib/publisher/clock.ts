@@ -5,8 +5,8 @@
  * order depends on this clock. Owns no clock: both come in.
  */
 
-import type { Logger } from "./core/log.ts";
-import type { SampleTime } from "./core/message.ts";
+import type { Logger } from "../core/log.ts";
+import type { SampleTime } from "../core/message.ts";
 
 /** Tells the time. */
 export interface ClockWatch {

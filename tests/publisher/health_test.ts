@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { UserError } from "../lib/core/errors.ts";
-import { createHealth, illnessOf, type Vitals } from "../lib/health.ts";
+import type { UserError } from "../../lib/core/errors.ts";
+import { createHealth, illnessOf, type Vitals } from "../../lib/publisher/health.ts";
 
 const LIMITS = { connectTimeout: 15_000, ackTimeout: 20_000 };
 const DAY_MS = 86_400_000;

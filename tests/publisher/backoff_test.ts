@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { backoffMs, slowBackoffMs } from "../lib/backoff.ts";
-import { seeded } from "../tools/seeded.ts";
-import { judgeWaits } from "./waits.ts";
+import { backoffMs, slowBackoffMs } from "../../lib/publisher/backoff.ts";
+import { seeded } from "../../tools/seeded.ts";
+import { judgeWaits } from "../waits.ts";
 
 const SEEDS = Array.from({ length: 20 }, (_, index) => index + 1);
 

@@ -1,9 +1,9 @@
 /** The link without a network: attempts that the test lets succeed or fail when it wants. */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Connection } from "../lib/connection/types.ts";
-import { EXIT, UserError } from "../lib/core/errors.ts";
-import { createLink } from "../lib/link.ts";
+import type { Connection } from "../../lib/connection/types.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import { createLink } from "../../lib/publisher/reconnect.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 const LOST = new UserError("lost", { hint: "wait", exitCode: EXIT.unavailable, step: "mqtt" });

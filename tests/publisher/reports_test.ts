@@ -1,7 +1,7 @@
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { EXIT, UserError } from "../lib/core/errors.ts";
-import { createRepeats, type Fields } from "../lib/core/log.ts";
-import { createReports, type Reports } from "../lib/reports.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import { createRepeats, type Fields } from "../../lib/core/log.ts";
+import { createReports, type Reports } from "../../lib/publisher/reports.ts";
 
 function makeBench({ isTerminal = true } = {}): {
   reports: Reports;

@@ -7,14 +7,14 @@
  * business.
  */
 
-import { type Connection, explainSilence } from "./connection/mod.ts";
-import type { Target } from "./core/endpoint.ts";
-import { UserError } from "./core/errors.ts";
-import type { Logger } from "./core/log.ts";
-import type { Pacer, Rates } from "./pacing.ts";
-import type { Leaving, Queue, TakenMessage } from "./queue/mod.ts";
+import { type Connection, explainSilence } from "../connection/mod.ts";
+import type { Target } from "../core/endpoint.ts";
+import { UserError } from "../core/errors.ts";
+import type { Logger } from "../core/log.ts";
+import type { Pacer, Rates } from "./pacer.ts";
+import type { Leaving, Queue, TakenMessage } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
-import type { Suspicion } from "./suspicion.ts";
+import type { Suspicion } from "./poison.ts";
 
 /** Messages read from the queue at once. */
 const TAKE = 32;
