@@ -1,7 +1,7 @@
 /** A device with good files and its endpoint, to which `doctor` is sent. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Report } from "../lib/doctor.ts";
+import type { Report } from "../lib/doctor/checks.ts";
 import { type EndpointOptions, startEndpoint, writeCerts } from "../tools/endpoint.ts";
 import { inFolder, type Outcome, run } from "./command_line.ts";
 import { type Fault, pki } from "./doctor_cases.ts";

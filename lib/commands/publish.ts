@@ -60,7 +60,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       certificate: connector.identity().facts.subject,
       settings: configPath ?? "none",
       queued: state.queue.stats().waiting,
-    }, world);
+    });
     // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)

@@ -1,7 +1,7 @@
 /** `doctor` sent to real programs that are no MQTT endpoint, or not the right one. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Report } from "../../lib/doctor.ts";
+import type { Report } from "../../lib/doctor/checks.ts";
 import { makePki, writeCerts } from "../../tools/endpoint.ts";
 import { runProcess } from "../command_line.ts";
 import { findPrograms, freePorts, started } from "./brokers.ts";

@@ -1,7 +1,7 @@
 /** The real program, as a process, finds each fault of the table; and what only a process can show. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import type { Report } from "../../lib/doctor.ts";
+import type { Report } from "../../lib/doctor/checks.ts";
 import { inFolder, runProcess } from "../command_line.ts";
 import { FAULTS, pki } from "../doctor_cases.ts";
 import { assertNamed } from "../doctor_site.ts";

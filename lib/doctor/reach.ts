@@ -15,12 +15,12 @@ import {
   type Transport,
 } from "../connection/mod.ts";
 import type { Target } from "../core/endpoint.ts";
-import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
+import { type Check, type Finding, findingOf, ok } from "./checks.ts";
 import { UserError } from "../core/errors.ts";
-import { firstBytes, lookAtTls, type TlsLook } from "../second_look.ts";
+import { firstBytes, lookAtTls, type TlsLook } from "./look.ts";
 import type { Settings } from "../settings/mod.ts";
 import { quote, toSeconds } from "../core/text.ts";
-import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
+import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "./verdict.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 

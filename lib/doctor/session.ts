@@ -2,13 +2,13 @@
 
 import { place, presenceTopic } from "../core/endpoint.ts";
 import { type Connection, openConnection } from "../connection/mod.ts";
-import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
+import { type Check, type Finding, findingOf, ok } from "./checks.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
-import { policyLine } from "../policy.ts";
+import { policyLine } from "./policy.ts";
 import type { Settings } from "../settings/mod.ts";
 import { quote } from "../core/text.ts";
-import { openVerified, type Site } from "./checks_reach.ts";
+import { openVerified, type Site } from "./reach.ts";
 
 /** How long after PUBACK a session is watched for being taken over, in ms. */
 const TAKEOVER_MS = 1000;

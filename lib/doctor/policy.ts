@@ -5,8 +5,8 @@
  * `*` and `?` as wildcards, a Deny before an Allow. Conditions and policy variables are not judged.
  */
 
-import { EXIT, UserError } from "./core/errors.ts";
-import { quote } from "./core/text.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { quote } from "../core/text.ts";
 
 /** What of the account is not known here. */
 export interface Account {

@@ -5,7 +5,7 @@
  * {@linkcode reportDocument} render it. What each check looks at comes in; this file owns no I/O.
  */
 
-import { EXIT, type ExitCode, type UserError } from "./core/errors.ts";
+import { EXIT, type ExitCode, type UserError } from "../core/errors.ts";
 
 /** Names of the checks, in their order. Scripts depend on them. */
 export const CHECKS = [

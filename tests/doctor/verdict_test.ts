@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
-import { verdictOnIssuer, verdictOnSpeech } from "../lib/verdict.ts";
+import { verdictOnIssuer, verdictOnSpeech } from "../../lib/doctor/verdict.ts";
 
 const AWS = {
   endpoint: "abc-ats.iot.eu-central-1.amazonaws.com",

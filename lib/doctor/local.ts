@@ -1,9 +1,8 @@
 /** The checks of `doctor` that need no network: settings, files, key, dates, clock, modes, queue. */
 
 import { BUILT_AT, grantHint } from "../core/build.ts";
-import type { Command } from "../cli.ts";
 import { place } from "../core/endpoint.ts";
-import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
+import { type Check, type Finding, findingOf, ok } from "./checks.ts";
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import {
   authoritiesOf,
@@ -21,9 +20,14 @@ import {
   parseIdentity,
   readIdentityTexts,
 } from "../identity/mod.ts";
-import { type LoadedSettings, loadSettings, type Settings } from "../settings/mod.ts";
+import {
+  type CommandLine,
+  type LoadedSettings,
+  loadSettings,
+  type Settings,
+} from "../settings/mod.ts";
 import { userName } from "../core/file_guard.ts";
-import { missingActions } from "../policy.ts";
+import { missingActions } from "./policy.ts";
 import {
   DamagedQueueError,
   holdStateDirectory,
@@ -37,6 +41,12 @@ import { sourceLimits } from "../sources/mod.ts";
 import type { World } from "../core/process.ts";
 import { checkEnvironment, checkGrants } from "../connection/mod.ts";
 
+/** What the command line says. */
+export interface DoctorCommand extends CommandLine {
+  /** `--policy-file`. */
+  readonly policyFile: string | undefined;
+}
+
 /** What the checks have found out so far; each adds what later ones need. */
 export interface Case {
   loaded?: LoadedSettings;
@@ -49,7 +59,7 @@ export interface Case {
 }
 
 /** The local checks, in their order. */
-export function localChecks(command: Command, world: World, facts: Case): Check[] {
+export function localChecks(command: DoctorCommand, world: World, facts: Case): Check[] {
   const clock = { now: world.now(), builtAt: BUILT_AT };
   return [
     { name: "settings", needs: [], look: () => lookAtSettings(command, world, facts) },
@@ -108,7 +118,7 @@ export function localChecks(command: Command, world: World, facts: Case): Check[
   ];
 }
 
-function lookAtSettings(command: Command, world: World, facts: Case): Finding {
+function lookAtSettings(command: DoctorCommand, world: World, facts: Case): Finding {
   const warnings: string[] = [];
   checkEnvironment(world.env, {
     debug() {},
@@ -123,7 +133,7 @@ function lookAtSettings(command: Command, world: World, facts: Case): Finding {
   const saw =
     `${place(settings)}, client id ${quote(settings.clientId)}, topic ${quote(settings.topic)}, ` +
     `from ${configPath ?? "no settings file"}`;
-  const policy = policyProblem(command.doctor?.["policy-file"], settings);
+  const policy = policyProblem(command.policyFile, settings);
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}` };
   if (warnings.length === 0) {
     const limits = sourceLimits(settings.source);

@@ -3,9 +3,9 @@
  * TLS. Pure; the looking is second_look.ts's business.
  */
 
-import { isAws, place, presenceTopic, type Target } from "./core/endpoint.ts";
-import type { ShownCertificate, Speech } from "./second_look.ts";
-import { quote } from "./core/text.ts";
+import { isAws, place, presenceTopic, type Target } from "../core/endpoint.ts";
+import type { ShownCertificate, Speech } from "./look.ts";
+import { quote } from "../core/text.ts";
 
 /** The one likely cause, and what to do about it. */
 export interface Verdict {

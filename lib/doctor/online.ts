@@ -1,12 +1,12 @@
 /** The checks of `doctor` that need the network, in their order. */
 
 import { targetOf } from "../connection/mod.ts";
-import type { Check } from "../doctor.ts";
+import type { Check } from "./checks.ts";
 import { identityOf } from "../identity/mod.ts";
 import type { World } from "../core/process.ts";
-import type { Case } from "./checks_local.ts";
-import { reachChecks, type Site } from "./checks_reach.ts";
-import { sessionChecks } from "./checks_session.ts";
+import type { Case } from "./local.ts";
+import { reachChecks, type Site } from "./reach.ts";
+import { sessionChecks } from "./session.ts";
 
 /** The online checks, and the end of what they hold open. */
 export function onlineChecks(

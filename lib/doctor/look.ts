@@ -6,8 +6,8 @@
  */
 
 import { connect as connectTls } from "node:tls";
-import type { Target } from "./core/endpoint.ts";
-import { openTcp, serverNameOf } from "./connection/mod.ts";
+import type { Target } from "../core/endpoint.ts";
+import { openTcp, serverNameOf } from "../connection/mod.ts";
 
 /** A certificate as a server shows it. */
 export interface ShownCertificate {
