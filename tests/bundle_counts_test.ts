@@ -6,7 +6,7 @@ import { makeBundle } from "../tools/bundle.ts";
 import { BUNDLE_LIMIT_BYTES } from "../tools/bench/targets.ts";
 import { grantFlags, grantsOf } from "../lib/settings/grants.ts";
 import { loadSettings } from "../lib/settings/mod.ts";
-import { parseCommand } from "../lib/cli.ts";
+import { parseCommand } from "../lib/commands/arguments.ts";
 import { makeEnv } from "./command_line.ts";
 import { NO_SETTINGS } from "./program.ts";
 import { makeRig } from "./publishing.ts";

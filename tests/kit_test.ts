@@ -12,7 +12,7 @@ import Ajv from "ajv";
 import formats from "ajv-formats";
 import { join } from "node:path";
 import config from "../deno.json" with { type: "json" };
-import { parseCommand } from "../lib/cli.ts";
+import { parseCommand } from "../lib/commands/arguments.ts";
 import { UserError } from "../lib/core/errors.ts";
 import { generalGrants } from "../lib/settings/grants.ts";
 import { loadSettings } from "../lib/settings/mod.ts";

@@ -4,7 +4,7 @@
  * The parts stand between `<!-- made: NAME -->` and `<!-- /made -->`; a test compares them with the code.
  */
 
-import { helpText, settingsTable } from "../lib/help.ts";
+import { helpText, settingsTable } from "../lib/commands/help.ts";
 import { promisesTable } from "./promises.ts";
 
 const README = new URL("../README.md", import.meta.url);

@@ -7,7 +7,7 @@
  */
 
 import type { Grants } from "../lib/core/build.ts";
-import { parseCommand } from "../lib/cli.ts";
+import { parseCommand } from "../lib/commands/arguments.ts";
 import { formatError, UserError } from "../lib/core/errors.ts";
 import { checkOwners, findIdentityFiles } from "../lib/identity/files.ts";
 import { loadSettings } from "../lib/settings/mod.ts";

@@ -1,6 +1,6 @@
 /** How the program is started as a process that may do what its settings need, and nothing else. */
 
-import { parseCommand } from "../lib/cli.ts";
+import { parseCommand } from "../lib/commands/arguments.ts";
 import type { Grants } from "../lib/core/build.ts";
 import { grantFlags, grantsOf } from "../lib/settings/grants.ts";
 import { loadSettings } from "../lib/settings/mod.ts";

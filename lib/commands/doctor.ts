@@ -1,6 +1,6 @@
 /** `doctor`: runs the checks and tells what they found; `--policy` prints the policy this device needs. */
 
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import {
   accountOf,
   type Case,

@@ -1,7 +1,7 @@
 /** A certificate renewed while the publisher runs: what SIGHUP does in each state, and what a wrong new pair does not. */
 
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
-import { parseCommand } from "../../lib/cli.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
 import { createConnector } from "../../lib/connection/renewal.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { loadSettings } from "../../lib/settings/mod.ts";

@@ -1,7 +1,7 @@
 /** One table for every form of the program: what is typed, and what must come of it whichever form it is typed at. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { helpText } from "../../lib/help.ts";
+import { helpText } from "../../lib/commands/help.ts";
 import { VERSION } from "../../lib/core/build.ts";
 import type { Outcome } from "../command_line.ts";
 import { hasArm64 } from "./emulation.ts";

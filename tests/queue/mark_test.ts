@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { parseCommand } from "../../lib/cli.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
 import { queueCommand } from "../../lib/commands/queue.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";

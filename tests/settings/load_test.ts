@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { parseCommand } from "../../lib/cli.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { loadSettings } from "../../lib/settings/mod.ts";
 import { inFolder } from "../command_line.ts";

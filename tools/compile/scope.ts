@@ -1,7 +1,7 @@
 /** What an executable may do: for one settings file, or for any endpoint of AWS. */
 
 import type { Build } from "../../lib/core/build.ts";
-import { parseCommand } from "../../lib/cli.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
 import { generalGrants, siteGrants } from "../../lib/settings/grants.ts";
 import { loadSettings } from "../../lib/settings/mod.ts";
 import { CERTS_PATHS } from "../../lib/settings/places.ts";

@@ -1,12 +1,12 @@
 /** The command line of the program as a process: what only a process shows. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { helpText } from "../lib/help.ts";
-import { makePki, startEndpoint, writeCerts } from "../tools/endpoint.ts";
-import { NO_SETTINGS, spawnProgram } from "./program.ts";
-import { assertTold, inFolder, outcomeOf, runProcess, withUntouchedPort } from "./command_line.ts";
+import { helpText } from "../../lib/commands/help.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
+import { NO_SETTINGS, spawnProgram } from "../program.ts";
+import { assertTold, inFolder, outcomeOf, runProcess, withUntouchedPort } from "../command_line.ts";
 
-const PUBLISH = new URL("../tools/publish.ts", import.meta.url).pathname;
+const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;
 const pki = await makePki();
 
 Deno.test("process without a command prints help on stderr and exits 64", () =>

@@ -1,9 +1,9 @@
 /** The help texts and the sample settings file, made from the settings table. Pure. */
 
-import { COMMANDS, SHAPES } from "./cli.ts";
-import { EXIT, UserError } from "./core/errors.ts";
-import { flagOf, SETTINGS, type SettingSpec, variableOf } from "./settings/mod.ts";
-import { didYouMean, quote } from "./core/text.ts";
+import { COMMANDS, SHAPES } from "./arguments.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { flagOf, SETTINGS, type SettingSpec, variableOf } from "../settings/mod.ts";
+import { didYouMean, quote } from "../core/text.ts";
 
 const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {
   publish: "publish telemetry until stopped (the main job)",

@@ -1,10 +1,10 @@
 /** No command shows a key or a passphrase, whatever is wrong and whatever file is named where (S1). */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { app } from "../lib/app.ts";
-import { realWorld } from "../lib/core/process.ts";
-import { formatKey, makePki, writeCerts } from "../tools/endpoint.ts";
-import { inFolder, makeEnv, run } from "./command_line.ts";
+import { app } from "../../lib/app.ts";
+import { realWorld } from "../../lib/core/process.ts";
+import { formatKey, makePki, writeCerts } from "../../tools/endpoint.ts";
+import { inFolder, makeEnv, run } from "../command_line.ts";
 
 const PASSPHRASE = "MARKED-SECRET-PASSPHRASE";
 const pki = await makePki();

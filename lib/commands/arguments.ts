@@ -6,9 +6,9 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { EXIT, UserError } from "./core/errors.ts";
-import { flagOf, type Layer, SETTINGS } from "./settings/mod.ts";
-import { didYouMean, quote } from "./core/text.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { flagOf, type Layer, SETTINGS } from "../settings/mod.ts";
+import { didYouMean, quote } from "../core/text.ts";
 
 /** Names of the commands, in the order of the help. */
 export const COMMANDS = [
@@ -104,7 +104,7 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
- * import { parseCommand } from "./cli.ts";
+ * import { parseCommand } from "./arguments.ts";
  *
  * const command = parseCommand(["publish", "--endpoint", "localhost", "--port=8443"]);
  * assertEquals(command.flags.values, { endpoint: "localhost", port: "8443" });

@@ -1,10 +1,10 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
-import { COMMANDS, DOCTOR_FLAGS, parseCommand, SHAPES } from "../lib/cli.ts";
-import { EXIT, UserError } from "../lib/core/errors.ts";
-import { helpText, sampleFile, settingsHelp, settingsTable } from "../lib/help.ts";
-import { mergeSettings } from "../lib/settings/merge.ts";
-import { fileLayer } from "../lib/settings/file.ts";
-import { flagOf, SETTINGS } from "../lib/settings/table.ts";
+import { COMMANDS, DOCTOR_FLAGS, parseCommand, SHAPES } from "../../lib/commands/arguments.ts";
+import { EXIT, UserError } from "../../lib/core/errors.ts";
+import { helpText, sampleFile, settingsHelp, settingsTable } from "../../lib/commands/help.ts";
+import { mergeSettings } from "../../lib/settings/merge.ts";
+import { fileLayer } from "../../lib/settings/file.ts";
+import { flagOf, SETTINGS } from "../../lib/settings/table.ts";
 
 const AROUND = { hostName: "gw-7", certs: "./certs", sourcesProblem: () => undefined };
 

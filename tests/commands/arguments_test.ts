@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { COMMANDS, parseCommand, SHAPES } from "../lib/cli.ts";
-import { UserError } from "../lib/core/errors.ts";
-import { flagOf, SETTINGS } from "../lib/settings/table.ts";
+import { COMMANDS, parseCommand, SHAPES } from "../../lib/commands/arguments.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { flagOf, SETTINGS } from "../../lib/settings/table.ts";
 
 function refusal(...args: string[]): UserError {
   const error = assertThrows(() => parseCommand(args), UserError);

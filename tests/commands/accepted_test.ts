@@ -13,9 +13,9 @@ import {
   type Pair,
   startEndpoint,
   writeCerts,
-} from "../tools/endpoint.ts";
-import { type Around, canBeTyped, inFolder, type Outcome, run, runHere } from "./command_line.ts";
-import { TEST_VARIABLES } from "./program.ts";
+} from "../../tools/endpoint.ts";
+import { type Around, canBeTyped, inFolder, type Outcome, run, runHere } from "../command_line.ts";
+import { TEST_VARIABLES } from "../program.ts";
 
 const pki = await makePki();
 const rsa = await pki.authority.issue("gw-rsa", { keyType: "rsa" });
