@@ -131,6 +131,7 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
     yield* batches;
   } catch (cause) {
     throw new UserError(`Cannot read standard input: ${messageOf(cause)}`, {
+      code: "input-failed",
       hint: "give it a pipe or a file: `cat FILE | mqtt443 publish --source stdin`",
       exitCode: EXIT.config,
       step: "source",

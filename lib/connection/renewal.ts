@@ -83,9 +83,10 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
     const cause = `No session with the renewed certificate (${identity.facts.subject}): ` +
       `${error.message}; the next attempt uses the old one (${proven.facts.subject})`;
     if (repeats.due("renewed")) log.error("warning", { ...failureFields(error), cause });
-    const { message, hint, step } = error;
+    const { message, code, hint, step } = error;
     // Not as slow as after a refusal: the old one may well be taken.
     return new UserError(message, {
+      code,
       hint,
       exitCode: EXIT.unavailable,
       ...(step && { step }),
@@ -141,6 +142,7 @@ function isSame(one: Identity, other: Identity): boolean {
 function checkTrust(before: Identity, now: Identity): void {
   if ((before.caPems.length > 0) === (now.caPems.length > 0)) return;
   throw fileError(
+    "trust-changed",
     "Cannot go over between public roots and a CA of your own while running; the old files are used on",
     "restart mqtt443",
   );

@@ -18,6 +18,7 @@ export function checkEnvironment(env: World["env"], log: Logger): void {
     throw new UserError(
       "Cannot run with SSLKEYLOGFILE set: it would write the keys of TLS to a file",
       {
+        code: "keylog-set",
         hint: "unset SSLKEYLOGFILE",
         exitCode: EXIT.config,
         step: "settings",
@@ -29,6 +30,7 @@ export function checkEnvironment(env: World["env"], log: Logger): void {
   for (const name of ignored) {
     log.warn("warning", {
       step: "settings",
+      code: "environment-ignored",
       cause: `${name} is set in the environment; it has no effect here`,
       hint: `unset ${name}; trust is set with --ca`,
     });

@@ -156,6 +156,7 @@ function policyProblem(path: string | undefined, settings: Settings): Finding | 
     missing = missingActions(JSON.parse(Deno.readTextFileSync(path)), settings);
   } catch (cause) {
     throw new UserError(`Cannot use policy file ${quote(path)}: ${messageOf(cause)}`, {
+      code: "wrong-policy-file",
       hint: cause instanceof Deno.errors.NotCapable
         ? grantHint()
         : "pass the policy's JSON document with --policy-file PATH",

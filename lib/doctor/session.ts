@@ -130,6 +130,7 @@ async function lookAtPublish(connection: Connection, site: Site): Promise<Findin
   if (outcome === "late") {
     return findingOf(
       new UserError(`No PUBACK from ${place(settings)} within ${settings.ackTimeout / 1000} s`, {
+        code: "no-puback",
         hint: "on a slow link raise --ack-timeout; else ask who runs the broker",
         exitCode: EXIT.unavailable,
       }),

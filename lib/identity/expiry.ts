@@ -46,6 +46,7 @@ export function createExpiryWatch({ identity, now, builtAt, log }: ExpiryOptions
         return log.error(
           "warning",
           failureFields(fileError(
+            "certificate-expired",
             `Device certificate ${
               quote(certFile)
             } expired at ${validTo.toISOString()}: the endpoint will not take it any more`,

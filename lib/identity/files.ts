@@ -47,6 +47,7 @@ export function chooseFiles(
     if (candidates.length === 1) return candidates[0]!;
     if (candidates.length > 1) {
       throw fileError(
+        "file-ambiguous",
         `Cannot choose the ${what} in ${
           quote(settings.certs)
         }: ${candidates.length} files could be it: ` +
@@ -56,6 +57,7 @@ export function chooseFiles(
     }
     const why = names === undefined ? "there is no such directory" : `no ${WANTED[kind]} in it`;
     throw fileError(
+      "file-not-found",
       `Cannot find the ${what} in ${quote(settings.certs)}: ${why}`,
       `copy the files of the AWS IoT console there, or ${placeHint("certs")}` +
         (BUILD === undefined ? ` or --${kind} PATH` : ""),
@@ -95,6 +97,7 @@ function checkFoundFolder(certs: string): void {
   const found = guardFolder(folderOf(certs)) ?? guardFolder(certs);
   if (found) {
     throw fileError(
+      "file-not-safe",
       `Cannot use certificate directory ${quote(certs)}: ${found.problem}`,
       found.hint,
     );
@@ -110,7 +113,13 @@ function checkFoundFolder(certs: string): void {
 export function checkOwners(files: IdentityFiles, uid: number | null = Deno.uid()): void {
   for (const { what, path, flag, isSecret } of guarded(files)) {
     const found = attempt(what, path, flag, () => guardFile(path, { isSecret, uid }));
-    if (found) throw fileError(`Cannot use ${what} ${quote(path)}: ${found.problem}`, found.hint);
+    if (found) {
+      throw fileError(
+        "file-not-safe",
+        `Cannot use ${what} ${quote(path)}: ${found.problem}`,
+        found.hint,
+      );
+    }
   }
 }
 
@@ -181,6 +190,7 @@ function readError(what: string, path: string, flag: string, error: unknown): Us
   if (error instanceof Deno.errors.NotCapable) return notPermitted(what, path, error);
   if (error instanceof Deno.errors.NotFound) {
     return fileError(
+      "file-not-found",
       `Cannot read ${what} ${quote(path)}: file not found`,
       `copy it there, or pass ${flag} PATH`,
       error,
@@ -188,12 +198,14 @@ function readError(what: string, path: string, flag: string, error: unknown): Us
   }
   if (error instanceof Deno.errors.PermissionDenied) {
     return fileError(
+      "file-not-readable",
       `Cannot read ${what} ${quote(path)}: permission denied for user ${userName(Deno.uid()!)}`,
       `sudo chown ${userName(Deno.uid()!)} ${shellWord(path)}`,
       error,
     );
   }
   return fileError(
+    "file-not-readable",
     `Cannot read ${what} ${quote(path)}: ${messageOf(error)}`,
     `pass the right file with ${flag} PATH`,
     error,
@@ -205,6 +217,7 @@ function notPermitted(what: string, path: string, cause: unknown): UserError {
   return new UserError(
     `Cannot read ${what} ${quote(path)}: this process was not granted to read there`,
     {
+      code: "not-granted",
       hint: grantHint("certs"),
       exitCode: EXIT.config,
       step: "files",

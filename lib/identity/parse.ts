@@ -127,12 +127,14 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
   if (blocks.length === 0) {
     const swapped = /PRIVATE KEY/.test(text) ? "; certificate and key look swapped" : "";
     throw fileError(
+      "wrong-file",
       `Cannot use ${what} ${quote(path)}: no certificate in it: ${describeBlocks(text)}${swapped}`,
       `copy it again, or name the right file with ${flag} PATH`,
     );
   }
   if (isCutShort(text)) {
     throw fileError(
+      "wrong-file",
       `Cannot use ${what} ${quote(path)}: a PEM block in it is cut short`,
       "copy the file again from where the certificate was made",
     );
@@ -142,6 +144,7 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
       return new X509Certificate(block.text);
     } catch (cause) {
       throw fileError(
+        "wrong-file",
         `Cannot use ${what} ${quote(path)}: its certificate is damaged (${messageOf(cause)})`,
         "copy the file again from where the certificate was made",
         cause,
@@ -162,6 +165,7 @@ function privateKeyOf(
       ? "; certificate and key look swapped"
       : "";
     throw fileError(
+      "wrong-file",
       `Cannot use device key ${path}: no private key in it: ${describeBlocks(texts.key)}${swapped}`,
       "name the private key that came with the certificate with --key PATH",
     );
@@ -170,6 +174,7 @@ function privateKeyOf(
     /^Proc-Type:.*ENCRYPTED/m.test(block.text);
   if (encrypted && texts.passphrase === undefined) {
     throw fileError(
+      "wrong-passphrase",
       `Cannot use device key ${path}: it is encrypted and no passphrase is given`,
       "put the passphrase in a file (chmod 600) and pass --key-passphrase-file PATH",
     );
@@ -187,6 +192,7 @@ function privateKeyOf(
     // The cause's text is not shown: it may quote what it could not parse.
     throw encrypted
       ? fileError(
+        "wrong-passphrase",
         `Cannot decrypt device key ${path} with the passphrase in ${
           quote(files.keyPassphraseFile)
         }`,
@@ -194,6 +200,7 @@ function privateKeyOf(
         cause,
       )
       : fileError(
+        "wrong-file",
         `Cannot use device key ${path}: its ${block.label.toLowerCase()} block is damaged`,
         "copy the key again; `openssl pkey -noout -in FILE` must accept it",
         cause,
@@ -206,6 +213,7 @@ function checkAuthorities(files: IdentityFiles, ca: readonly X509Certificate[]):
   const problems = ca.map((x509) => authorityProblem(x509.raw));
   if (ca.length === 0 || problems.includes(undefined)) return;
   throw fileError(
+    "unfit-certificate",
     `Cannot use CA certificate ${quote(files.ca[0])}: it ${problems[0]!.what}, and ${
       problems[0]!.rule
     }: no signature of this CA can be checked`,
@@ -233,6 +241,7 @@ function unfit(
       shellWord(files.key)
     } -out ${request}`;
   return fileError(
+    "unfit-certificate",
     `Cannot use ${what} ${quote(path)}: it ${problem.what}, and ${problem.rule}`,
     `make a request with \`${ask}\`, and where the CA's key is sign it with \`echo basicConstraints=CA:FALSE | ` +
       `openssl x509 -req -in ${request} -CA CA.pem -CAkey CA.key -CAcreateserial -days 365 -extfile /dev/stdin ` +
@@ -248,6 +257,7 @@ function mismatch(
   const other = chain.findIndex((x509) => x509.checkPrivateKey(key));
   if (other > 0) {
     return fileError(
+      "key-mismatch",
       `Cannot use device certificate ${quote(files.cert)}: the key fits certificate ${
         other + 1
       } in it, not the first`,
@@ -255,6 +265,7 @@ function mismatch(
     );
   }
   return fileError(
+    "key-mismatch",
     `Cannot use device key ${quote(files.key)}: it does not match the certificate in ${
       quote(files.cert)
     } (${describeCertificate(factsOf(chain[0]!))})`,
@@ -264,6 +275,7 @@ function mismatch(
 
 function notACa(path: string, facts: CertificateFacts): UserError {
   return fileError(
+    "wrong-file",
     `Cannot use CA certificate ${quote(path)}: it is no CA's certificate (${
       describeCertificate(facts)
     })`,

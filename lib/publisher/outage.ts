@@ -132,7 +132,14 @@ export function createOutage(options: OutageOptions): Outage {
 
 /** The likely cause of sessions that end early again and again. */
 function namePattern(reason: UserError, fruitless: boolean, target: Target): UserError {
-  const options = { exitCode: reason.exitCode, step: "mqtt", cause: reason } as const;
+  const { code, reason: number } = reason;
+  const options = {
+    code,
+    reason: number,
+    exitCode: reason.exitCode,
+    step: "mqtt",
+    cause: reason,
+  } as const;
   if (fruitless) {
     return new UserError(`${reason.message}, ${PATTERN} times or more right after a PUBLISH`, {
       ...options,

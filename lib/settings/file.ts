@@ -22,6 +22,7 @@ export function fileLayer(path: string, text: string): Layer {
     values = JSON.parse(json);
   } catch (cause) {
     throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`, {
+      code: "wrong-settings-file",
       hint: `correct it; \`mqtt443 help settings\` shows a sample`,
       exitCode: EXIT.config,
       step: "settings",
@@ -30,6 +31,7 @@ export function fileLayer(path: string, text: string): Layer {
   }
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new UserError(`Cannot use settings file ${quote(path)}: must hold one JSON object`, {
+      code: "wrong-settings-file",
       hint: `write {"endpoint": "HOST"}; \`mqtt443 help settings\` shows a sample`,
       exitCode: EXIT.config,
       step: "settings",
@@ -69,6 +71,7 @@ function readText(path: string): string {
     const found = guardFile(path, { isSecret: false });
     if (found) {
       throw new UserError(`Cannot use settings file ${quote(path)}: ${found.problem}`, {
+        code: "settings-not-safe",
         hint: found.hint,
         exitCode: EXIT.config,
         step: "settings",
@@ -84,6 +87,7 @@ function readText(path: string): string {
       ? "file not found"
       : messageOf(cause);
     throw new UserError(`Cannot read settings file ${quote(path)}: ${why}`, {
+      code: "wrong-settings-file",
       hint: isDenied
         ? grantHint("settings")
         : `${placeHint("settings")}; \`mqtt443 help settings\` shows a sample`,

@@ -154,6 +154,7 @@ function unique(values: readonly string[]): string[] {
 /** Deno 2.9.6 splits its lists of permissions at each comma, and knows no way to write one that belongs to a name. */
 function holdsComma(path: string): UserError {
   return new UserError(`Cannot grant ${quote(path)}: a path that is granted must hold no comma`, {
+    code: "wrong-settings",
     hint: "rename it, or name another one in the settings",
     exitCode: EXIT.config,
     step: "settings",

@@ -54,6 +54,8 @@ export function mergeSettings(
   { needEndpoint }: { needEndpoint: boolean },
 ): EffectiveSettings {
   const problems: string[] = [];
+  /** Settings that have a problem of their own: nothing more is said of them. */
+  const wrong = new Set<string>();
   const given: Record<string, unknown> = Object.create(null);
   const origins: Record<string, { origin: Origin; from: string }> = {};
   const keys = TABLE.map(({ key }) => key);
@@ -74,6 +76,7 @@ export function mergeSettings(
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         const current = spec.isPrivate ? "not shown" : quote(value);
+        wrong.add(key);
         problems.push(`${key}: ${error.message}: current value is ${current} (from ${from})`);
       }
     }
@@ -82,14 +85,12 @@ export function mergeSettings(
   const settings = withDefaults(given, { hostName, certs });
   const about = (key: keyof Settings) =>
     `current value is ${quote(settings[key])} (from ${origins[key]?.from ?? "default"})`;
-  if (
-    needEndpoint && settings.endpoint === "" && !problems.some((p) => p.startsWith("endpoint:"))
-  ) {
+  if (needEndpoint && settings.endpoint === "" && !wrong.has("endpoint")) {
     problems.push("endpoint: required: set it in the file, MQTT443_ENDPOINT or --endpoint HOST");
   }
   // A default that the machine gives may be as wrong as one that is typed.
   const clientId = origins.clientId ? undefined : clientIdProblem(settings.clientId);
-  if (clientId !== undefined && !problems.some((p) => p.startsWith("clientId:"))) {
+  if (clientId !== undefined && !wrong.has("clientId")) {
     problems.push(
       `clientId: ${clientId}: current value is ${quote(settings.clientId)} (from the host name)`,
     );
@@ -97,7 +98,7 @@ export function mergeSettings(
   const source = sourcesProblem(settings.source);
   if (source !== undefined) problems.push(`source: ${source}: ${about("source")}`);
   const topic = topicProblem(settings.topic);
-  if (topic !== undefined && !problems.some((p) => p.startsWith("topic:"))) {
+  if (topic !== undefined && !wrong.has("topic")) {
     problems.push(`topic: ${topic}, with {clientId} replaced: ${about("topic")}`);
   }
   if (isAws(settings.endpoint)) {
@@ -157,6 +158,7 @@ function withDefaults(
 function problemsError(problems: readonly string[]): UserError {
   const counted = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   return new UserError(`Cannot use these settings: ${counted}`, {
+    code: "wrong-settings",
     problems,
     hint: "correct them where they came from; `mqtt443 help settings` lists all settings",
     exitCode: EXIT.config,
