@@ -37,6 +37,7 @@ export type Step =
   | "files"
   | "dns"
   | "tcp"
+  | "proxy"
   | "tls"
   | "alpn"
   | "mqtt"
