@@ -7,8 +7,7 @@
 
 import { connect as connectTls } from "node:tls";
 import type { Target } from "./core/endpoint.ts";
-import { openTcp } from "./tcp.ts";
-import { serverNameOf } from "./transport.ts";
+import { openTcp, serverNameOf } from "./connection/mod.ts";
 
 /** A certificate as a server shows it. */
 export interface ShownCertificate {

@@ -7,7 +7,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { COMMANDS } from "../lib/cli.ts";
 import { helpText } from "../lib/help.ts";
-import { openQueue } from "../lib/queue.ts";
+import { openQueue } from "../lib/queue/sqlite_queue.ts";
 import { SETTINGS } from "../lib/settings/table.ts";
 import { assertTold, inFolder, run, runHere } from "./command_line.ts";
 import { draft, OPTIONS } from "./queueing.ts";

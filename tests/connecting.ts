@@ -3,9 +3,10 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
-import { type Connection, type ConnectionSettings, openConnection } from "../lib/connection.ts";
+import { openConnection } from "../lib/connection/open.ts";
+import type { Connection, ConnectionSettings } from "../lib/connection/types.ts";
 import { UserError } from "../lib/core/errors.ts";
-import type { Transport } from "../lib/transport.ts";
+import type { Transport } from "../lib/connection/tls.ts";
 import { type Identity, inspectIdentity } from "../lib/identity/parse.ts";
 import {
   type Certificates,

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { holdStateDirectory } from "../lib/queue_dir.ts";
+import { holdStateDirectory } from "../lib/queue/state_directory.ts";
 import { run, runHere } from "./command_line.ts";
 import { FAULTS } from "./doctor_cases.ts";
 import { assertNamed, examine, withSite } from "./doctor_site.ts";

@@ -9,7 +9,8 @@
 
 import { Buffer } from "node:buffer";
 import mqtt from "mqtt-packet";
-import { type Connection, openConnection } from "../lib/connection.ts";
+import { openConnection } from "../lib/connection/open.ts";
+import type { Connection } from "../lib/connection/types.ts";
 import { formatError, UserError } from "../lib/core/errors.ts";
 import type { Identity } from "../lib/identity/parse.ts";
 import { median, openFiles } from "../tools/bench/process.ts";

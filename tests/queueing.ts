@@ -1,6 +1,6 @@
 /** Drafts and files for the tests of the queue. */
 
-import type { DeliveredMark, Draft, QueueOptions } from "../lib/queue.ts";
+import type { DeliveredMark, Draft, QueueOptions } from "../lib/queue/types.ts";
 
 /** Limits that are not met. */
 export const OPTIONS: QueueOptions = {

@@ -24,14 +24,18 @@ import {
 import { type LoadedSettings, loadSettings, type Settings } from "../settings/mod.ts";
 import { userName } from "../core/file_guard.ts";
 import { missingActions } from "../policy.ts";
-import { DamagedQueueError, openQueue } from "../queue.ts";
-import { holdStateDirectory, queuePathOf } from "../queue_dir.ts";
+import {
+  DamagedQueueError,
+  holdStateDirectory,
+  openQueue,
+  queueOptions,
+  queuePathOf,
+  volatileWarning,
+} from "../queue/mod.ts";
 import { quote, roundSize, toSeconds } from "../core/text.ts";
 import { sourceLimits } from "../sources/mod.ts";
-import { volatileWarning } from "../volatile.ts";
 import type { World } from "../core/process.ts";
-import { checkEnvironment, checkGrants } from "./common.ts";
-import { queueOptions } from "./state.ts";
+import { checkEnvironment, checkGrants } from "../connection/mod.ts";
 
 /** What the checks have found out so far; each adds what later ones need. */
 export interface Case {

@@ -1,6 +1,6 @@
 /** The checks of `doctor` that need the network, in their order. */
 
-import { targetOf } from "../connection.ts";
+import { targetOf } from "../connection/mod.ts";
 import type { Check } from "../doctor.ts";
 import { identityOf } from "../identity/mod.ts";
 import type { World } from "../core/process.ts";

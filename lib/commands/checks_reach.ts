@@ -5,14 +5,20 @@
  */
 
 import { checkClock, dayOf, type Identity } from "../identity/mod.ts";
-import { explainAlpn, explainTimeout, explainTransport } from "../causes.ts";
+import {
+  addressesOf,
+  explainAlpn,
+  explainTimeout,
+  explainTransport,
+  openTcp,
+  openTransport,
+  type Transport,
+} from "../connection/mod.ts";
 import type { Target } from "../core/endpoint.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { UserError } from "../core/errors.ts";
 import { firstBytes, lookAtTls, type TlsLook } from "../second_look.ts";
 import type { Settings } from "../settings/mod.ts";
-import { addressesOf, openTcp } from "../tcp.ts";
-import { openTransport, type Transport } from "../transport.ts";
 import { quote, toSeconds } from "../core/text.ts";
 import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "../verdict.ts";
 import { BUILT_AT } from "../core/build.ts";

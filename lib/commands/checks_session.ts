@@ -1,7 +1,7 @@
 /** The checks of `doctor` within a connection: CONNECT and PUBLISH, and after which of them the endpoint hangs up. */
 
 import { place, presenceTopic } from "../core/endpoint.ts";
-import { type Connection, openConnection } from "../connection.ts";
+import { type Connection, openConnection } from "../connection/mod.ts";
 import { type Check, type Finding, findingOf, ok } from "../doctor.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";

@@ -1,25 +1,27 @@
 /** `publish`: wires settings, identity, queue, sources and connection into a run. */
 
 import type { Command } from "../cli.ts";
-import { type ClockWatch, createClockWatch } from "../clock_watch.ts";
-import { targetOf } from "../connection.ts";
+import {
+  type ClockWatch,
+  createClockWatch,
+  createReports,
+  gatherLines,
+  gatherTicks,
+  openService,
+  type Reports,
+  runPublisher,
+} from "../publisher/mod.ts";
+import { checkEnvironment, checkGrants, createConnector, targetOf } from "../connection/mod.ts";
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
-import { gatherLines, gatherTicks } from "../gather.ts";
 import type { Logger } from "../core/log.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
-import type { Draft, Queue } from "../queue.ts";
-import { MemoryQueue } from "../queue_memory.ts";
-import { runPublisher } from "../publisher.ts";
-import { createReports, type Reports } from "../reports.ts";
+import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
 import { isAws } from "../core/endpoint.ts";
 import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
-import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
-import { createConnector } from "./connector.ts";
-import type { Service, ServiceOptions } from "./service.ts";
-import { openStateQueue, queueOptions } from "./state.ts";
+import { openLogOf } from "./common.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
 export async function publishCommand(command: Command, world: World): Promise<ExitCode> {
@@ -39,13 +41,10 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     (messages) => reports.dropped(messages, "too old"),
   );
   const target = targetOf(settings, connector.identity());
-  const service = await openServiceOf(world, {
-    settings,
-    target,
-    queue: state.queue,
-    reports,
-    log,
-  });
+  const socket = world.env.get("NOTIFY_SOCKET");
+  const service = socket
+    ? openService(socket, { settings, target, queue: state.queue, reports, log }, world)
+    : undefined;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
@@ -61,7 +60,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       certificate: connector.identity().facts.subject,
       settings: configPath ?? "none",
       queued: state.queue.stats().waiting,
-    });
+    }, world);
     // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)
@@ -92,16 +91,6 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     done();
     state.close();
   }
-}
-
-/** Where nobody asks how it fares, what tells it is not even loaded. */
-async function openServiceOf(
-  world: World,
-  options: ServiceOptions,
-): Promise<Service | undefined> {
-  const socket = world.env.get("NOTIFY_SOCKET");
-  if (!socket) return undefined;
-  return (await import("./service.ts")).openService(socket, options, world);
 }
 
 function openClock(world: World, log: Logger): ClockWatch {

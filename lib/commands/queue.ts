@@ -4,12 +4,18 @@ import { grantHint } from "../core/build.ts";
 import type { Command } from "../cli.ts";
 import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
-import { openQueue, type QueueStats } from "../queue.ts";
-import { EMPTY_STATS } from "../queue_types.ts";
-import { checkState, deliveredThrough, holdStateDirectory, queuePathOf } from "../queue_dir.ts";
+import {
+  checkState,
+  deliveredThrough,
+  EMPTY_STATS,
+  holdStateDirectory,
+  openQueue,
+  queueOptions,
+  queuePathOf,
+  type QueueStats,
+} from "../queue/mod.ts";
 import { quote, roundSize } from "../core/text.ts";
 import type { World } from "../core/process.ts";
-import { queueOptions } from "./state.ts";
 
 /** Shows or clears the queue of the state directory. */
 export function queueCommand(command: Command, world: World): ExitCode {

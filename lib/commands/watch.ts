@@ -2,10 +2,16 @@
 
 import { place } from "../core/endpoint.ts";
 import type { Command } from "../cli.ts";
-import { type Connection, targetOf } from "../connection.ts";
+import {
+  checkEnvironment,
+  checkGrants,
+  type Connection,
+  createConnector,
+  targetOf,
+} from "../connection/mod.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
-import { currentRun } from "../last_run.ts";
+import { currentRun } from "../queue/mod.ts";
 import {
   type EffectiveSettings,
   loadSettings,
@@ -13,11 +19,10 @@ import {
   type Settings,
 } from "../settings/mod.ts";
 import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
-import { createOutage } from "../outage.ts";
+import { createOutage } from "../publisher/mod.ts";
 import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
-import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
-import { createConnector } from "./connector.ts";
+import { openLogOf } from "./common.ts";
 
 /** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
 export async function watchCommand(command: Command, world: World): Promise<ExitCode> {

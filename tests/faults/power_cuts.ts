@@ -4,9 +4,9 @@
  */
 
 import { assert } from "@std/assert";
-import { openStateQueue } from "../../lib/commands/state.ts";
+import { openStateQueue } from "../../lib/queue/mod.ts";
 import type { Logger } from "../../lib/core/log.ts";
-import type { QueuedMessage } from "../../lib/queue.ts";
+import type { QueuedMessage } from "../../lib/queue/types.ts";
 import type { Settings } from "../../lib/settings/types.ts";
 import { realWorld } from "../../lib/core/process.ts";
 import { type Child, lastQueued, startChild } from "../children.ts";

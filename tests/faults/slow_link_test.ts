@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { openConnection } from "../../lib/connection.ts";
+import { openConnection } from "../../lib/connection/open.ts";
 import { type Shape, startForwarder } from "../../tools/endpoint/forwarder.ts";
 import { identityOf, settingsFor, start } from "../connecting.ts";
 import { makeRig, openInput, range, replaced, seqsOf } from "../publishing.ts";

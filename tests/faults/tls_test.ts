@@ -1,7 +1,7 @@
 /** The publisher before servers that are wrong, silent or rude in the handshake: what they learn, and how it goes on. */
 
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
-import { openConnection } from "../../lib/connection.ts";
+import { openConnection } from "../../lib/connection/open.ts";
 import {
   type EndpointOptions,
   type Faults,

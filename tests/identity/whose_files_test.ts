@@ -6,8 +6,8 @@
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync } from "node:fs";
 import { generalGrants, grantFlags, grantsOf } from "../../lib/settings/grants.ts";
-import { openQueue } from "../../lib/queue.ts";
-import { holdStateDirectory } from "../../lib/queue_dir.ts";
+import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import { mergeSettings } from "../../lib/settings/merge.ts";
 import { makeBundle } from "../../tools/bundle.ts";
 import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";

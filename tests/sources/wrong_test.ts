@@ -1,8 +1,8 @@
 /** Sources that lie, hang or go away, below the whole publisher: the others are sent on time. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { gatherTicks } from "../../lib/gather.ts";
-import { createReports } from "../../lib/reports.ts";
+import { gatherTicks } from "../../lib/publisher/gather.ts";
+import { createReports } from "../../lib/publisher/reports.ts";
 import { readAll } from "../../lib/sources/mod.ts";
 import { makeRig, openInput, range, seqsOf } from "../publishing.ts";
 

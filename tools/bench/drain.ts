@@ -1,6 +1,7 @@
 /** A backlog drained from the queue on disk: how fast, and in how much memory. */
 
-import { type Draft, openQueue } from "../../lib/queue.ts";
+import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import type { Draft } from "../../lib/queue/types.ts";
 import { eventOf } from "./bulk_run.ts";
 import { type Form, ourFlags } from "./ours.ts";
 import { PAYLOAD } from "./peers.ts";

@@ -1,4 +1,4 @@
-/** In place of MQTT.js's keep-alive, which counts from what is received: lib/keep_alive.ts counts from what is sent. */
+/** In place of MQTT.js's keep-alive, which counts from what is received: lib/connection/keep_alive.ts counts from what is sent. */
 class None {
   setKeepalive() {}
   reschedule() {}

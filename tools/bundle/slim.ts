@@ -3,7 +3,7 @@
 /** A statement of its own in a line: MQTT.js's and mqtt-packet's notes for debugging, with the work of making them. */
 const NOTE = /^[ \t]*(?:(?:this|client|that)\.log|debug)\(.*\);?$/gm;
 
-/** MQTT.js's words for reason codes, which go into errors of which lib/reason_codes.ts reads the code alone. */
+/** MQTT.js's words for reason codes, which go into errors of which lib/connection/reason_codes.ts reads the code alone. */
 const WORDS = /^exports\.ReasonCodes = \{[^}]*\};$/m;
 
 /**

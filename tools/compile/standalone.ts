@@ -42,7 +42,7 @@ export function compileArguments(
  * Makes it.
  *
  * Which CAs Deno trusts is not baked in: an executable of 2.9.5 looks at `DENO_TLS_CA_STORE` at its first use of TLS, as
- * `deno run` does, so that what lib/transport.ts sets holds there too.
+ * `deno run` does, so that what lib/connection/tls.ts sets holds there too.
  *
  * @throws {UserError} If Deno cannot, or the check fails.
  */

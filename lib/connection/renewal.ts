@@ -1,0 +1,147 @@
+/**
+ * Connects with the identity in the files. They are read again before each attempt and on demand, so a certificate can
+ * be renewed without a restart.
+ *
+ * Rules: a new pair that is wrong is told, and the old one used on; a new pair with which no session comes about is
+ * told too, and takes turns with the last one that had a session, until one of them has; whether public roots or a CA of
+ * one's own vouch for the endpoint never changes while running.
+ */
+
+import {
+  authorityWarning,
+  checkClock,
+  checkDates,
+  clockWarning,
+  createExpiryWatch,
+  fileError,
+  type Identity,
+  loadIdentity,
+} from "../identity/mod.ts";
+import { openConnection } from "./open.ts";
+import type { Connection } from "./types.ts";
+import { EXIT, failureFields, UserError } from "../core/errors.ts";
+import { createRepeats, type Logger } from "../core/log.ts";
+import type { Settings } from "../settings/mod.ts";
+import { BUILT_AT } from "../core/build.ts";
+import type { World } from "../core/process.ts";
+
+/** Opens sessions. */
+export interface Connector {
+  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  /** The identity last read and found good. */
+  readonly identity: () => Identity;
+  /** Reads the files now and says what came of it; returns whether they hold another identity than the one in use. */
+  readonly reload: () => boolean;
+  /** Tells of a certificate that runs out, if it has come nearer to its end than when last told. */
+  readonly lookAtExpiry: () => void;
+}
+
+/**
+ * Reads and checks the identity.
+ *
+ * @throws {UserError} With exit code 78 if the identity cannot be used.
+ */
+export function createConnector(settings: Settings, world: World, log: Logger): Connector {
+  const repeats = createRepeats(world.monotonicMs);
+  const avoid = new Set<string>();
+  const clock = () => ({ now: world.now(), builtAt: BUILT_AT });
+  let identity = loadIdentity(settings);
+  /** No attempt was made since. */
+  let isFresh = true;
+  /** What the last attempt used. */
+  let used = identity;
+  /** The last with which a session came about. */
+  let proven: Identity | undefined;
+  /** Whether it is the proven one's turn, as the files' own did not serve. */
+  let isProvensTurn = false;
+
+  const warning = clockWarning(identity.certFile, identity.facts, clock());
+  if (warning) log.warn("warning", failureFields(warning));
+  const doubt = authorityWarning(identity.caFiles, identity.authorities, clock());
+  if (doubt) log.warn("warning", failureFields(doubt));
+  const expiry = createExpiryWatch({ identity: () => identity, ...world, builtAt: BUILT_AT, log });
+  expiry.look();
+
+  /** @throws {UserError} If the files cannot be used; then the identity is what it was. */
+  const read = () => {
+    const found = loadIdentity(settings);
+    if (isSame(found, identity)) return;
+    checkTrust(identity, found);
+    if (checkClock(clock()) === undefined) checkDates(found.certFile, found.facts, clock());
+    identity = found;
+    isProvensTurn = false;
+    log.info("start", { certificate: identity.facts.subject });
+    expiry.look();
+  };
+  const takeTurns = (error: unknown): unknown => {
+    const wasProvensTurn = isProvensTurn;
+    isProvensTurn = false;
+    if (!(error instanceof UserError) || proven === undefined || wasProvensTurn) return error;
+    const isRefused = error.exitCode === EXIT.refused || error.step === "mqtt";
+    if (!isRefused || isSame(proven, identity)) return error;
+    isProvensTurn = true;
+    const cause = `No session with the renewed certificate (${identity.facts.subject}): ` +
+      `${error.message}; the next attempt uses the old one (${proven.facts.subject})`;
+    if (repeats.due("renewed")) log.error("warning", { ...failureFields(error), cause });
+    const { message, hint, step } = error;
+    // Not as slow as after a refusal: the old one may well be taken.
+    return new UserError(message, {
+      hint,
+      exitCode: EXIT.unavailable,
+      ...(step && { step }),
+      cause,
+    });
+  };
+
+  return {
+    identity: () => identity,
+    lookAtExpiry: expiry.look,
+    reload() {
+      try {
+        read();
+        isProvensTurn = false;
+      } catch (error) {
+        log.error("warning", failureFields(error));
+        return false;
+      }
+      if (!isSame(identity, used)) return true;
+      const cause = "the certificate files were read again, and hold what is in use";
+      log.info("start", { certificate: identity.facts.subject, cause });
+      return false;
+    },
+    async connect(signal) {
+      try {
+        if (!isFresh) read();
+        isFresh = false;
+      } catch (error) {
+        if (repeats.due("identity")) log.error("warning", failureFields(error));
+      }
+      // Whom to trust is always what the files say.
+      const { caPems, caFiles } = identity;
+      used = isProvensTurn ? { ...proven!, caPems, caFiles } : identity;
+      try {
+        const connection = await openConnection(settings, used, { signal, now: world.now, avoid });
+        if (!isProvensTurn) proven = identity;
+        isProvensTurn = false;
+        return connection;
+      } catch (error) {
+        throw signal.aborted ? error : takeTurns(error);
+      }
+    },
+  };
+}
+
+/** Whether two identities are one to an endpoint, and trust the same CAs. */
+function isSame(one: Identity, other: Identity): boolean {
+  return one.certPem === other.certPem && one.keyPem === other.keyPem &&
+    one.caPems.join("") === other.caPems.join("");
+}
+
+/** A CA file that is gone is more likely a mistake than a wish to trust every public CA instead. */
+function checkTrust(before: Identity, now: Identity): void {
+  if ((before.caPems.length > 0) === (now.caPems.length > 0)) return;
+  throw fileError(
+    "Cannot go over between public roots and a CA of your own while running; the old files are used on",
+    "restart mqtt443",
+  );
+}

@@ -1,0 +1,77 @@
+/**
+ * The time of a sample, from a clock that may be wrong or be set while the program runs.
+ *
+ * Rules: a time before this program was built is marked as such; a jump is told once, with its size; no timer and no
+ * order depends on this clock. Owns no clock: both come in.
+ */
+
+import type { Logger } from "../core/log.ts";
+import type { SampleTime } from "../core/message.ts";
+
+/** Tells the time. */
+export interface ClockWatch {
+  /** The time of a sample taken now. */
+  sampleTime(): SampleTime;
+  /**
+   * The time by which the age of what waits is judged, ms since the epoch. A jump forward (a sleep too) does not move
+   * it, lest one wrong jump make all that waits too old; the clock being set after a start without one does.
+   */
+  ageTimeMs(): number;
+}
+
+/** Options of {@linkcode createClockWatch}. */
+export interface ClockOptions {
+  /** The wall clock. */
+  readonly now: () => Date;
+  /** ms of a clock that never jumps. */
+  readonly monotonicMs: () => number;
+  /** No clock is right that is before this. */
+  readonly builtAt: Date;
+  readonly log: Logger;
+}
+
+/** Difference between the two clocks, from one look to the next, that is told as a jump, in ms. */
+const JUMP_MS = 60_000;
+
+/** Makes a watch that trusts the wall clock as it is now, if it can be right. */
+export function createClockWatch({ now, monotonicMs, builtAt, log }: ClockOptions): ClockWatch {
+  const lead = () => now().getTime() - monotonicMs();
+  /** By how much the wall clock was ahead of the other at the last look, and by how much it was when first plausible. */
+  let lastLead = lead();
+  let steadyLead = lastLead;
+
+  const look = (): number => {
+    const timeMs = now().getTime();
+    const nowLead = timeMs - monotonicMs();
+    const jumpMs = nowLead - lastLead;
+    lastLead = nowLead;
+    if (steadyLead + monotonicMs() < builtAt.getTime()) steadyLead = nowLead;
+    if (Math.abs(jumpMs) > JUMP_MS) {
+      log.warn("warning", {
+        cause: `The clock jumped ${jumpMs > 0 ? "forward" : "back"} by ${span(jumpMs)}, to ` +
+          `${new Date(timeMs).toISOString()}: it was set, or this device slept`,
+        hint: "messages keep their order: go by seq where times disagree",
+      });
+    }
+    return timeMs;
+  };
+
+  return {
+    sampleTime() {
+      const timeMs = look();
+      return timeMs < builtAt.getTime() ? { timeMs, clock: "unsynchronised" } : { timeMs };
+    },
+    ageTimeMs() {
+      const timeMs = look();
+      return Math.min(timeMs, steadyLead + monotonicMs());
+    },
+  };
+}
+
+/** A length of time for a sentence: the two largest units. */
+function span(ms: number): string {
+  const minutes = Math.round(Math.abs(ms) / 60_000);
+  const [days, hours] = [Math.floor(minutes / 1440), Math.floor(minutes / 60) % 24];
+  if (days > 0) return `${days} d ${hours} h`;
+  return hours > 0 ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
+}

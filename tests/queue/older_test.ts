@@ -1,0 +1,71 @@
+/** A queue file as an earlier release left it, with messages that waited, one set aside, and drops. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { DatabaseSync } from "node:sqlite";
+import { countsOf, makeRig, range, seqsOf } from "../publishing.ts";
+
+/** Schema 1, word by word: it does not change when the program's own does. */
+const SCHEMA_1 = `
+PRAGMA journal_mode = WAL;
+CREATE TABLE message (
+  seq     INTEGER PRIMARY KEY,
+  topic   TEXT NOT NULL,
+  qos     INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL,
+  payload TEXT NOT NULL
+) STRICT;
+CREATE TABLE quarantine (
+  seq     INTEGER PRIMARY KEY,
+  topic   TEXT NOT NULL,
+  qos     INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL,
+  payload TEXT NOT NULL,
+  reason  TEXT NOT NULL
+) STRICT;
+CREATE TABLE counter (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO counter VALUES ('seq', 120), ('dropped', 7);
+INSERT INTO quarantine VALUES (20, 't', 1, 0, '{"seq":20}', 'refused');
+PRAGMA user_version = 1;
+`;
+
+async function writeOlder(state: string, version = 1): Promise<void> {
+  await Deno.mkdir(state, { mode: 0o700 });
+  await Deno.writeTextFile(`${state}/queue.db`, "", { mode: 0o600 });
+  const db = new DatabaseSync(`${state}/queue.db`);
+  db.exec(SCHEMA_1);
+  const insert = db.prepare("INSERT INTO message VALUES (?, 'dt/older', 1, 1770000000000, ?)");
+  for (const seq of range(21, 120)) insert.run(seq, `{"device":"gw-7","seq":${seq}}`);
+  db.exec(`PRAGMA user_version = ${version}`);
+  db.close();
+  for (const { name } of Deno.readDirSync(state)) Deno.chmodSync(`${state}/${name}`, 0o600);
+}
+
+Deno.test("publish carries a queue of schema 1 over, delivers what waits in it, and goes on with seq and counts (Q11)", async () => {
+  await using rig = await makeRig();
+  await writeOlder(`${rig.folder}/state`);
+  assertEquals(await countsOf(rig), { waiting: 100, quarantined: 1 });
+  const input = ReadableStream.from([new TextEncoder().encode('{"n":1}\n')]);
+  const run = rig.publish(["--source", "stdin"], { input });
+  assertEquals(await run.code, 0);
+  assertEquals(seqsOf(rig.endpoint.received), range(21, 121));
+  const after = rig.run(["queue", "--json", "--state", `${rig.folder}/state`]);
+  assertEquals(await after.code, 0);
+  const { waiting, quarantined, dropped } = JSON.parse(after.out.join(""));
+  assertEquals({ waiting, quarantined, dropped }, { waiting: 0, quarantined: 1, dropped: 7 });
+});
+
+Deno.test("publish leaves a queue of a newer schema as it is (Q11)", async () => {
+  await using rig = await makeRig();
+  await writeOlder(`${rig.folder}/state`, 1000);
+  const before = await Deno.readFile(`${rig.folder}/state/queue.db`);
+  const run = rig.publish(["--message", "x"]);
+  assertEquals(await run.code, 73);
+  assertMatch(
+    run.errors.join("\n"),
+    /a newer mqtt443 wrote it \(schema 1000, this one knows \d+\)/,
+  );
+  assertEquals(await Deno.readFile(`${rig.folder}/state/queue.db`), before);
+});
