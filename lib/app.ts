@@ -5,9 +5,8 @@
  */
 
 import { grantHint } from "./core/build.ts";
-import { type Command, parseCommand } from "./cli.ts";
 import { EXIT, type ExitCode, formatError, UserError } from "./core/errors.ts";
-import { helpText } from "./help.ts";
+import { helpText, parseCommand, runCommand } from "./commands/mod.ts";
 import { forJournal } from "./core/text.ts";
 import type { World } from "./core/process.ts";
 
@@ -23,7 +22,7 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
       world.err(helpText(""));
       return EXIT.usage;
     }
-    return await run(parseCommand(args), world);
+    return await runCommand(parseCommand(args), world);
   } catch (error) {
     // The reader of our output has gone (`mqtt443 watch … | head`): nobody is left to tell.
     if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
@@ -45,25 +44,4 @@ function notGranted(cause: Error): UserError {
     step: "settings",
     cause,
   });
-}
-
-/** A command is loaded when it is run: none waits for what another one needs. */
-async function run(command: Command, world: World): Promise<ExitCode> {
-  switch (command.name) {
-    case "publish":
-      return (await import("./commands/publish.ts")).publishCommand(command, world);
-    case "doctor":
-      return (await import("./commands/doctor.ts")).doctorCommand(command, world);
-    case "watch":
-      return (await import("./commands/watch.ts")).watchCommand(command, world);
-    case "queue":
-      return (await import("./commands/queue.ts")).queueCommand(command, world);
-    case "settings":
-      return (await import("./commands/settings.ts")).settingsCommand(command, world);
-    case "version":
-      return (await import("./commands/version.ts")).versionCommand(command, world);
-    case "help":
-      world.out(`${helpText(command.help ?? "")}\n`);
-      return EXIT.ok;
-  }
 }

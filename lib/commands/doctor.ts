@@ -1,20 +1,22 @@
 /** `doctor`: runs the checks and tells what they found; `--policy` prints the policy this device needs. */
 
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import {
+  accountOf,
+  type Case,
   findingOf,
+  localChecks,
+  onlineChecks,
+  policyDocument,
   reportDocument,
   type Result,
   resultText,
   runChecks,
   summaryText,
-} from "../doctor.ts";
+} from "../doctor/mod.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { loadSettings } from "../settings/mod.ts";
-import { accountOf, policyDocument } from "../policy.ts";
 import type { World } from "../core/process.ts";
-import { type Case, localChecks } from "./checks_local.ts";
-import { onlineChecks } from "./checks_online.ts";
 
 /** Runs the checks and reports; the exit code is that of the first failure. */
 export async function doctorCommand(command: Command, world: World): Promise<ExitCode> {
@@ -22,7 +24,11 @@ export async function doctorCommand(command: Command, world: World): Promise<Exi
   const isJson = command.switches.has("json");
   const facts: Case = {};
   const online = onlineChecks(world, facts);
-  const local = localChecks(command, world, facts);
+  const local = localChecks(
+    { ...command, policyFile: command.doctor?.["policy-file"] },
+    world,
+    facts,
+  );
   const checks = command.switches.has("offline") ? local : [...local, ...online.checks];
   // On a terminal a line says what is being looked at until the result takes its place.
   const erase = world.isOutTerminal ? "\r\x1b[K" : "";

@@ -1,6 +1,6 @@
 /** `publish`: wires settings, identity, queue, sources and connection into a run. */
 
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import {
   type ClockWatch,
   createClockWatch,
@@ -21,7 +21,7 @@ import { isAws } from "../core/endpoint.ts";
 import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
-import { openLogOf } from "./common.ts";
+import { openLogOf } from "./open_log.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
 export async function publishCommand(command: Command, world: World): Promise<ExitCode> {
@@ -60,7 +60,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       certificate: connector.identity().facts.subject,
       settings: configPath ?? "none",
       queued: state.queue.stats().waiting,
-    }, world);
+    });
     // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)

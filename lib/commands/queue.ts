@@ -1,7 +1,7 @@
 /** `queue`: what waits on disk; `queue clear` discards it. */
 
 import { grantHint } from "../core/build.ts";
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
 import {

@@ -1,6 +1,6 @@
 /** `settings`: every effective setting and where it came from. */
 
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import { EXIT, type ExitCode } from "../core/errors.ts";
 import { loadSettings, settingsDocument } from "../settings/mod.ts";
 import { oneLine } from "../core/text.ts";

@@ -1,7 +1,7 @@
 /** `version`: the program, its runtime, ALPN, and what the process is permitted to do. */
 
 import { BUILD, BUILT_AT, type Grants, VERSION } from "../core/build.ts";
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { allGrants, grantsOf, loadSettings } from "../settings/mod.ts";
 import type { World } from "../core/process.ts";

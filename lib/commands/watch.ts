@@ -1,7 +1,7 @@
 /** `watch`: prints the messages that arrive on a topic, until stopped. */
 
 import { place } from "../core/endpoint.ts";
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import {
   checkEnvironment,
   checkGrants,
@@ -22,7 +22,7 @@ import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
 import { createOutage } from "../publisher/mod.ts";
 import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
-import { openLogOf } from "./common.ts";
+import { openLogOf } from "./open_log.ts";
 
 /** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
 export async function watchCommand(command: Command, world: World): Promise<ExitCode> {

@@ -5,6 +5,10 @@ export interface Proxy {
   readonly scheme: "http" | "https" | "socks5";
   readonly endpoint: string;
   readonly port: number;
+  /** File with the user and password, for errors. */
+  readonly authFile?: string | undefined;
+  /** File of the CA that may vouch for it. */
+  readonly caFile?: string | undefined;
 }
 
 /** What the words need to know of the attempt. */
@@ -19,8 +23,8 @@ export interface Target {
   readonly caFiles: readonly string[];
   /** Whatever connects goes through it. */
   readonly proxy?: Proxy | undefined;
-  /** What it is called in a sentence. @default its place */
-  readonly name?: string;
+  /** This is the proxy itself, as the first hop. */
+  readonly isProxy?: boolean;
 }
 
 /**
@@ -44,10 +48,15 @@ export function proxyOf(text: string | undefined): Proxy | undefined {
 }
 
 /** What is connected to: the proxy if there is one, else the endpoint. */
-export function firstHop<T extends Pick<Target, "endpoint" | "port" | "proxy">>(
-  target: T,
-): Pick<Target, "endpoint" | "port"> {
-  return target.proxy ?? target;
+export function firstHop(target: Target): Target {
+  const { proxy } = target;
+  if (proxy === undefined) return target;
+  const { endpoint, port, caFile } = proxy;
+  return {
+    ...target,
+    ...{ endpoint, port, alpn: undefined, tlsMin: "1.2", isProxy: true, proxy: undefined },
+    caFiles: caFile === undefined ? [] : [caFile],
+  };
 }
 
 /** Whether this endpoint is AWS IoT Core. */
@@ -64,8 +73,8 @@ export function presenceTopic(
 }
 
 /** What an endpoint or a proxy is called in a sentence. */
-export function nameOf(target: Pick<Target, "endpoint" | "port" | "name">): string {
-  return target.name ?? place(target);
+export function nameOf(target: Pick<Target, "endpoint" | "port" | "isProxy">): string {
+  return `${target.isProxy ? "the proxy " : ""}${place(target)}`;
 }
 
 /** `host:port`, with brackets around an IPv6 address. */

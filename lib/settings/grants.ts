@@ -4,7 +4,7 @@
  */
 
 import type { Grants } from "../core/build.ts";
-import { firstHop, place, proxyOf } from "../core/endpoint.ts";
+import { place, proxyOf } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { USERS_PATH } from "../core/file_guard.ts";
 import {
@@ -113,8 +113,8 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
 }
 
 /** The one place that is connected to: with a proxy not even the endpoint's name is looked up. */
-function netOf({ endpoint, port, proxy }: Settings): string[] {
-  const hop = firstHop({ endpoint, port, proxy: proxyOf(proxy) });
+function netOf(settings: Settings): string[] {
+  const hop = proxyOf(settings.proxy) ?? settings;
   return hop.endpoint === "" ? [] : [place(hop)];
 }
 

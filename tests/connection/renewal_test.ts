@@ -1,13 +1,13 @@
 /** A certificate renewed while the publisher runs: what SIGHUP does in each state, and what a wrong new pair does not. */
 
 import { assert, assertEquals, assertLess, assertMatch } from "@std/assert";
-import { parseCommand } from "../../lib/cli.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
 import { createConnector } from "../../lib/connection/renewal.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { loadSettings } from "../../lib/settings/mod.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import type { Pair } from "../../tools/endpoint.ts";
-import { makeEnv } from "../command_line.ts";
+import type { Pair } from "../../tools/endpoint/mod.ts";
+import { makeEnv } from "../support/command_line.ts";
 import {
   makeRig,
   numbered,
@@ -18,7 +18,7 @@ import {
   type Run,
   seqsOf,
   writeIdentity,
-} from "../publishing.ts";
+} from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

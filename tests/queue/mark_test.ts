@@ -2,15 +2,15 @@
 
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { parseCommand } from "../../lib/cli.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
 import { queueCommand } from "../../lib/commands/queue.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import type { Queue } from "../../lib/queue/types.ts";
 import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import { makeEnv } from "../command_line.ts";
-import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "../queueing.ts";
+import { makeEnv } from "../support/command_line.ts";
+import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "../support/queueing.ts";
 
 /** Runs an action on a queue that holds these messages and has a mark. */
 function withMark(

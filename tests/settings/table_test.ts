@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { parseCommand } from "../../lib/cli.ts";
-import { settingsHelp } from "../../lib/help.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
+import { settingsHelp } from "../../lib/commands/help.ts";
 import { environmentLayer, mergeSettings } from "../../lib/settings/merge.ts";
 import { fileLayer } from "../../lib/settings/file.ts";
 import type { Surroundings } from "../../lib/settings/types.ts";

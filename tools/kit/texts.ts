@@ -1,7 +1,7 @@
 /** What is to be read on a device without internet: README.txt, the manual page, the sample settings. Pure. */
 
-import { COMMANDS } from "../../lib/cli.ts";
-import { helpText, sampleFile } from "../../lib/help.ts";
+import { COMMANDS } from "../../lib/commands/arguments.ts";
+import { helpText, sampleFile } from "../../lib/commands/help.ts";
 
 /** What the texts are about. */
 export interface KitFacts {

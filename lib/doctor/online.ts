@@ -1,0 +1,26 @@
+/** The checks of `doctor` that need the network, in their order. */
+
+import { targetOf } from "../connection/mod.ts";
+import type { Check } from "./checks.ts";
+import { identityOf } from "../identity/mod.ts";
+import type { World } from "../core/process.ts";
+import type { Case } from "./local.ts";
+import { reachChecks, type Site } from "./reach.ts";
+import { sessionChecks } from "./session.ts";
+
+/** The online checks, and the end of what they hold open. */
+export function onlineChecks(
+  world: World,
+  facts: Case,
+): { checks: Check[]; close: () => Promise<void> } {
+  const settings = () => facts.loaded!.settings;
+  const site: Site = {
+    world,
+    settings,
+    identity: () => identityOf(facts.files!, facts.parsed!),
+    isOutOfDate: () => facts.isOutOfDate ?? false,
+    target: () => targetOf(settings(), { caFiles: facts.files?.ca ?? [] }),
+  };
+  const session = sessionChecks(site, () => facts.isBusy ?? false);
+  return { checks: [...reachChecks(site), ...session.checks], close: session.close };
+}

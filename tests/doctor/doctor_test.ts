@@ -1,0 +1,143 @@
+/**
+ * `doctor` against peers that misbehave, one fault a case: which check fails, what it says was seen and the likely
+ * cause, and the exit code.
+ */
+
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
+import { run, runHere } from "../support/command_line.ts";
+import { FAULTS } from "../support/doctor_cases.ts";
+import { assertNamed, examine, withSite } from "../support/doctor_site.ts";
+import { canMount, mountMemory } from "../support/mounting.ts";
+
+for (const fault of FAULTS) {
+  Deno.test(`doctor names ${fault.what}`, () => assertNamed(fault, run));
+}
+
+Deno.test({
+  name: "doctor names a state directory in memory with durability power (needs root)",
+  ignore: !canMount,
+  fn: () =>
+    withSite({}, async ({ args }) => {
+      using _memory = mountMemory(args[args.indexOf("--state") + 1]!, "16m");
+      const { checks } = await examine(args, ["--offline", "--durability", "power"]);
+      const found = checks.find(({ name }) => name === "queue");
+      assert(found?.status === "warn");
+      assertMatch(String(found.cause), /shall survive a power cut .* is in memory \(tmpfs\)/);
+    }),
+});
+
+Deno.test("doctor finds nothing wrong with a good site, and publishes one test message", async () => {
+  await withSite({}, async ({ args, received }) => {
+    const report = await examine(args);
+    const wrong = report.checks.filter(({ status }) => status !== "ok");
+    assertEquals([report.ok, report.exitCode, wrong], [true, 0, []]);
+    assertEquals(report.checks.length, 13);
+    assertEquals(received().map(({ topic }) => topic), ["dt/mqtt443/gw-7/telemetry"]);
+  });
+});
+
+Deno.test("doctor --offline connects nowhere and ends with the queue", async () => {
+  await withSite({}, async ({ args, connections }) => {
+    const report = await examine(args, ["--offline"]);
+    assertEquals(report.checks.at(-1)?.name, "queue");
+    const { stdout } = await run(["doctor", "--offline", ...args]);
+    assertMatch(stdout, /\n7 ok, .*\nNothing wrong found; publishing was not tried\n$/);
+    assertEquals([report.exitCode, connections()], [0, 0]);
+  });
+});
+
+Deno.test("doctor skips what needs a check that failed, and says which", async () => {
+  await withSite({}, async ({ args }) => {
+    const report = await examine(args, ["--port", "1"]);
+    const skipped = report.checks.filter(({ status }) => status === "skipped");
+    assertEquals(skipped.map(({ name, saw }) => `${name}: ${saw}`), [
+      "tls: needs tcp",
+      "alpn: needs tls",
+      "mqtt-connect: needs alpn",
+      "publish: needs mqtt-connect",
+    ]);
+  });
+});
+
+Deno.test("doctor's text fits 80 columns", async () => {
+  await withSite({}, async ({ args }) => {
+    const { stdout } = await run(["doctor", ...args]);
+    const wide = stdout.split("\n").filter((line) => line.length > 80);
+    assertEquals(wide, []);
+    assertMatch(stdout, /\n13 ok, 0 warn, 0 fail, 0 skipped\nThis device can publish\n$/);
+  });
+});
+
+Deno.test("doctor on a terminal says what it looks at, and takes that back", async () => {
+  await withSite({}, async ({ args }) => {
+    const { stdout } = await runHere(["doctor", "--offline", ...args], { isTerminal: true });
+    const parts = stdout.split("\n").map((line) => line.split("\r\x1b[K"));
+    for (const [looking, result] of parts.filter((both) => both.length > 1)) {
+      assertEquals(looking, `looking at ${result!.split(/\s+/)[1]} …`);
+    }
+    assertEquals(parts.filter((both) => both.length > 1).length, 7);
+  });
+});
+
+Deno.test("doctor says that the clock is behind the program's build", async () => {
+  await withSite({}, async ({ args }) => {
+    const { code, stdout } = await runHere(["doctor", "--offline", ...args], { now: new Date(0) });
+    assertMatch(stdout, /\nwarn {4}clock {8}.*1970-01-01/);
+    assertMatch(stdout, /\nok {6}dates {8}not judged: the clock is wrong/);
+    assertEquals(code, 0);
+  });
+});
+
+Deno.test("doctor beside a running publisher does not throw it out", async () => {
+  await withSite({}, async ({ args, connections }) => {
+    const state = args[args.indexOf("--state") + 1]!;
+    const held = holdStateDirectory(state);
+    try {
+      const report = await examine(args);
+      const found = Object.fromEntries(report.checks.map(({ name, status }) => [name, status]));
+      assertEquals([found.queue, found.publish, report.exitCode], ["warn", "skipped", 0]);
+      assertEquals(connections(), 0);
+    } finally {
+      held.release();
+    }
+  });
+});
+
+Deno.test("doctor --policy takes region and account, and refuses what is none", async () => {
+  const args = ["doctor", "--policy", "--endpoint", "broker.example", "--client-id", "gw-7"];
+  const given = await run([...args, "--region", "cn-north-1", "--account", "123456789012"]);
+  assertMatch(given.stdout, /"arn:aws-cn:iot:cn-north-1:123456789012:client\/gw-7"/);
+  for (const wrong of [["--region", "Frankfurt"], ["--account", "1234"]]) {
+    const { code, stderr } = await run([...args, ...wrong]);
+    assertEquals(code, 64);
+    assertMatch(stderr, /^error: Cannot use --(region|account) ".*": it must be .*\nhint: type --/);
+  }
+});
+
+Deno.test("doctor --policy prints the least policy for the client id and the topic", async () => {
+  const endpoint = "abc-ats.iot.eu-central-1.amazonaws.com";
+  const { code, stdout } = await run([
+    "doctor",
+    "--policy",
+    "--endpoint",
+    endpoint,
+    "--client-id=gw-7",
+  ]);
+  assertEquals(code, 0);
+  assertEquals(JSON.parse(stdout), {
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Effect: "Allow",
+        Action: "iot:Connect",
+        Resource: "arn:aws:iot:eu-central-1:ACCOUNT:client/gw-7",
+      },
+      {
+        Effect: "Allow",
+        Action: "iot:Publish",
+        Resource: "arn:aws:iot:eu-central-1:ACCOUNT:topic/dt/mqtt443/gw-7/telemetry",
+      },
+    ],
+  });
+});
