@@ -50,8 +50,9 @@ export function explainTimeout(
   const hop = firstHop(target);
   const words: Record<string, Pick<Words, "message" | "hint">> = {
     dns: {
-      message:
-        `Cannot find the address of ${hostOf(hop)}: no name server answered within ${seconds}`,
+      message: `Cannot find the address of ${
+        hostOf(hop)
+      }: no name server answered within ${seconds}`,
       hint: "check `cat /etc/resolv.conf`, and ask for DNS (port 53) or a name server on this site",
     },
     tcp: {
@@ -153,7 +154,9 @@ export function explainHangUp(
 
 /** What may end a session in a tunnel before anything else does. */
 export function tunnelLimits(target: Target): string {
-  return `${nameOf(firstHop(target))} may limit how long a tunnel lives, or is idle (ask who runs it)`;
+  return `${
+    nameOf(firstHop(target))
+  } may limit how long a tunnel lives, or is idle (ask who runs it)`;
 }
 
 /** The failure of a link on which nothing came back in time. */
@@ -372,8 +375,10 @@ function notSigned(target: Target): Words {
     : `the configured CA (${target.caFiles.map(quote).join(", ")})`;
   return {
     message: `Cannot trust ${nameOf(target)}: its certificate is not signed by ${by}`,
-    hint: target.isProxy ? "pass the CA that signed it with --proxy-ca PATH" : "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS " +
-      "shows its own",
+    hint: target.isProxy
+      ? "pass the CA that signed it with --proxy-ca PATH"
+      : "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS " +
+        "shows its own",
     step: "tls",
   };
 }
@@ -397,7 +402,7 @@ function alert(text: string, target: Target): Words | undefined {
         ? "in a proxy's tunnel TLS 1.3 alone is spoken, as TLS 1.2 would show the device certificate: " +
           "ask who runs the endpoint to enable it"
         : "TLS 1.2 shows the device certificate to whoever answers; to allow it all the same " +
-        "pass --tls-min 1.2",
+          "pass --tls-min 1.2",
       step: "tls",
     };
   }

@@ -10,7 +10,7 @@ export {
   tunnelLimits,
 } from "./explain.ts";
 export { createConnector } from "./renewal.ts";
-export { openFirstHop } from "./first_hop.ts";
+export { type Hop, openFirstHop } from "./first_hop.ts";
 export { serverNameOf } from "./handshake.ts";
 export { addressesOf, openTcp } from "./tcp.ts";
 export { openTransport, type Transport } from "./tls.ts";

@@ -69,7 +69,9 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
     if (isSame(found, identity)) return;
     checkTrust(identity, found);
     const { certFile, facts } = found;
-    if (certFile && facts && checkClock(clock()) === undefined) checkDates(certFile, facts, clock());
+    if (certFile && facts && checkClock(clock()) === undefined) {
+      checkDates(certFile, facts, clock());
+    }
     const isRenewed = !isSameDevice(found, identity);
     identity = found;
     if (isRenewed) isProvensTurn = false;
@@ -143,7 +145,9 @@ function isSameDevice(one: Identity, other: Identity): boolean {
 /** Whether they are that, trust the same CAs, and tell a proxy the same. */
 function isSame(one: Identity, other: Identity): boolean {
   return isSameDevice(one, other) && one.proxyAuth === other.proxyAuth &&
-    (["caPems", "proxyCaPems"] as const).every((name) => one[name].join("") === other[name].join(""));
+    (["caPems", "proxyCaPems"] as const).every((name) =>
+      one[name].join("") === other[name].join("")
+    );
 }
 
 /** What the log calls an identity. */

@@ -8,18 +8,20 @@ import { proxyOf, type Target } from "../core/endpoint.ts";
 import type { PublishRefusedError } from "./reason_codes.ts";
 
 /** The settings a connection needs. Durations in ms. */
-export type ConnectionSettings = Pick<
-  Settings,
-  | "endpoint"
-  | "port"
-  | "alpn"
-  | "tlsMin"
-  | "mqttVersion"
-  | "clientId"
-  | "keepAlive"
-  | "connectTimeout"
-  | "ackTimeout"
-> & Partial<Pick<Settings, "username" | "proxy" | "proxyAuthFile" | "proxyCa">>;
+export type ConnectionSettings =
+  & Pick<
+    Settings,
+    | "endpoint"
+    | "port"
+    | "alpn"
+    | "tlsMin"
+    | "mqttVersion"
+    | "clientId"
+    | "keepAlive"
+    | "connectTimeout"
+    | "ackTimeout"
+  >
+  & Partial<Pick<Settings, "username" | "proxy" | "proxyAuthFile" | "proxyCa">>;
 
 /** What is known of an open session. */
 export interface ConnectionFacts {

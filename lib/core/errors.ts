@@ -53,6 +53,8 @@ export interface UserErrorOptions {
   readonly exitCode: ExitCode;
   /** The step at which it happened, for the log. */
   readonly step?: Step;
+  /** What it is, in kebab-case, for programs. */
+  readonly code?: string;
   /** One line per problem, where several are told at once. */
   readonly problems?: readonly string[];
   /** The error beneath this one. */
@@ -82,6 +84,8 @@ export class UserError extends Error {
   readonly exitCode: ExitCode;
   /** The step at which it happened, if it happened on the way to the endpoint. */
   readonly step: Step | undefined;
+  /** What it is, in kebab-case, for programs. */
+  readonly code: string | undefined;
   /** One line per problem, where several are told at once. */
   readonly problems: readonly string[];
 
@@ -90,6 +94,7 @@ export class UserError extends Error {
     this.hint = options.hint;
     this.exitCode = options.exitCode;
     this.step = options.step;
+    this.code = options.code;
     this.problems = options.problems ?? [];
   }
 }

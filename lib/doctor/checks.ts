@@ -18,6 +18,7 @@ export const CHECKS = [
   "queue",
   "dns",
   "tcp",
+  "proxy",
   "tls",
   "alpn",
   "mqtt-connect",
@@ -79,15 +80,16 @@ export async function runChecks(
   },
 ): Promise<Report> {
   const results = new Map<CheckName, Result>();
+  /** What failed, or was skipped for that; a check that has nothing to look at is in nobody's way. */
+  const blocked = new Set<CheckName>();
   for (const { name, needs, look } of checks) {
-    const unmet = needs.find((need) =>
-      ["fail", "skipped"].includes(results.get(need)?.status ?? "")
-    );
+    const unmet = needs.find((need) => blocked.has(need));
     if (unmet === undefined) onLook?.(name);
     const result: Result = unmet === undefined
       ? { name, ...await attempt(look, asFailure) }
       : { name, status: "skipped", saw: `needs ${unmet}` };
     results.set(name, result);
+    if (unmet !== undefined || result.status === "fail") blocked.add(name);
     onResult?.(result);
   }
   const all = [...results.values()];

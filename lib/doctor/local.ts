@@ -39,7 +39,7 @@ import {
 import { quote, roundSize, toSeconds } from "../core/text.ts";
 import { sourceLimits } from "../sources/mod.ts";
 import type { World } from "../core/process.ts";
-import { checkEnvironment, checkGrants } from "../connection/mod.ts";
+import { checkEnvironment, checkGrants, proxyVariable } from "../connection/mod.ts";
 
 /** What the command line says. */
 export interface DoctorCommand extends CommandLine {
@@ -68,8 +68,12 @@ export function localChecks(command: DoctorCommand, world: World, facts: Case): 
       name: "key-match",
       needs: ["files"],
       look() {
-        checkKey(facts.files!, facts.parsed!);
-        return ok("the key belongs to the certificate");
+        checkKey(facts.parsed!);
+        return ok(
+          facts.parsed!.device
+            ? "the key belongs to the certificate"
+            : "no certificate: a user name stands in for it",
+        );
       },
     },
     {
@@ -77,14 +81,15 @@ export function localChecks(command: DoctorCommand, world: World, facts: Case): 
       needs: ["files"],
       look() {
         if (checkClock(clock)) return ok("not judged: the clock is wrong (see clock)");
-        facts.isOutOfDate = true;
-        const [warning] = checkDates(facts.files!.cert, facts.parsed!.facts, clock);
+        const { device, ca } = facts.parsed!;
+        facts.isOutOfDate = device !== undefined;
+        const [warning] = device ? checkDates(device.cert, device.facts, clock) : [];
         facts.isOutOfDate = false;
-        const { facts: { validFrom, validTo }, ca } = facts.parsed!;
         const doubt = warning ?? authorityWarning(facts.files!.ca, authoritiesOf(ca), clock);
-        return doubt
-          ? findingOf(doubt, "warn")
-          : ok(`valid from ${toSeconds(validFrom)} to ${toSeconds(validTo)}`);
+        if (doubt) return findingOf(doubt, "warn");
+        if (device === undefined) return ok("no certificate");
+        const { validFrom, validTo } = device.facts;
+        return ok(`valid from ${toSeconds(validFrom)} to ${toSeconds(validTo)}`);
       },
     },
     {
@@ -130,15 +135,19 @@ function lookAtSettings(command: DoctorCommand, world: World, facts: Case): Find
   const { settings, configPath } = loaded;
   checkGrants(settings);
   facts.loaded = loaded;
-  const saw =
-    `${place(settings)}, client id ${quote(settings.clientId)}, topic ${quote(settings.topic)}, ` +
+  const at = `${place(settings)}${
+    settings.proxy === undefined ? "" : ` through ${settings.proxy}`
+  }`;
+  const saw = `${at}, client id ${quote(settings.clientId)}, topic ${quote(settings.topic)}, ` +
     `from ${configPath ?? "no settings file"}`;
   const policy = policyProblem(command.policyFile, settings);
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}` };
+  const proxy = proxyVariable(world.env, settings);
+  if (proxy) return { status: "warn", ...proxy, saw: [saw, ...warnings, proxy.cause].join("; ") };
   if (warnings.length === 0) {
     const limits = sourceLimits(settings.source);
     const note = limits === undefined ? "" : `; ${limits.message}: ${limits.hint}`;
-    return ok(`${saw}${note}`, `${place(settings)}, client id ${quote(settings.clientId)}${note}`);
+    return ok(`${saw}${note}`, `${at}, client id ${quote(settings.clientId)}${note}`);
   }
   return {
     status: "warn",
@@ -178,23 +187,30 @@ function lookAtFiles(facts: Case): Finding {
   const parsed = parseIdentity(files, readIdentityTexts(files));
   facts.files = files;
   facts.parsed = parsed;
-  const kind = parsed.key.asymmetricKeyType ?? "unknown kind";
-  const { subject, validTo } = parsed.facts;
   const ca = (name: (path: string) => string) =>
     files.ca.map((path) => quote(name(path))).join(", ") || "the public roots";
+  const [long, short] = [ca((path) => path), ca((path) => path.replace(/^.*\//, ""))];
+  const { device } = parsed;
+  if (device === undefined) {
+    const who = `no certificate, user name and ${
+      parsed.password === undefined ? "no " : ""
+    }password`;
+    return ok(`${who}; CA: ${long}`, `${who}, CA ${short}`);
+  }
+  const kind = device.key.asymmetricKeyType ?? "unknown kind";
+  const { subject, validTo } = device.facts;
   return ok(
-    `certificate ${quote(files.cert)}: ${describeCertificate(parsed.facts)}; key ${
-      quote(files.key)
-    }: ${kind}; CA: ${ca((path) => path)}`,
-    `certificate ${quote(subject)} to ${dayOf(validTo)}, key (${kind}), CA ${
-      ca((path) => path.replace(/^.*\//, ""))
-    }`,
+    `certificate ${quote(device.cert)}: ${describeCertificate(device.facts)}; key ${
+      quote(device.keyFile)
+    }: ${kind}; CA: ${long}`,
+    `certificate ${quote(subject)} to ${dayOf(validTo)}, key (${kind}), CA ${short}`,
   );
 }
 
 /** Whose word counts: to root, when the key is another user's, that user's, as it is the one that publishes. */
 function judgeOf(files: IdentityFiles): number | null {
-  const owner = Deno.uid() === 0 ? ownerOf(files.key) : undefined;
+  const secret = files.key ?? files.passwordFile;
+  const owner = Deno.uid() === 0 && secret !== undefined ? ownerOf(secret) : undefined;
   return owner ?? Deno.uid();
 }
 

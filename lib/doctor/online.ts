@@ -1,6 +1,6 @@
 /** The checks of `doctor` that need the network, in their order. */
 
-import { targetOf } from "../connection/mod.ts";
+import { openFirstHop, targetOf } from "../connection/mod.ts";
 import type { Check } from "./checks.ts";
 import { identityOf } from "../identity/mod.ts";
 import type { World } from "../core/process.ts";
@@ -14,12 +14,15 @@ export function onlineChecks(
   facts: Case,
 ): { checks: Check[]; close: () => Promise<void> } {
   const settings = () => facts.loaded!.settings;
+  const target = () => targetOf(settings(), { caFiles: facts.files?.ca ?? [] });
+  const identity = () => identityOf(facts.files!, facts.parsed!);
   const site: Site = {
     world,
     settings,
-    identity: () => identityOf(facts.files!, facts.parsed!),
+    identity,
     isOutOfDate: () => facts.isOutOfDate ?? false,
-    target: () => targetOf(settings(), { caFiles: facts.files?.ca ?? [] }),
+    target,
+    open: (signal) => openFirstHop(target(), identity(), { signal, now: world.now }),
   };
   const session = sessionChecks(site, () => facts.isBusy ?? false);
   return { checks: [...reachChecks(site), ...session.checks], close: session.close };

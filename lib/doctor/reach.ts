@@ -1,5 +1,5 @@
 /**
- * The checks of `doctor` up to a usable connection: DNS, TCP, TLS, ALPN.
+ * The checks of `doctor` up to a usable connection: DNS, TCP, proxy, TLS, ALPN. With a proxy DNS and TCP are about it.
  *
  * Where our own verified connection fails, a second look finds out what is really there.
  */
@@ -13,11 +13,12 @@ import {
   openTcp,
   openTransport,
   type Transport,
+  withProxyHint,
 } from "../connection/mod.ts";
-import type { Target } from "../core/endpoint.ts";
+import { firstHop, place, type Target } from "../core/endpoint.ts";
 import { type Check, type Finding, findingOf, ok } from "./checks.ts";
 import { UserError } from "../core/errors.ts";
-import { firstBytes, lookAtTls, type TlsLook } from "./look.ts";
+import { firstBytes, lookAtTls, type OpenHop, type TlsLook } from "./look.ts";
 import type { Settings } from "../settings/mod.ts";
 import { quote, toSeconds } from "../core/text.ts";
 import { describeSpeech, verdictOnIssuer, verdictOnSpeech } from "./verdict.ts";
@@ -30,6 +31,8 @@ export interface Site {
   readonly settings: () => Settings;
   readonly identity: () => Identity;
   readonly target: () => Target;
+  /** Opens the way to the endpoint. */
+  readonly open: OpenHop;
   /** The device certificate is not valid at this time. */
   readonly isOutOfDate: () => boolean;
 }
@@ -37,7 +40,7 @@ export interface Site {
 /** How long what answers on the port may take to say its first word in plain text, in ms. */
 const SPEECH_MS = 5000;
 
-/** DNS, TCP, TLS and ALPN, in this order. */
+/** DNS, TCP, proxy, TLS and ALPN, in this order. */
 export function reachChecks(site: Site): Check[] {
   let addresses: readonly string[] = [];
   let alpn: Finding | undefined;
@@ -47,7 +50,8 @@ export function reachChecks(site: Site): Check[] {
       needs: ["settings"],
       async look() {
         addresses = await lookUp(site);
-        return ok(`${site.settings().endpoint} is ${addresses.join(", ")}`);
+        const { endpoint, isProxy } = firstHop(site.target());
+        return ok(`${isProxy ? "the proxy " : ""}${endpoint} is ${addresses.join(", ")}`);
       },
     },
     {
@@ -55,7 +59,8 @@ export function reachChecks(site: Site): Check[] {
       needs: ["dns"],
       async look() {
         try {
-          return ok(`connected to ${await reach(site)}`);
+          const who = site.target().proxy === undefined ? "" : "the proxy at ";
+          return ok(`connected to ${who}${await reach(site)}`);
         } catch (error) {
           const finding = findingOf(error as UserError);
           return { ...finding, saw: `${finding.saw}; tried ${addresses.join(", ")}` };
@@ -63,8 +68,13 @@ export function reachChecks(site: Site): Check[] {
       },
     },
     {
+      name: "proxy",
+      needs: ["tcp", "files", "file-modes"],
+      look: () => lookAtProxy(site),
+    },
+    {
       name: "tls",
-      needs: ["tcp", "key-match", "file-modes"],
+      needs: ["tcp", "proxy", "key-match", "file-modes"],
       async look() {
         const found = await secure(site);
         alpn = found.alpn;
@@ -89,22 +99,31 @@ export function openVerified(site: Site, target = site.target()): Promise<Transp
 
 /** Every address of the endpoint. */
 async function lookUp(site: Site): Promise<string[]> {
-  const settings = site.settings();
-  return await inTime(site, "dns", (signal) => addressesOf(settings, signal));
+  return await inTime(site, "dns", (signal) => addressesOf(firstHop(site.target()), signal));
 }
 
 /** Connects and closes; returns the address that answered. */
 async function reach(site: Site): Promise<string> {
-  const socket = await inTime(site, "tcp", (signal) => openTcp(site.settings(), { signal }));
-  const at = `${socket.remoteAddress}:${socket.remotePort}`;
+  const at = firstHop(site.target());
+  const socket = await inTime(site, "tcp", (signal) => openTcp(at, { signal }));
+  const peer = `${socket.remoteAddress}:${socket.remotePort}`;
   socket.destroy();
-  return at;
+  return peer;
+}
+
+/** Has the proxy open the tunnel, and closes it. */
+async function lookAtProxy(site: Site): Promise<Finding> {
+  const { proxy, ...target } = site.target();
+  if (proxy === undefined) return { status: "skipped", saw: "none is set" };
+  const hop = await inTime(site, "proxy", site.open);
+  hop.tcp.destroy();
+  return ok(`${proxy.scheme} proxy ${place(proxy)} opened a tunnel to ${place(target)}`);
 }
 
 /** One step of an attempt, with the whole attempt's time. @throws {UserError} */
 async function inTime<T>(
   site: Site,
-  step: "dns" | "tcp",
+  step: "dns" | "tcp" | "proxy",
   action: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const { connectTimeout } = site.settings();
@@ -155,7 +174,8 @@ async function isAlpnCut(error: UserError, site: Site): Promise<boolean> {
 }
 
 function lookAgain(site: Site): Promise<TlsLook | undefined> {
-  return lookAtTls(site.target(), site.identity().caPems, site.settings().connectTimeout);
+  const { connectTimeout } = site.settings();
+  return lookAtTls(site.open, site.target(), site.identity().caPems, connectTimeout);
 }
 
 /** Adds to a TLS failure what a second look shows. */
@@ -163,7 +183,8 @@ async function explainTls(error: UserError, site: Site): Promise<Finding> {
   const finding = findingOf(error);
   const target = site.target();
   if (/no TLS answer|hung up during|does not speak TLS/.test(error.message)) {
-    const speech = await firstBytes(target, Math.min(SPEECH_MS, site.settings().connectTimeout));
+    const timeoutMs = Math.min(SPEECH_MS, site.settings().connectTimeout);
+    const speech = await firstBytes(site.open, target, timeoutMs);
     return {
       ...finding,
       saw: `no TLS handshake; ${describeSpeech(speech)}`,
@@ -197,5 +218,6 @@ function describeLook({ version, alpn, certificate }: TlsLook): string {
 }
 
 function asUserError(error: unknown, site: Site): UserError {
-  return explainTransport(error, site.target(), site.world.now());
+  const told = explainTransport(error, firstHop(site.target()), site.world.now());
+  return withProxyHint(told, site.world.env, site.settings()) as UserError;
 }

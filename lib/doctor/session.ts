@@ -75,8 +75,9 @@ async function explainNoConnack(error: UserError, site: Site): Promise<Finding> 
       ...(site.isOutOfDate()
         ? { cause: "the device certificate is out of date (see dates)", hint: "see dates above" }
         : {
-          cause:
-            "most likely the certificate is not registered, or not active, in that account and region",
+          cause: site.identity().facts === undefined
+            ? "it takes no device without a certificate"
+            : "most likely the certificate is not registered, or not active, in that account and region",
           hint:
             "AWS: in the IoT console, Security, Certificates, activate it, or register it; see " +
             `that --endpoint is of the same account and region; ${events}. Another broker: its log ` +
@@ -90,7 +91,11 @@ async function explainNoConnack(error: UserError, site: Site): Promise<Finding> 
     saw: `${error.message}: it keeps the connection open until CONNECT, then closes`,
     cause: `most likely the policy does not allow iot:Connect for client id ${
       quote(settings.clientId)
-    }, or no policy is attached to the certificate`,
+    }, or ${
+      settings.username === undefined
+        ? "no policy is attached to the certificate"
+        : "the user name and password are not those it wants"
+    }`,
     hint: `AWS: add to the policy: ${policyLine("iot:Connect", settings)}; ` +
       `\`mqtt443 doctor --policy\` prints it whole; ${events}. Another broker: its log says why`,
     exitCode: EXIT.refused,
@@ -174,9 +179,14 @@ function explainNoPuback(reason: UserError | undefined, settings: Settings): Fin
 }
 
 function duplicateId(settings: Settings) {
-  const { clientId } = settings;
+  const { clientId, proxy } = settings;
+  const limits = proxy === undefined
+    ? ""
+    : `the proxy ${proxy} may limit how long a tunnel lives (ask who runs it); if not, `;
   return {
-    cause: `another device, or a second program on this one, uses client id ${quote(clientId)}`,
+    cause: `${limits}another device, or a second program on this one, uses client id ${
+      quote(clientId)
+    }`,
     hint:
       "if the gateway's own mqtt443 runs now, stop it for this test; else give each device its " +
       `own --client-id; ${watchHint("disconnected", settings)}`,

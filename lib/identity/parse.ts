@@ -244,9 +244,7 @@ function privateKeyOf(
     // The cause's text is not shown: it may quote what it could not parse.
     throw encrypted
       ? fileError(
-        `Cannot decrypt device key ${path} with the passphrase in ${
-          quote(keyPassphraseFile)
-        }`,
+        `Cannot decrypt device key ${path} with the passphrase in ${quote(keyPassphraseFile)}`,
         "correct the first line of that file; it is used as it stands, without its line end",
         cause,
       )
@@ -317,9 +315,7 @@ function mismatch({ cert, keyFile, chain, key, facts }: ParsedDevice): UserError
 
 function notACa(what: string, path: string, flag: string, facts: CertificateFacts): UserError {
   return fileError(
-    `Cannot use ${what} ${quote(path)}: it is no CA's certificate (${
-      describeCertificate(facts)
-    })`,
+    `Cannot use ${what} ${quote(path)}: it is no CA's certificate (${describeCertificate(facts)})`,
     flag === "--ca"
       ? "download AmazonRootCA1.pem, or the CA that signed the broker's certificate, and pass --ca PATH"
       : `ask who runs the proxy which CA signed its certificate, and pass ${flag} PATH`,

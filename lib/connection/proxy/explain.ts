@@ -5,10 +5,9 @@
  * that is tried each second locks accounts.
  */
 
-import { nameOf, place, type Proxy, type Target } from "../../core/endpoint.ts";
+import { firstHop, nameOf, place, type Proxy, type Target } from "../../core/endpoint.ts";
 import { EXIT, type ExitCode, UserError } from "../../core/errors.ts";
 import { quote } from "../../core/text.ts";
-import { firstHop } from "../../core/endpoint.ts";
 
 /** An endpoint behind a proxy. */
 export type ProxyTarget = Target & { readonly proxy: Proxy };
@@ -95,7 +94,9 @@ export function explainAuth(
   if (offered !== undefined) {
     return failure(
       "proxy-auth-unsupported",
-      `${name} takes ${[...new Set(offered)].join(", ")}; a user with a password (Basic) alone is spoken here`,
+      `${name} takes ${
+        [...new Set(offered)].join(", ")
+      }; a user with a password (Basic) alone is spoken here`,
       `ask who runs it for an exception for ${place(target)}, or run a relay on this machine ` +
         "(as cntlm) and pass --proxy http://127.0.0.1:PORT",
       EXIT.refused,
@@ -183,11 +184,11 @@ function cut(text: string): string {
 }
 
 function failure(
-  _code: string,
+  code: string,
   message: string,
   hint: string,
   exitCode: ExitCode = EXIT.unavailable,
   cause?: unknown,
 ): UserError {
-  return new UserError(message, { hint, exitCode, step: "proxy", cause });
+  return new UserError(message, { code, hint, exitCode, step: "proxy", cause });
 }
