@@ -8,6 +8,7 @@ import {
   type Connection,
   createConnector,
   targetOf,
+  warnOfProxyVariable,
 } from "../connection/mod.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
@@ -39,6 +40,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   }
   const log = openLogOf(settings, world);
   checkEnvironment(world.env, log);
+  warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
   const connector = createConnector(settings, world, log);
   const target = targetOf(settings, connector.identity());

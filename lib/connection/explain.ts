@@ -5,10 +5,11 @@
  * here are those of node:net, node:tls and rustls in Deno 2.9.6, each seen against a peer that misbehaves that way.
  */
 
-import { grantHint } from "../core/build.ts";
+import { isIP } from "node:net";
+import { BUILD, grantHint } from "../core/build.ts";
 import type { Code } from "../core/codes.ts";
 import { EXIT, type ExitCode, messageOf, type Step, UserError } from "../core/errors.ts";
-import { isAws, place, presenceTopic, type Target } from "../core/endpoint.ts";
+import { firstHop, isAws, nameOf, place, presenceTopic, type Target } from "../core/endpoint.ts";
 import { quote } from "../core/text.ts";
 
 interface Words {
@@ -23,36 +24,54 @@ interface Words {
 export function explainTransport(error: unknown, target: Target, now: Date): UserError {
   if (error instanceof UserError) return error;
   const text = messageOf(error);
-  return failure(
-    notCapable(error, target) ?? network(error, target) ?? wrongName(error, target) ??
-      certificate(text, target, now) ?? chain(error, text, target) ?? alert(text, target) ?? {
-      code: "tcp-failed",
-      message: `Cannot connect to ${place(target)}: ${text}`,
-      hint: "try again with --log-level debug, and look at the network between here and there",
-      step: "tcp",
-    },
-    error,
-  );
+  const words = notCapable(error, target) ?? network(error, target) ?? wrongName(error, target) ??
+    certificate(text, target, now) ?? chain(error, text, target) ?? alert(text, target) ?? {
+    code: "tcp-failed",
+    message: `Cannot connect to ${nameOf(target)}: ${text}`,
+    hint: "try again with --log-level debug, and look at the network between here and there",
+    step: "tcp",
+  };
+  return failure(target.isProxy ? aboutProxy(words) : words, error);
+}
+
+/** The words about a proxy as the first hop: TLS with it is not yet that with the endpoint. */
+function aboutProxy({ hint, step, ...words }: Words): Words {
+  return {
+    ...words,
+    hint: hint.replaceAll("--endpoint and --port", "--proxy").replaceAll("--endpoint", "--proxy"),
+    step: step === "tls" ? "proxy" : step,
+  };
 }
 
 /** The failure of an attempt whose time was up. */
 export function explainTimeout(
-  reached: "dns" | "tcp" | "tls" | "mqtt" | "suback",
+  reached: "dns" | "tcp" | "proxy" | "tls" | "mqtt" | "suback",
   timeoutMs: number,
   target: Target,
 ): UserError {
   const seconds = `${timeoutMs / 1000} s`;
+  const hop = firstHop(target);
   const words: Record<string, Pick<Words, "code" | "message" | "hint">> = {
     dns: {
       code: "dns-timeout",
-      message:
-        `Cannot find the address of ${target.endpoint}: no name server answered within ${seconds}`,
+      message: `Cannot find the address of ${
+        hostOf(hop)
+      }: no name server answered within ${seconds}`,
       hint: "check `cat /etc/resolv.conf`, and ask for DNS (port 53) or a name server on this site",
     },
     tcp: {
       code: "tcp-timeout",
-      message: `Cannot connect to ${place(target)}: no answer within ${seconds}`,
-      hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
+      message: `Cannot connect to ${nameOf(hop)}: no answer within ${seconds}`,
+      hint: hop.isProxy
+        ? "check --proxy; a firewall may drop the packets"
+        : "a firewall may drop the packets: ask for outgoing TCP to that host and port",
+    },
+    proxy: {
+      code: "proxy-timeout",
+      message: `No tunnel to ${place(target)}: ${
+        nameOf(hop)
+      } did not answer CONNECT within ${seconds}`,
+      hint: "check scheme (http, https, socks5) and port of --proxy, and ask who runs it",
     },
     tls: {
       code: "tls-timeout",
@@ -122,6 +141,7 @@ export function explainHangUp(
   const text = error === undefined ? "" : messageOf(error);
   const told = alert(text, target) ?? certificate(text, target, now);
   if (told !== undefined) return failure(told, error);
+  const limits = target.proxy === undefined ? "" : `${tunnelLimits(target)}; if not, `;
   if (reached === "connect") {
     return failure({
       code: "connect-hung-up",
@@ -138,12 +158,19 @@ export function explainHangUp(
     code: "session-hung-up",
     message: `${place(target)} hung up${/reset/i.test(text) ? " (connection reset)" : ""}`,
     hint:
-      `if this comes again and again: another device may use client id ${
+      `if this comes again and again: ${limits}another device may use client id ${
         quote(target.clientId)
       }, or the ` +
       `policy lacks iot:Publish; watch ${presenceTopic("disconnected", target)}`,
     step: "mqtt",
   }, error);
+}
+
+/** What may end a session in a tunnel before anything else does. */
+export function tunnelLimits(target: Target): string {
+  return `${
+    nameOf(firstHop(target))
+  } may limit how long a tunnel lives, or is idle (ask who runs it)`;
 }
 
 /** The failure of a link on which nothing came back in time. */
@@ -163,8 +190,15 @@ export function explainSilence(
 }
 
 /** The error of a process whose grants do not hold the endpoint. */
-export function explainNotGranted(target: Pick<Target, "endpoint" | "port">): UserError {
+export function explainNotGranted(target: Place): UserError {
   return failure(notGranted(target));
+}
+
+type Place = Pick<Target, "endpoint" | "port" | "isProxy">;
+
+/** A host without its port, in a sentence. */
+function hostOf({ endpoint, isProxy }: Place): string {
+  return `${isProxy ? "the proxy " : ""}${endpoint}`;
 }
 
 function failure(words: Words, cause?: unknown): UserError {
@@ -179,11 +213,14 @@ function notCapable(error: unknown, target: Target): Words | undefined {
   return isDenied ? notGranted(target) : undefined;
 }
 
-function notGranted(target: Pick<Target, "endpoint" | "port">): Words {
+function notGranted(target: Place): Words {
+  // Networks are granted, where they are, for addresses alone.
+  const byAddress = target.isProxy && BUILD && isIP(target.endpoint) === 0 &&
+    BUILD.grants.net.some((host) => host.includes("/"));
   return {
     code: "not-granted",
-    message: `Cannot connect to ${place(target)}: this process was not granted to reach it`,
-    hint: grantHint(),
+    message: `Cannot connect to ${nameOf(target)}: this process was not granted to reach it`,
+    hint: byAddress ? `give the proxy by its address; ${grantHint()}` : grantHint(),
     step: "settings",
     exitCode: EXIT.config,
   };
@@ -203,12 +240,12 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
 };
 
 function network(error: unknown, target: Target): Words | undefined {
-  const head = `Cannot connect to ${place(target)}`;
+  const head = `Cannot connect to ${nameOf(target)}`;
   const { code = "", syscall } = error as { code?: string; syscall?: string };
   if (syscall === "getaddrinfo") {
     return {
       code: "dns-failed",
-      message: `Cannot find the address of ${target.endpoint}: ${RESOLVER[code] ?? code}`,
+      message: `Cannot find the address of ${hostOf(target)}: ${RESOLVER[code] ?? code}`,
       hint: `check --endpoint, and the name server (\`getent hosts ${target.endpoint}\`)`,
       step: "dns",
     };
@@ -249,7 +286,7 @@ function network(error: unknown, target: Target): Words | undefined {
     return {
       code: "tls-hung-up",
       message: `Cannot secure the connection to ${
-        place(target)
+        nameOf(target)
       }: it hung up during the TLS handshake`,
       // With TLS 1.2 a server that will not have our certificate may hang up here without an alert.
       hint:
@@ -278,7 +315,7 @@ function wrongName(error: unknown, target: Target): Words | undefined {
     : quote(common);
   return {
     code: "server-name",
-    message: `Cannot trust ${place(target)}: its certificate is for ${offered}, not for ${
+    message: `Cannot trust ${nameOf(target)}: its certificate is for ${offered}, not for ${
       quote(target.endpoint)
     }`,
     hint: "check --endpoint; a proxy or captive portal may answer in its place",
@@ -295,7 +332,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
       : `no common TLS (${lack})`;
     return {
       code: "tls-version",
-      message: `Cannot secure the connection to ${place(target)}: ${what}`,
+      message: `Cannot secure the connection to ${nameOf(target)}: ${what}`,
       hint: "check --endpoint and --port; a server this old must be renewed",
       step: "tls",
     };
@@ -305,13 +342,15 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
     return {
       code: "not-tls",
       message: `Cannot secure the connection to ${
-        place(target)
+        nameOf(target)
       }: what answers there does not speak TLS`,
-      hint: "check --port: 443 and 8883 speak TLS, 1883 and 80 do not; or a proxy is in the way",
+      hint: target.isProxy
+        ? "check scheme (http, https, socks5) and port of --proxy"
+        : "check --port: 443 and 8883 speak TLS, 1883 and 80 do not; or a proxy is in the way",
       step: "tls",
     };
   }
-  const head = `Cannot trust ${place(target)}`;
+  const head = `Cannot trust ${nameOf(target)}`;
   const words = (code: Code, message: string, hint: string): Words => ({
     code,
     message,
@@ -358,7 +397,7 @@ function chain(error: unknown, text: string, target: Target): Words | undefined 
   if (!/^(UNABLE_|CERT_)/.test(code)) return undefined;
   return {
     code: "server-certificate-wrong",
-    message: `Cannot trust ${place(target)}: its certificate chain does not hold (${text})`,
+    message: `Cannot trust ${nameOf(target)}: its certificate chain does not hold (${text})`,
     hint: "`mqtt443 doctor` shows the certificate; check its dates, this device's clock and --ca",
     step: "tls",
   };
@@ -370,9 +409,11 @@ function notSigned(target: Target): Words {
     : `the configured CA (${target.caFiles.map(quote).join(", ")})`;
   return {
     code: "server-untrusted",
-    message: `Cannot trust ${place(target)}: its certificate is not signed by ${by}`,
-    hint: "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS " +
-      "shows its own",
+    message: `Cannot trust ${nameOf(target)}: its certificate is not signed by ${by}`,
+    hint: target.isProxy
+      ? "pass the CA that signed it with --proxy-ca PATH"
+      : "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS " +
+        "shows its own",
     step: "tls",
   };
 }
@@ -394,8 +435,11 @@ function alert(text: string, target: Target): Words | undefined {
     return {
       code: "tls-version",
       message: `Cannot secure the connection to ${place(target)}: it does not speak TLS 1.3`,
-      hint: "TLS 1.2 shows the device certificate to whoever answers; to allow it all the same " +
-        "pass --tls-min 1.2",
+      hint: target.proxy !== undefined
+        ? "in a proxy's tunnel TLS 1.3 alone is spoken, as TLS 1.2 would show the device certificate: " +
+          "ask who runs the endpoint to enable it"
+        : "TLS 1.2 shows the device certificate to whoever answers; to allow it all the same " +
+          "pass --tls-min 1.2",
       step: "tls",
     };
   }
@@ -411,7 +455,7 @@ function alert(text: string, target: Target): Words | undefined {
   }
   return {
     code: "tls-alert",
-    message: `Cannot secure the connection to ${place(target)}: it sent the TLS alert ${name}`,
+    message: `Cannot secure the connection to ${nameOf(target)}: it sent the TLS alert ${name}`,
     hint: "its TLS versions or ciphers may not fit: TLS 1.2 and 1.3 are spoken here",
     step: "tls",
   };

@@ -65,6 +65,7 @@ export function openSession(
   transport: Transport,
   target: Target,
   now: () => Date,
+  password?: string,
 ): Session {
   const opened = Promise.withResolvers<
     Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">
@@ -83,6 +84,8 @@ export function openSession(
     protocolId: "MQTT",
     protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
     clientId: settings.clientId,
+    ...(settings.username !== undefined && { username: settings.username }),
+    ...(password !== undefined && { password }),
     keepalive: Math.round(settings.keepAlive / 1000),
     // The queue redelivers; a session kept by the server would do it a second time.
     clean: true,

@@ -26,7 +26,7 @@ const CLIENT_ID =
 /** AWS says so of a certificate; another server means what it says. */
 const PASSWORD =
   "AWS: see that the certificate is registered and active; a broker that wants a user name and " +
-  "password is not served here";
+  "password: check --username NAME and --password-file FILE";
 /** What passes by itself, or does not. */
 const WAIT = "it is tried again; if it stays so for some minutes, ask who runs the broker";
 

@@ -24,6 +24,7 @@ import { createRepeats, type Logger } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { World } from "../core/process.ts";
+import { withProxyHint } from "./trust.ts";
 
 /** Opens sessions. */
 export interface Connector {
@@ -67,10 +68,14 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
     const found = loadIdentity(settings);
     if (isSame(found, identity)) return;
     checkTrust(identity, found);
-    if (checkClock(clock()) === undefined) checkDates(found.certFile, found.facts, clock());
+    const { certFile, facts } = found;
+    if (certFile && facts && checkClock(clock()) === undefined) {
+      checkDates(certFile, facts, clock());
+    }
+    const isRenewed = !isSameDevice(found, identity);
     identity = found;
-    isProvensTurn = false;
-    log.info("start", { certificate: identity.facts.subject });
+    if (isRenewed) isProvensTurn = false;
+    log.info("start", { certificate: subjectOf(identity) });
     expiry.look();
   };
   const takeTurns = (error: unknown): unknown => {
@@ -78,20 +83,14 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
     isProvensTurn = false;
     if (!(error instanceof UserError) || proven === undefined || wasProvensTurn) return error;
     const isRefused = error.exitCode === EXIT.refused || error.step === "mqtt";
-    if (!isRefused || isSame(proven, identity)) return error;
+    // A proxy that refuses has not seen it.
+    if (!isRefused || error.step === "proxy" || isSameDevice(proven, identity)) return error;
     isProvensTurn = true;
-    const cause = `No session with the renewed certificate (${identity.facts.subject}): ` +
-      `${error.message}; the next attempt uses the old one (${proven.facts.subject})`;
+    const cause = `No session with the renewed certificate (${subjectOf(identity)}): ` +
+      `${error.message}; the next attempt uses the old one (${subjectOf(proven)})`;
     if (repeats.due("renewed")) log.error("warning", { ...failureFields(error), cause });
-    const { message, code, hint, step } = error;
     // Not as slow as after a refusal: the old one may well be taken.
-    return new UserError(message, {
-      code,
-      hint,
-      exitCode: EXIT.unavailable,
-      ...(step && { step }),
-      cause,
-    });
+    return error.with({ exitCode: EXIT.unavailable, cause });
   };
 
   return {
@@ -107,7 +106,7 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
       }
       if (!isSame(identity, used)) return true;
       const cause = "the certificate files were read again, and hold what is in use";
-      log.info("start", { certificate: identity.facts.subject, cause });
+      log.info("start", { certificate: subjectOf(identity), cause });
       return false;
     },
     async connect(signal) {
@@ -117,25 +116,37 @@ export function createConnector(settings: Settings, world: World, log: Logger): 
       } catch (error) {
         if (repeats.due("identity")) log.error("warning", failureFields(error));
       }
-      // Whom to trust is always what the files say.
-      const { caPems, caFiles } = identity;
-      used = isProvensTurn ? { ...proven!, caPems, caFiles } : identity;
+      // Whom to trust, and what a proxy is told, is always what the files say.
+      const { certPem, keyPem, certFile, facts, password } = proven ?? identity;
+      used = isProvensTurn ? { ...identity, certPem, keyPem, certFile, facts, password } : identity;
       try {
         const connection = await openConnection(settings, used, { signal, now: world.now, avoid });
         if (!isProvensTurn) proven = identity;
         isProvensTurn = false;
         return connection;
       } catch (error) {
-        throw signal.aborted ? error : takeTurns(error);
+        throw signal.aborted ? error : takeTurns(withProxyHint(error, world.env, settings));
       }
     },
   };
 }
 
-/** Whether two identities are one to an endpoint, and trust the same CAs. */
+/** Whether two identities are one to an endpoint. */
+function isSameDevice(one: Identity, other: Identity): boolean {
+  return (["certPem", "keyPem", "password"] as const).every((name) => one[name] === other[name]);
+}
+
+/** Whether they are that, trust the same CAs, and tell a proxy the same. */
 function isSame(one: Identity, other: Identity): boolean {
-  return one.certPem === other.certPem && one.keyPem === other.keyPem &&
-    one.caPems.join("") === other.caPems.join("");
+  return isSameDevice(one, other) && one.proxyAuth === other.proxyAuth &&
+    (["caPems", "proxyCaPems"] as const).every((name) =>
+      one[name].join("") === other[name].join("")
+    );
+}
+
+/** What the log calls an identity. */
+function subjectOf({ facts }: Identity): string {
+  return facts?.subject ?? "none";
 }
 
 /** A CA file that is gone is more likely a mistake than a wish to trust every public CA instead. */

@@ -38,6 +38,7 @@ export type Step =
   | "files"
   | "dns"
   | "tcp"
+  | "proxy"
   | "tls"
   | "alpn"
   | "mqtt"
@@ -102,6 +103,18 @@ export class UserError extends Error {
     this.step = options.step;
     this.reason = options.reason;
     this.problems = options.problems ?? [];
+  }
+
+  /** The same failure in other words. */
+  with(
+    { message = this.message, ...changes }: Partial<UserErrorOptions> & { message?: string },
+  ): UserError {
+    const { code, hint, exitCode, step, reason, problems } = this;
+    return new UserError(message, {
+      ...{ code, hint, exitCode, reason, problems, cause: this },
+      ...(step && { step }),
+      ...changes,
+    });
   }
 }
 

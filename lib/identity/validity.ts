@@ -79,12 +79,12 @@ export function checkDates(
  * @throws {UserError} With exit code 78 if the certificate has expired, by a clock that can be right.
  */
 export function clockWarning(
-  path: string,
-  facts: CertificateFacts,
+  path: string | undefined,
+  facts: CertificateFacts | undefined,
   clock: ClockFacts,
 ): UserError | undefined {
   const wrong = checkClock(clock);
-  if (wrong !== undefined) return wrong;
+  if (wrong !== undefined || path === undefined || facts === undefined) return wrong;
   if (clock.now >= facts.validFrom) {
     checkDates(path, facts, clock);
     return undefined;

@@ -101,6 +101,12 @@ export function mergeSettings(
   if (topic !== undefined && !wrong.has("topic")) {
     problems.push(`topic: ${topic}, with {clientId} replaced: ${about("topic")}`);
   }
+  if (settings.passwordFile !== undefined && settings.username === undefined) {
+    problems.push("passwordFile: is of no use without username: pass --username NAME");
+  }
+  if (settings.proxyCa !== undefined && /^(http|socks5):/.test(settings.proxy ?? "")) {
+    problems.push(`proxyCa: is for a proxy with https:// alone: ${about("proxyCa")}`);
+  }
   if (isAws(settings.endpoint)) {
     for (const key of ["maxRate", "inflight"] as const) {
       if ((settings[key] ?? 0) > AWS_LIMIT) {
@@ -139,12 +145,13 @@ function withDefaults(
   const endpoint = given.endpoint as string | undefined ?? "";
   const computed: Record<string, unknown> = {
     endpoint,
-    alpn: given.port === 8883 ? undefined : "x-amzn-mqtt-ca",
+    alpn: alpnOf(endpoint, given),
     clientId: hostName,
     certs,
     ca: undefined,
     cert: undefined,
     key: undefined,
+    proxyCa: undefined,
     message: undefined,
     maxRate: isAws(endpoint) ? AWS_LIMIT : undefined,
   };
@@ -153,6 +160,13 @@ function withDefaults(
     return [spec.key, spec.key in given ? given[spec.key] : fallback];
   })) as unknown as Settings;
   return { ...settings, topic: expandTopic(settings.topic, settings.clientId) };
+}
+
+/** AWS takes a user name (custom authorizers) under another protocol than a certificate. */
+function alpnOf(endpoint: string, { port, username }: Record<string, unknown>): string | undefined {
+  if (port === 8883) return undefined;
+  const isPort443 = port === undefined || port === 443;
+  return username !== undefined && isPort443 && isAws(endpoint) ? "mqtt" : "x-amzn-mqtt-ca";
 }
 
 function problemsError(problems: readonly string[]): UserError {

@@ -12,7 +12,7 @@ import { CERTS_PATHS } from "./places.ts";
 export { allGrants, grantsOf } from "./grants.ts";
 export { settingsDocument } from "./merge.ts";
 export type { CommandLine } from "./types.ts";
-export { NOTIFY_PATH, TRUST_VARIABLES } from "./places.ts";
+export { NOTIFY_PATH, PROXY_VARIABLES, TRUST_VARIABLES } from "./places.ts";
 export { flagOf, MAX_CLIENT_ID_BYTES, SETTINGS, type SettingSpec, variableOf } from "./table.ts";
 export type { EffectiveSettings, Layer, Settings } from "./types.ts";
 

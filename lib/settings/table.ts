@@ -5,6 +5,7 @@
 
 import { MAX_PAYLOAD_BYTES, textProblem, topicProblem, utf8Bytes } from "../core/message.ts";
 import { checked, choice, duration, integer, orNone, type Parser, size } from "./parsers.ts";
+import { proxyOf } from "../core/endpoint.ts";
 import { formatDuration, formatSize } from "../core/text.ts";
 
 /** One setting as people see it. */
@@ -31,6 +32,9 @@ export interface SettingSpec {
 
 /** Largest client id in bytes that AWS IoT Core takes. */
 export const MAX_CLIENT_ID_BYTES = 128;
+
+/** Longest string of MQTT, in bytes. */
+const MAX_USERNAME_BYTES = 65_535;
 
 /** What is wrong with a host name or address, as the end of a sentence, or undefined. */
 export function endpointProblem(text: string): string | undefined {
@@ -72,12 +76,35 @@ function pathProblem(text: string): string | undefined {
   return text.includes("\0") ? "must not hold NUL" : undefined;
 }
 
-/** As {@linkcode pathProblem}; in a form that a passphrase given by mistake has not. */
-function passphrasePathProblem(text: string): string | undefined {
-  return pathProblem(text) ??
-    (/^\.{0,2}\//.test(text)
-      ? undefined
-      : "must be the path of a file that holds the passphrase, beginning with /, ./ or ../");
+/** As {@linkcode pathProblem}; in a form that a secret given by mistake has not. */
+function secretPathProblem(what: string): (text: string) => string | undefined {
+  return (text) =>
+    pathProblem(text) ??
+      (/^\.{0,2}\//.test(text)
+        ? undefined
+        : `must be the path of a file that holds the ${what}, beginning with /, ./ or ../`);
+}
+
+function usernameProblem(text: string): string | undefined {
+  const bytes = utf8Bytes(text);
+  return text === "" || bytes > MAX_USERNAME_BYTES
+    ? `must be from 1 to ${MAX_USERNAME_BYTES} bytes of UTF-8, and is ${bytes}`
+    : textProblem(text);
+}
+
+function proxyProblem(text: string): string | undefined {
+  if (text.includes("@")) {
+    return "must hold no user and password: put user:password into a file (chmod 600) and pass " +
+      "--proxy-auth-file FILE";
+  }
+  const rule = "must be http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT";
+  const proxy = proxyOf(text);
+  if (proxy === undefined) {
+    return /^\w+:\/\/[^:/]+\/?$/.test(text) ? `${rule}: its port is not given` : rule;
+  }
+  if (proxy.port < 1 || proxy.port > 65_535) return `${rule}, with a PORT from 1 to 65535`;
+  const host = endpointProblem(proxy.endpoint);
+  return host === undefined ? undefined : `${rule}: HOST ${host}`;
 }
 
 function alpnProblem(text: string): string | undefined {
@@ -140,8 +167,37 @@ export const SETTINGS: readonly SettingSpec[] = [
   setting("keyPassphraseFile", "FILE", "none", "/FILE or ./FILE, or none", {
     sentence: "its first line is the passphrase of the key",
     example: "none",
-    parse: orNone(checked(passphrasePathProblem)),
+    parse: orNone(checked(secretPathProblem("passphrase"))),
     isPrivate: true,
+  }),
+  setting("username", "NAME", "none", "1-65535 bytes, or none", {
+    sentence: "MQTT user name; with it the certificate and key may be absent",
+    example: "none",
+    parse: orNone(checked(usernameProblem)),
+    isPrivate: true,
+  }),
+  setting("passwordFile", "FILE", "none", "/FILE or ./FILE, or none", {
+    sentence: "its first line is the MQTT password",
+    example: "none",
+    parse: orNone(checked(secretPathProblem("password"))),
+    isPrivate: true,
+  }),
+  setting("proxy", "URL", "none", "http://, https:// or socks5://HOST:PORT, or none", {
+    sentence: "everything goes through this proxy, and nothing else is connected to",
+    example: "none",
+    parse: orNone((text) => checked(proxyProblem)(text).replace(/\/$/, "")),
+    isPrivate: true,
+  }),
+  setting("proxyAuthFile", "FILE", "none", "/FILE or ./FILE, or none", {
+    sentence: "its first line is user:password for the proxy",
+    example: "none",
+    parse: orNone(checked(secretPathProblem("user and password"))),
+    isPrivate: true,
+  }),
+  setting("proxyCa", "FILE", "public roots", "PEM, one or more", {
+    sentence: "only these CA certificates may vouch for a proxy with https://",
+    example: "/etc/mqtt443/certs/proxy-ca.pem",
+    parse: path,
   }),
   setting(
     "topic",

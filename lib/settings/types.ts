@@ -15,6 +15,12 @@ export interface Settings {
   readonly cert: string | undefined;
   readonly key: string | undefined;
   readonly keyPassphraseFile: string | undefined;
+  readonly username: string | undefined;
+  readonly passwordFile: string | undefined;
+  /** `SCHEME://HOST:PORT`. */
+  readonly proxy: string | undefined;
+  readonly proxyAuthFile: string | undefined;
+  readonly proxyCa: string | undefined;
   /** `{clientId}` already replaced. */
   readonly topic: string;
   readonly qos: Qos;
