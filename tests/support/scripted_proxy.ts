@@ -97,6 +97,7 @@ export async function startProxy(script: ProxyScript = {}): Promise<ScriptedProx
     up.on("error", () => {}).on("close", () => {
       sockets.delete(up);
       socket.destroy();
+      changed();
     });
     socket.on("close", () => up.destroy());
     up.once("error", () =>
@@ -234,7 +235,9 @@ async function hearSocks({ socket, say, note, script }: Dialogue): Promise<Place
     ? [...await take(4)].join(".")
     : (await take(16)).toString("hex").replace(/(....)(?=.)/g, "$1:");
   const port = (await take(2)).readUInt16BE();
-  return note(`${host.includes(":") ? `[${host}]` : host}:${port}`, auth) ? { host, port } : undefined;
+  return note(`${host.includes(":") ? `[${host}]` : host}:${port}`, auth)
+    ? { host, port }
+    : undefined;
 }
 
 /** The next bytes; the socket is read no further. @throws {Error} At its end. */
