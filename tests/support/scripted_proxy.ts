@@ -97,6 +97,7 @@ export async function startProxy(script: ProxyScript = {}): Promise<ScriptedProx
     up.on("error", () => {}).on("close", () => {
       sockets.delete(up);
       socket.destroy();
+      changed();
     });
     socket.on("close", () => up.destroy());
     up.once("error", () =>
