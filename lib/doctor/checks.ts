@@ -3,9 +3,9 @@
  * are given it. report.ts renders the outcome. What each check looks at comes in; this file owns no I/O.
  */
 
-import type { Code } from "../core/codes.ts";
-import { EXIT, type ExitCode, type UserError } from "../core/errors.ts";
+import { EXIT, type ExitCode } from "../core/errors.ts";
 import type { Facts, Known } from "./facts.ts";
+import type { Finding } from "./finding.ts";
 
 /** Names of the checks, in their order. Scripts depend on them. */
 export const CHECKS = [
@@ -27,23 +27,6 @@ export const CHECKS = [
 
 /** Name of a check. */
 export type CheckName = (typeof CHECKS)[number];
-
-/** What a check found. */
-export interface Finding {
-  readonly status: "ok" | "warn" | "fail" | "skipped";
-  /** What was seen. */
-  readonly saw: string;
-  /** The same in a line, for a text in which all is well. */
-  readonly brief?: string;
-  /** Which failure it is, unless ok. */
-  readonly code?: Code;
-  /** The one likely cause, unless ok. */
-  readonly cause?: string;
-  /** What to type or click, unless ok. */
-  readonly hint?: string;
-  /** Exit code if this is the first failure. */
-  readonly exitCode?: ExitCode;
-}
 
 /** What a check returns: its finding, and the facts for later checks. */
 export interface Found extends Finding {
@@ -120,21 +103,4 @@ async function attempt(
   } catch (error) {
     return asFailure(error);
   }
-}
-
-/** A finding that all is well. */
-export function ok(saw: string, brief?: string): Finding {
-  return { status: "ok", saw, ...(brief !== undefined && { brief }) };
-}
-
-/** A failure as a finding: what was seen is the error's own sentence. */
-export function findingOf(error: UserError, status: "fail" | "warn" = "fail"): Finding {
-  return {
-    status,
-    code: error.code,
-    saw: [error.message, ...error.problems].join("; "),
-    cause: error.message,
-    hint: error.hint,
-    exitCode: error.exitCode,
-  };
 }

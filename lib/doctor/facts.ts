@@ -11,7 +11,7 @@ import {
   type ParsedIdentity,
 } from "../identity/mod.ts";
 import type { LoadedSettings, Settings } from "../settings/mod.ts";
-import type { Finding } from "./checks.ts";
+import type { Finding } from "./finding.ts";
 
 /** Everything that a check can find out. */
 export interface Facts {

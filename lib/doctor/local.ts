@@ -2,7 +2,8 @@
 
 import { BUILT_AT, grantHint } from "../core/build.ts";
 import { place } from "../core/endpoint.ts";
-import { type Check, type Finding, findingOf, type Found, ok } from "./checks.ts";
+import type { Check, Found } from "./checks.ts";
+import { type Finding, findingOf, ok } from "./finding.ts";
 import { type Known, need } from "./facts.ts";
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import {

@@ -2,7 +2,8 @@
 
 import type { World } from "../core/process.ts";
 import { UserError } from "../core/errors.ts";
-import { findingOf, type Report, type Result, runChecks } from "./checks.ts";
+import { type Report, type Result, runChecks } from "./checks.ts";
+import { findingOf } from "./finding.ts";
 import { type DoctorCommand, localChecks } from "./local.ts";
 import { queueCheck } from "./queue.ts";
 import { reachChecks } from "./reach.ts";

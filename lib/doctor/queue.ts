@@ -1,6 +1,7 @@
 /** The check of `doctor` that looks at the queue on disk, and whether a publisher holds it. */
 
-import { type Check, findingOf, type Found, ok } from "./checks.ts";
+import type { Check, Found } from "./checks.ts";
+import { findingOf, ok } from "./finding.ts";
 import { UserError } from "../core/errors.ts";
 import { userName } from "../core/file_guard.ts";
 import type { World } from "../core/process.ts";

@@ -17,7 +17,8 @@ import {
   withProxyHint,
 } from "../connection/mod.ts";
 import { firstHop, place } from "../core/endpoint.ts";
-import { type Check, type Finding, findingOf, ok } from "./checks.ts";
+import type { Check } from "./checks.ts";
+import { type Finding, findingOf, ok } from "./finding.ts";
 import { UserError } from "../core/errors.ts";
 import { type Known, need, type Site, siteOf, targetIn } from "./facts.ts";
 import { firstBytes, lookAtTls, type TlsLook } from "./look.ts";

@@ -2,7 +2,8 @@
 
 import { place, presenceTopic } from "../core/endpoint.ts";
 import { type Connection, openConnection } from "../connection/mod.ts";
-import { type Check, type Finding, findingOf, type Found, ok } from "./checks.ts";
+import type { Check, Found } from "./checks.ts";
+import { type Finding, findingOf, ok } from "./finding.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
 import { policyLine } from "./policy.ts";

@@ -82,3 +82,18 @@ Deno.test("UserError without a cause has none", () => {
 Deno.test("messageOf makes words of anything", () => {
   assertEquals([new Error("a"), "b", undefined, 5].map(messageOf), ["a", "b", "undefined", "5"]);
 });
+
+Deno.test("a failure in other words keeps its code, its step and what lies beneath", () => {
+  const error = new UserError("x", {
+    code: "disconnected",
+    hint: "y",
+    exitCode: EXIT.refused,
+    step: "mqtt",
+    reason: 0x8e,
+  });
+  const other = error.with({ message: "x again", hint: "z" });
+  assertEquals(
+    [other.message, other.hint, other.code, other.step, other.reason, other.exitCode, other.cause],
+    ["x again", "z", "disconnected", "mqtt", 0x8e, 77, error],
+  );
+});
