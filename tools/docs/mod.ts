@@ -1,20 +1,26 @@
 /**
- * `deno task docs`: writes what is made from the code into README.md: the settings table, the help, the promises.
+ * `deno task docs`: writes what is made from the code into README.md (the settings table, the help, the promises) and
+ * lib/doctor/README.md (the codes).
  *
  * The parts stand between `<!-- made: NAME -->` and `<!-- /made -->`; a test compares them with the code.
  */
 
+import { CODES } from "../../lib/core/codes.ts";
 import { helpText, settingsTable } from "../../lib/commands/help.ts";
 import { promisesTable } from "./promises.ts";
 
-const README = new URL("../../README.md", import.meta.url);
+/** The pages with made parts. */
+export const PAGES = ["README.md", "lib/doctor/README.md"].map((path) =>
+  new URL(`../../${path}`, import.meta.url)
+);
 
-/** README with its made parts made anew. */
+/** A page with its made parts made anew. */
 export function withMadeParts(readme: string): string {
   const parts: Record<string, string> = {
     settings: settingsTable(),
     help: ["```", helpText(""), "```"].join("\n"),
     promises: promisesTable(),
+    codes: codesTable(),
   };
   return readme.replace(
     /(<!-- made: (\w+) -->\n)[^]*?(<!-- \/made -->)/g,
@@ -22,6 +28,15 @@ export function withMadeParts(readme: string): string {
   );
 }
 
+/** The codes of failures as a table. */
+function codesTable(): string {
+  const rows = Object.entries(CODES).filter(([code]) => code !== "tool-failed")
+    .map(([code, meaning]) => `| \`${code}\` | ${meaning} |`);
+  return ["| code | meaning |", "|---|---|", ...rows].join("\n");
+}
+
 if (import.meta.main) {
-  Deno.writeTextFileSync(README, withMadeParts(Deno.readTextFileSync(README)));
+  for (const page of PAGES) {
+    Deno.writeTextFileSync(page, withMadeParts(Deno.readTextFileSync(page)));
+  }
 }
