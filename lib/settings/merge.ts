@@ -100,8 +100,9 @@ export function mergeSettings(
   if (topic !== undefined && !problems.some((p) => p.startsWith("topic:"))) {
     problems.push(`topic: ${topic}, with {clientId} replaced: ${about("topic")}`);
   }
-  if (settings.passwordFile !== undefined && settings.username === undefined) {
-    problems.push("passwordFile: is of no use without username: pass --username NAME");
+  const { username, passwordFile, mqttVersion } = settings;
+  if (passwordFile !== undefined && username === undefined && mqttVersion !== "5") {
+    problems.push("passwordFile: MQTT 3.1.1 takes no password without a user name (--username)");
   }
   if (settings.proxyCa !== undefined && /^(http|socks5):/.test(settings.proxy ?? "")) {
     problems.push(`proxyCa: is for a proxy with https:// alone: ${about("proxyCa")}`);
