@@ -14,7 +14,7 @@ import {
 import {
   checkEnvironment,
   checkGrants,
-  createConnector,
+  Connector,
   targetOf,
   warnOfProxyVariable,
 } from "../connection/mod.ts";
@@ -38,7 +38,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   checkEnvironment(world.env, log);
   warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
   const state = openStateQueue(
@@ -56,7 +56,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
-  const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
+  const unwatch = world.every(EXPIRY_LOOK_MS, () => connector.lookAtExpiry());
   try {
     log.info("start", {
       version: VERSION,
@@ -81,7 +81,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       queue: state.queue,
       log,
       reports,
-      connect: connector.connect,
+      connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
       gather: ({ put, room, signal }) =>

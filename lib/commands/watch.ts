@@ -6,7 +6,7 @@ import {
   checkEnvironment,
   checkGrants,
   type Connection,
-  createConnector,
+  Connector,
   targetOf,
   warnOfProxyVariable,
 } from "../connection/mod.ts";
@@ -41,7 +41,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   checkEnvironment(world.env, log);
   warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const target = targetOf(settings, connector.identity());
   const outage = createOutage({ ...world, settings, target, log });
   const over = new AbortController();

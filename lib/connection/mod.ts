@@ -9,7 +9,7 @@ export {
   explainTransport,
   tunnelLimits,
 } from "./explain.ts";
-export { createConnector } from "./renewal.ts";
+export { Connector } from "./renewal.ts";
 export { type Hop, openFirstHop } from "./first_hop.ts";
 export { serverNameOf } from "./handshake.ts";
 export { addressesOf, openTcp } from "./tcp.ts";
