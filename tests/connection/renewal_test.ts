@@ -232,9 +232,11 @@ Deno.test("a renewed pair and the old one take turns until a session comes about
   const { settings } = loadSettings(command, { env, hostName: () => "gw-7" }, {
     needEndpoint: true,
   });
-  const { connect } = new Connector(settings, { ...realWorld(), env }, SILENT);
+  const connector = new Connector(settings, { ...realWorld(), env }, SILENT);
   const attempt = async () => {
-    const connection = await connect(new AbortController().signal).catch((error) => error);
+    const connection = await connector.connect(new AbortController().signal).catch((error) =>
+      error
+    );
     if (connection instanceof UserError) return connection.exitCode;
     await connection.end();
     return 0;
