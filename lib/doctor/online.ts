@@ -22,6 +22,7 @@ export function onlineChecks(
     identity,
     isOutOfDate: () => facts.isOutOfDate ?? false,
     target,
+    hasProxy: () => facts.loaded?.settings.proxy !== undefined,
     open: (signal) => openFirstHop(target(), identity(), { signal, now: world.now }),
   };
   const session = sessionChecks(site, () => facts.isBusy ?? false);

@@ -31,6 +31,7 @@ export interface Site {
   readonly settings: () => Settings;
   readonly identity: () => Identity;
   readonly target: () => Target;
+  readonly hasProxy: () => boolean;
   /** Opens the way to the endpoint. */
   readonly open: OpenHop;
   /** The device certificate is not valid at this time. */
@@ -69,7 +70,10 @@ export function reachChecks(site: Site): Check[] {
     },
     {
       name: "proxy",
-      needs: ["tcp", "files", "file-modes"],
+      get needs() {
+        const needed = ["tcp", "files", "file-modes"] as const;
+        return site.hasProxy() ? needed : ["settings"] as const;
+      },
       look: () => lookAtProxy(site),
     },
     {

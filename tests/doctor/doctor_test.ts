@@ -30,9 +30,10 @@ Deno.test({
 Deno.test("doctor finds nothing wrong with a good site, and publishes one test message", async () => {
   await withSite({}, async ({ args, received }) => {
     const report = await examine(args);
-    const wrong = report.checks.filter(({ status }) => status !== "ok");
-    assertEquals([report.ok, report.exitCode, wrong], [true, 0, []]);
-    assertEquals(report.checks.length, 13);
+    const other = report.checks.filter(({ status }) => status !== "ok");
+    const proxy = { name: "proxy", status: "skipped", saw: "none is set" };
+    assertEquals([report.ok, report.exitCode, other], [true, 0, [proxy]]);
+    assertEquals(report.checks.length, 14);
     assertEquals(received().map(({ topic }) => topic), ["dt/mqtt443/gw-7/telemetry"]);
   });
 });
@@ -52,6 +53,7 @@ Deno.test("doctor skips what needs a check that failed, and says which", async (
     const report = await examine(args, ["--port", "1"]);
     const skipped = report.checks.filter(({ status }) => status === "skipped");
     assertEquals(skipped.map(({ name, saw }) => `${name}: ${saw}`), [
+      "proxy: none is set",
       "tls: needs tcp",
       "alpn: needs tls",
       "mqtt-connect: needs alpn",
