@@ -31,7 +31,7 @@ for (
 ) {
   Deno.test(`setting proxy takes ${text}`, () => {
     const { proxy } = merged({ proxy: text });
-    assertEquals(proxy, text.replace(/\/$/, ""));
+    assertEquals(proxy, text);
     assertEquals(proxyOf(proxy), expected);
   });
 }
