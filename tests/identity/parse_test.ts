@@ -41,7 +41,7 @@ function refusal(given: IdentityTexts, options: Parameters<typeof inspect>[1] = 
   const error = assertThrows(() => inspect(given, options), UserError);
   assertEquals([error.exitCode, error.step], [78, "files"]);
   const said = `${error.message} ${error.hint}`;
-  for (const line of given.key.split("\n").filter((line) => /^[\w+/]{20,}/.test(line))) {
+  for (const line of given.key!.split("\n").filter((line) => /^[\w+/]{20,}/.test(line))) {
     assertEquals(said.includes(line), false);
   }
   assertEquals(said.includes("MARKED-SECRET"), false);
@@ -117,8 +117,8 @@ Deno.test("identity takes a certificate with CRLF, byte order mark or leading te
     const cert of [ec.cert.replaceAll("\n", "\r\n"), `\uFEFF${ec.cert}`, `subject=gw\n${ec.cert}`]
   ) {
     const { certPem, facts } = inspect(texts({ ...ec, cert }));
-    assertEquals(certPem.trim(), ec.cert.trim());
-    assertEquals(facts.subject, "CN=gw-7");
+    assertEquals(certPem!.trim(), ec.cert.trim());
+    assertEquals(facts?.subject, "CN=gw-7");
   }
 });
 
@@ -128,7 +128,7 @@ Deno.test("identity writes older labels of a certificate as the one that TLS kno
     const { certPem, caPems } = inspect(
       texts({ ...ec, cert: old(ec.cert) }, { ca: [{ path: "ca.pem", text: old(pki.ca) }] }),
     );
-    assertEquals([certPem.trim(), caPems.map((pem) => pem.trim())], [ec.cert.trim(), [
+    assertEquals([certPem!.trim(), caPems.map((pem) => pem.trim())], [ec.cert.trim(), [
       pki.ca.trim(),
     ]]);
   }
@@ -138,8 +138,8 @@ Deno.test("identity keeps a chain in its order, the leaf first (G4)", async () =
   const intermediate = await makeAuthority({ commonName: "plant CA", issuer: pki.authority });
   const device = await intermediate.issue("gw-9");
   const { certPem, facts } = inspect(texts(device));
-  assertEquals(certPem.trim(), device.cert.trim());
-  assertEquals([facts.subject, facts.issuer], ["CN=gw-9", "CN=plant CA"]);
+  assertEquals(certPem!.trim(), device.cert.trim());
+  assertEquals([facts?.subject, facts?.issuer], ["CN=gw-9", "CN=plant CA"]);
 });
 
 Deno.test("identity refuses a chain whose first certificate is not the key's, and says which is (G2)", async () => {
@@ -253,7 +253,7 @@ Deno.test("identity without CA files leaves it to the public roots", () => {
 Deno.test("describeCertificate is one line with subject, issuer, dates and fingerprint", () => {
   const { facts } = inspect(texts(ec));
   assertMatch(
-    describeCertificate(facts),
+    describeCertificate(facts!),
     /^subject "CN=gw-7", issuer "CN=mqtt443 throw-away CA", valid \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d, SHA-256 ([0-9A-F]{2}:){31}[0-9A-F]{2}$/,
   );
 });
@@ -261,6 +261,6 @@ Deno.test("describeCertificate is one line with subject, issuer, dates and finge
 Deno.test("a certificate's names cannot break a line", async () => {
   const pair = await pki.authority.issue("a\nb\u001b[2J");
   const { facts } = inspect(texts(pair));
-  const line = describeCertificate(facts);
+  const line = describeCertificate(facts!);
   assert(!line.includes("\n") && !line.includes("\u001b"), line);
 });
