@@ -1,12 +1,13 @@
 /**
  * `deno task docs`: writes what is made from the code into the README.md pages: the settings table, the help, the
- * promises.
+ * promises, and what the program printed.
  *
  * The parts stand between `<!-- made: NAME -->` and `<!-- /made -->`; a test compares them with the code.
  */
 
 import { helpText, settingsTable } from "../../lib/commands/help.ts";
 import { promisesTable } from "./promises.ts";
+import { doctorTranscript, queueTranscript } from "./transcripts.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -26,23 +27,32 @@ export function pageText(page: string): string {
   return Deno.readTextFileSync(new URL(page, ROOT));
 }
 
+const PARTS: Readonly<Record<string, () => string | Promise<string>>> = {
+  settings: settingsTable,
+  help: () => ["```", helpText(""), "```"].join("\n"),
+  promises: promisesTable,
+  doctor: doctorTranscript,
+  queue: queueTranscript,
+};
+
 /** A page with its made parts made anew. */
-export function withMadeParts(text: string): string {
-  const parts: Record<string, () => string> = {
-    settings: settingsTable,
-    help: () => ["```", helpText(""), "```"].join("\n"),
-    promises: promisesTable,
-  };
-  return text.replace(
-    /(<!-- made: (\w+) -->\n)[^]*?(<!-- \/made -->)/g,
-    (whole, begin, name, end) => name in parts ? `${begin}\n${parts[name]!()}\n\n${end}` : whole,
-  );
+export async function withMadeParts(text: string): Promise<string> {
+  let made = "";
+  let end = 0;
+  for (const part of text.matchAll(/(<!-- made: (\w+) -->\n)[^]*?(<!-- \/made -->)/g)) {
+    const [whole, begin, name, close] = part;
+    const make = PARTS[name!];
+    if (make === undefined) throw new Error(`Cannot make part "${name}": it is unknown`);
+    made += `${text.slice(end, part.index)}${begin}\n${await make()}\n\n${close}`;
+    end = part.index + whole.length;
+  }
+  return made + text.slice(end);
 }
 
 if (import.meta.main) {
   for (const page of pages()) {
     const text = pageText(page);
-    const made = withMadeParts(text);
+    const made = await withMadeParts(text);
     if (made !== text) Deno.writeTextFileSync(new URL(page, ROOT), made);
   }
 }
