@@ -24,8 +24,8 @@ Deno.test("bundle is made where jsr.io answers, of the same modules and bytes, w
 
   Deno.writeTextFileSync(
     join(world.root, "tools/made.ts"),
-    `import { makeBundle } from "../bundle.ts";
-import { packagesIn, readLock } from "../kit/packages.ts";
+    `import { makeBundle } from "./build/bundle.ts";
+import { packagesIn, readLock } from "./kit/packages.ts";
 const made = await makeBundle();
 console.log(JSON.stringify({ made, packages: await packagesIn(made.modules, readLock()) }));
 `,
