@@ -42,9 +42,7 @@ Deno.test("bench tells which targets are missed, by what, and which could not be
     "rate: 1.20, wanted at least 1.3 of C",
     "memory: 90 MiB, wanted at most 89.9",
   ]);
-  assertEquals(unjudgedBy(FIGURES), [
-    "start: wanted at most 4 of nobody, which was not measured",
-  ]);
+  assertEquals(unjudgedBy(FIGURES), ["start: wanted at most 4 of nobody, which was not measured"]);
 });
 
 Deno.test("bench states each target beside the one it is compared with", () => {

@@ -29,10 +29,7 @@ Deno.test("bundle holds the program, what it uses of MQTT.js, and nothing of too
   ];
   for (const name of strangers) assert(!packages.has(name), name);
   const others = modules.filter((name) => !/^(lib\/|npm:|node:|tools\/std\/)/.test(name));
-  assertEquals(others.filter((name) => !name.startsWith("tools/build/")), [
-    "deno.json",
-    "main.ts",
-  ]);
+  assertEquals(others.filter((name) => !name.startsWith("tools/build/")), ["deno.json", "main.ts"]);
 });
 
 Deno.test("slim takes out notes for debugging and words for codes and kept lengths, and nothing else", () => {

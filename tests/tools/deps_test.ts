@@ -22,9 +22,7 @@ interface Config {
   imports: Record<string, string>;
 }
 
-const CONFIG: Config = JSON.parse(
-  Deno.readTextFileSync(join(REPOSITORY, "deno.json")),
-);
+const CONFIG: Config = JSON.parse(Deno.readTextFileSync(join(REPOSITORY, "deno.json")));
 
 const PACKAGES = Object.values(CONFIG.imports).filter((specifier) => specifier.startsWith("jsr:"));
 
@@ -131,9 +129,7 @@ Deno.test("deps leaves a link vendor/std to another place alone", async () => {
 
 Deno.test("deps may run several times at once", async () => {
   await using copy = await makeCopy();
-  const runs = await Promise.all(
-    Array.from({ length: 8 }, () => copy.run(NOWHERE)),
-  );
+  const runs = await Promise.all(Array.from({ length: 8 }, () => copy.run(NOWHERE)));
   assertEquals(runs.map(({ code }) => code), Array(8).fill(0));
   assertEquals(copy.link(), LINK);
   assertEquals([...Deno.readDirSync(copy.path("vendor"))].length, 1);
@@ -156,12 +152,7 @@ Deno.test("the link makes Deno take the stand-ins with a frozen lock file", asyn
     name,
   ) => `console.log(import.meta.resolve("${name}"));`);
   Deno.writeTextFileSync(copy.path("main.ts"), source.join("\n"));
-  const { code, stdout } = await copy.deno(
-    NOWHERE,
-    "run",
-    "--frozen",
-    "main.ts",
-  );
+  const { code, stdout } = await copy.deno(NOWHERE, "run", "--frozen", "main.ts");
   assertEquals(code, 0);
   for (const line of stdout.trim().split("\n")) {
     assertStringIncludes(line, "/vendor/std/");
@@ -170,15 +161,11 @@ Deno.test("the link makes Deno take the stand-ins with a frozen lock file", asyn
 });
 
 Deno.test("the stand-ins have the versions that deno.json and deno.lock name", () => {
-  const { specifiers } = JSON.parse(
-    Deno.readTextFileSync(join(REPOSITORY, "deno.lock")),
-  );
+  const { specifiers } = JSON.parse(Deno.readTextFileSync(join(REPOSITORY, "deno.lock")));
   for (const specifier of PACKAGES) {
     const [, folder, wanted] = /^jsr:@std\/(.+)@[\^~](.+)$/.exec(specifier)!;
     const { version } = JSON.parse(
-      Deno.readTextFileSync(
-        join(REPOSITORY, "tools", "std", folder!, "deno.json"),
-      ),
+      Deno.readTextFileSync(join(REPOSITORY, "tools", "std", folder!, "deno.json")),
     );
     assertEquals(version, wanted);
     assertEquals(specifiers[specifier.replace("^0.", "~0.")], version);

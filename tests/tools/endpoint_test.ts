@@ -29,10 +29,7 @@ function start(options: EndpointOptions = {}): Promise<Endpoint> {
   return startEndpoint({ certificates: pki, ...options });
 }
 
-function message(
-  topic: string,
-  more: Partial<IPublishPacket> = {},
-): IPublishPacket {
+function message(topic: string, more: Partial<IPublishPacket> = {}): IPublishPacket {
   return {
     cmd: "publish",
     topic,
@@ -116,11 +113,7 @@ Deno.test("endpoint without client authentication takes a client without certifi
 
 Deno.test("endpoint ends the handshake when another ALPN protocol is offered", async () => {
   await using endpoint = await start();
-  await assertRejects(
-    () => dial(endpoint, { alpn: ["mqtt"] }),
-    Error,
-    "NoApplicationProtocol",
-  );
+  await assertRejects(() => dial(endpoint, { alpn: ["mqtt"] }), Error, "NoApplicationProtocol");
   await endpoint.until(() => endpoint.tlsErrors.length === 1);
   assertEquals(endpoint.tlsErrors[0]?.code, "ERR_SSL_NO_APPLICATION_PROTOCOL");
 });
@@ -166,19 +159,13 @@ Deno.test("endpoint presents wrong certificates and notes the client's alert", a
       names,
       validFrom: new Date(Date.now() + DAY_MS),
     }),
-    "of another name": await authority.issue("elsewhere", {
-      names: ["elsewhere"],
-    }),
+    "of another name": await authority.issue("elsewhere", { names: ["elsewhere"] }),
     "from another CA": await other.issue("localhost", { names }),
   };
   for (const [name, server] of Object.entries(wrong)) {
     await t.step(name, async () => {
       await using endpoint = await start({ server });
-      await assertRejects(
-        () => dial(endpoint),
-        Error,
-        "invalid peer certificate",
-      );
+      await assertRejects(() => dial(endpoint), Error, "invalid peer certificate");
       await endpoint.until(() => endpoint.tlsErrors.length === 1);
       assertMatch(endpoint.tlsErrors[0]?.code ?? "", /ALERT/);
       assertEquals(endpoint.counts.handshakes, 0);
@@ -187,10 +174,7 @@ Deno.test("endpoint presents wrong certificates and notes the client's alert", a
 });
 
 Deno.test("endpoint presents a chain of intermediates that the client can follow", async () => {
-  const upper = await makeAuthority({
-    issuer: pki.authority,
-    commonName: "upper",
-  });
+  const upper = await makeAuthority({ issuer: pki.authority, commonName: "upper" });
   const lower = await makeAuthority({ issuer: upper, commonName: "lower" });
   const server = await lower.issue("localhost", { names: ["localhost"] });
   assertEquals(server.cert.match(/BEGIN CERTIFICATE/g)?.length, 3);
@@ -253,59 +237,31 @@ for (const protocolVersion of [4, 5] as const) {
     await using endpoint = await start();
     using client = await welcomed(endpoint, { protocolVersion });
     await client.send(message("dt/a", { qos: 0, payload: "zero" }));
-    await client.send(
-      message("dt/b", { payload: "öne", messageId: 9, dup: true }),
-    );
+    await client.send(message("dt/b", { payload: "öne", messageId: 9, dup: true }));
     const puback = await client.next();
-    assertEquals(typeof puback === "object" && [puback.cmd, puback.messageId], [
-      "puback",
-      9,
-    ]);
+    assertEquals(typeof puback === "object" && [puback.cmd, puback.messageId], ["puback", 9]);
     const [zero, one] = await endpoint.waitFor(2);
     assertEquals([zero?.topic, zero?.payload, zero?.qos], ["dt/a", "zero", 0]);
     assertEquals([one?.topic, one?.payload, one?.qos], ["dt/b", "öne", 1]);
-    assertEquals([one?.dup, one?.messageId, one?.bytes, one?.clientId], [
-      true,
-      9,
-      4,
-      "gw-7",
-    ]);
+    assertEquals([one?.dup, one?.messageId, one?.bytes, one?.clientId], [true, 9, 4, "gw-7"]);
     assertEquals(endpoint.counts.acked, 1);
   });
 
   Deno.test(`endpoint hands messages to subscribers on ${name}`, async () => {
     await using endpoint = await start();
     using client = await welcomed(endpoint, { protocolVersion });
-    const subscriptions = [{ topic: "a/+/c", qos: 1 as const }, {
-      topic: "z/#",
-      qos: 0 as const,
-    }];
+    const subscriptions = [{ topic: "a/+/c", qos: 1 as const }, { topic: "z/#", qos: 0 as const }];
     await client.send({ cmd: "subscribe", messageId: 2, subscriptions });
     const suback = await client.next();
-    assertEquals(
-      typeof suback === "object" && "granted" in suback && suback.granted,
-      [1, 0],
-    );
+    assertEquals(typeof suback === "object" && "granted" in suback && suback.granted, [1, 0]);
     endpoint.publish("a/b/x", "not this");
     endpoint.publish("a/b/c", "this");
     endpoint.publish("z", "and this");
     const first = await client.next() as IPublishPacket;
     const second = await client.next() as IPublishPacket;
-    assertEquals([first.topic, String(first.payload), first.qos], [
-      "a/b/c",
-      "this",
-      1,
-    ]);
-    assertEquals([second.topic, String(second.payload), second.qos], [
-      "z",
-      "and this",
-      0,
-    ]);
-    await client.send({
-      cmd: "unsubscribe",
-      messageId: 3,
-      unsubscriptions: ["a/+/c"],
-    });
+    assertEquals([first.topic, String(first.payload), first.qos], ["a/b/c", "this", 1]);
+    assertEquals([second.topic, String(second.payload), second.qos], ["z", "and this", 0]);
+    await client.send({ cmd: "unsubscribe", messageId: 3, unsubscriptions: ["a/+/c"] });
     assertEquals(codeOf(await client.next()), ["unsuback", undefined]);
     endpoint.publish("a/b/c", "not any more");
     await client.send({ cmd: "pingreq" });
@@ -361,13 +317,8 @@ for (const protocolVersion of [4, 5] as const) {
 
   Deno.test(`endpoint takes what is just within AWS's limits on ${name}`, async () => {
     await using endpoint = await start();
-    using client = await welcomed(endpoint, {
-      protocolVersion,
-      clientId: "c".repeat(128),
-    });
-    await client.send(
-      message("1/2/3/4/5/6/7/8", { payload: "x".repeat(131_072) }),
-    );
+    using client = await welcomed(endpoint, { protocolVersion, clientId: "c".repeat(128) });
+    await client.send(message("1/2/3/4/5/6/7/8", { payload: "x".repeat(131_072) }));
     await client.send(message("é".repeat(128)));
     await client.send(message("$aws/rules/r/1/2/3/4/5/6/7/8"));
     await endpoint.waitFor(3);
@@ -376,10 +327,7 @@ for (const protocolVersion of [4, 5] as const) {
 
   Deno.test(`endpoint refuses client ids of 129 bytes on ${name}`, async () => {
     await using endpoint = await start();
-    using client = await dialMqtt(endpoint, {
-      protocolVersion,
-      clientId: "c".repeat(129),
-    });
+    using client = await dialMqtt(endpoint, { protocolVersion, clientId: "c".repeat(129) });
     if (protocolVersion === 5) {
       assertEquals(codeOf(await client.next()), ["connack", 0x85]);
     }
@@ -393,27 +341,18 @@ for (const protocolVersion of [4, 5] as const) {
       subscribe: ["cmd/#"],
     };
     await using endpoint = await start({ policy });
-    using stranger = await dialMqtt(endpoint, {
-      protocolVersion,
-      clientId: "gw-8",
-    });
+    using stranger = await dialMqtt(endpoint, { protocolVersion, clientId: "gw-8" });
     if (protocolVersion === 5) {
       assertEquals(codeOf(await stranger.next()), ["connack", 0x87]);
     }
     assertEquals(await stranger.next(), "closed");
 
     using client = await welcomed(endpoint, { protocolVersion });
-    const subscriptions = [{ topic: "cmd/x", qos: 1 as const }, {
-      topic: "dt/x",
-      qos: 1 as const,
-    }];
+    const subscriptions = [{ topic: "cmd/x", qos: 1 as const }, { topic: "dt/x", qos: 1 as const }];
     await client.send({ cmd: "subscribe", messageId: 2, subscriptions });
     const suback = await client.next();
     const refused = protocolVersion === 5 ? 0x87 : 0x80;
-    assertEquals(
-      typeof suback === "object" && "granted" in suback && suback.granted,
-      [1, refused],
-    );
+    assertEquals(typeof suback === "object" && "granted" in suback && suback.granted, [1, refused]);
     await client.send(message("dt/x"));
     assertEquals((await client.next() as IPublishPacket).cmd, "puback");
     await client.send(message("deny/x"));
@@ -426,10 +365,7 @@ for (const protocolVersion of [4, 5] as const) {
 }
 
 Deno.test("endpoint answers a forbidden PUBLISH with PUBACK 0x87 where told to", async () => {
-  await using endpoint = await start({
-    policy: { publish: ["dt/#"] },
-    refusedPublish: "puback",
-  });
+  await using endpoint = await start({ policy: { publish: ["dt/#"] }, refusedPublish: "puback" });
   using client = await welcomed(endpoint);
   await client.send(message("deny/x"));
   assertEquals(codeOf(await client.next()), ["puback", 0x87]);
@@ -481,10 +417,7 @@ Deno.test("endpoint understands topic aliases and hands out retained messages", 
   await client.send(message("dt/long", { properties, retain: true }));
   await client.send(message("", { properties, messageId: 2 }));
   await endpoint.waitFor(2);
-  assertEquals(endpoint.received.map(({ topic }) => topic), [
-    "dt/long",
-    "dt/long",
-  ]);
+  assertEquals(endpoint.received.map(({ topic }) => topic), ["dt/long", "dt/long"]);
   using reader = await welcomed(endpoint, { clientId: "reader" });
   const subscriptions = [{ topic: "dt/+", qos: 1 as const }];
   await reader.send({ cmd: "subscribe", messageId: 1, subscriptions });
@@ -545,10 +478,7 @@ Deno.test("endpoint can refuse CONNECT with a code, and leave the socket open", 
           assertEquals(codeOf(await client.next()), ["connack", connackCode]);
           if (keepRefusedOpen) endpoint.send(Uint8Array.of(0xd0, 0));
           const then = await client.next();
-          assertEquals(
-            codeOf(then),
-            keepRefusedOpen ? ["pingresp", undefined] : "closed",
-          );
+          assertEquals(codeOf(then), keepRefusedOpen ? ["pingresp", undefined] : "closed");
         },
       );
     }
@@ -605,9 +535,7 @@ Deno.test("endpoint can forget PUBACKs: all, the next ones, or some", async () =
 });
 
 Deno.test("endpoint can answer PUBLISH with a reason code", async () => {
-  await using endpoint = await start({
-    faults: { refusePublish: 1, pubackCode: 0x90 },
-  });
+  await using endpoint = await start({ faults: { refusePublish: 1, pubackCode: 0x90 } });
   using client = await welcomed(endpoint);
   await client.send(message("a"));
   assertEquals(codeOf(await client.next()), ["puback", 0x90]);
@@ -627,10 +555,7 @@ Deno.test("endpoint can delay PUBACKs", async () => {
 
 Deno.test("endpoint can discard what exceeds a rate, without PUBACK", async () => {
   let nowMs = 0;
-  await using endpoint = await start({
-    faults: { publishesPerS: 2 },
-    now: () => nowMs,
-  });
+  await using endpoint = await start({ faults: { publishesPerS: 2 }, now: () => nowMs });
   using client = await welcomed(endpoint);
   for (const messageId of [1, 2, 3]) {
     await client.send(message("a", { messageId }));
@@ -657,12 +582,7 @@ Deno.test("endpoint can send DISCONNECT and leave the socket open", async () => 
 
 Deno.test("endpoint can say what no server should", async () => {
   await using endpoint = await start({
-    faults: {
-      rawAtConnect: 1,
-      publishBeforeConnack: 1,
-      secondConnack: 1,
-      strayPuback: 1,
-    },
+    faults: { rawAtConnect: 1, publishBeforeConnack: 1, secondConnack: 1, strayPuback: 1 },
   });
   using garbled = await dialMqtt(endpoint, { clientId: "a" });
   assertEquals(await garbled.next(), "error");
@@ -784,19 +704,9 @@ Deno.test("endpoint that is closed has no port and no connections", async () => 
 Deno.test("endpoint says what it saw when a wait ends in vain", async () => {
   const endpoint = await start();
   using _client = await welcomed(endpoint);
-  const error = await assertRejects(
-    () => endpoint.waitFor(3, { deadlineMs: 30 }),
-    Error,
-  );
-  assertMatch(
-    error.message,
-    /Waited 30 ms for 3 messages in vain: 1 connections.*0 messages/,
-  );
-  const waiting = assertRejects(
-    () => endpoint.until(() => false),
-    Error,
-    "was closed",
-  );
+  const error = await assertRejects(() => endpoint.waitFor(3, { deadlineMs: 30 }), Error);
+  assertMatch(error.message, /Waited 30 ms for 3 messages in vain: 1 connections.*0 messages/);
+  const waiting = assertRejects(() => endpoint.until(() => false), Error, "was closed");
   await endpoint.close();
   await waiting;
 });
@@ -832,10 +742,7 @@ Deno.test("formatKey writes the same key in every format", async () => {
   const encrypted = formatKey(ec, "encrypted", "secret");
   assertMatch(encrypted, /BEGIN ENCRYPTED PRIVATE KEY/);
   const opened = createPrivateKey({ key: encrypted, passphrase: "secret" });
-  assertEquals(
-    opened.export({ type: "pkcs8", format: "pem" }).toString().trim(),
-    ec.trim(),
-  );
+  assertEquals(opened.export({ type: "pkcs8", format: "pem" }).toString().trim(), ec.trim());
 });
 
 Deno.test("makePki issues RSA certificates that work", async () => {
@@ -855,9 +762,7 @@ Deno.test("writeCerts uses the names of the AWS console and safe modes", async (
     assertEquals((await Deno.stat(dir)).mode! & 0o777, 0o700);
     assertEquals((await Deno.stat(key)).mode! & 0o777, 0o600);
     const device = new X509Certificate(await Deno.readTextFile(cert));
-    assert(
-      device.checkPrivateKey(createPrivateKey(await Deno.readTextFile(key))),
-    );
+    assert(device.checkPrivateKey(createPrivateKey(await Deno.readTextFile(key))));
     const { authority: _, ...certificates } = pki;
     assertEquals(await readCerts(dir), certificates);
     await Deno.remove(key);

@@ -167,9 +167,7 @@ Deno.test("the bill of materials has every package of the bundle, Deno and V8, a
   const inBundle = MODULES.flatMap((path) => /^npm:((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
   assertEquals(
     bill.components.map(({ name }) => name).sort(),
-    [
-      ...new Set([...inBundle, "deno"]),
-    ].sort(),
+    [...new Set([...inBundle, "deno"])].sort(),
   );
   assertEquals(bill.components[0]!.components!.map(({ name }) => name), ["v8"]);
   const lock = readLock();

@@ -137,9 +137,7 @@ function findMqttx({ server: { port, alpn }, paths }: FindOptions): Finding {
 async function findC({ dir, server, paths }: FindOptions): Promise<Finding> {
   const program = `${dir}/peer_mosquitto`;
   const source = `${HERE}/peer_mosquitto.c`;
-  if (
-    !await works({ program: "gcc", args: ["-O2", "-o", program, source, "-lmosquitto"] })
-  ) {
+  if (!await works({ program: "gcc", args: ["-O2", "-o", program, source, "-lmosquitto"] })) {
     return `${PEERS.c} (apt-get install gcc libmosquitto-dev)`;
   }
   const args = [paths.ca, paths.cert, paths.key, server.alpn, PAYLOAD];
@@ -154,10 +152,7 @@ async function findC({ dir, server, paths }: FindOptions): Promise<Finding> {
 }
 
 /** MQTT.js or aws-crt on Node: the program lies beside a link to the packages, as Node looks for them there. */
-async function findNode(
-  name: string,
-  { dir, server, paths }: FindOptions,
-): Promise<Finding> {
+async function findNode(name: string, { dir, server, paths }: FindOptions): Promise<Finding> {
   const [peer, file, share] = name === "mqtt"
     ? [PEERS.node, "peer_mqtt.ts", 35]
     : [PEERS.aws, "peer_aws_crt.mjs", 50];

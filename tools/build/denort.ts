@@ -38,11 +38,7 @@ export async function readDenort(
     throw new Error("it is neither an ELF file nor a zip");
   } catch (cause) {
     const why = cause instanceof Deno.errors.NotFound ? "file not found" : messageOf(cause);
-    throw new UserError(`Cannot use ${what}: ${why}`, {
-      hint,
-      exitCode: EXIT.config,
-      cause,
-    });
+    throw new UserError(`Cannot use ${what}: ${why}`, { hint, exitCode: EXIT.config, cause });
   }
 }
 

@@ -96,13 +96,7 @@ export const GARBAGE: Uint8Array = new TextEncoder().encode(
 );
 
 /** The head of a PUBLISH that claims a body of 268,435,455 bytes, the most MQTT can say. */
-export const HUGE_LENGTH: Uint8Array = Uint8Array.of(
-  0x30,
-  0xff,
-  0xff,
-  0xff,
-  0x7f,
-);
+export const HUGE_LENGTH: Uint8Array = Uint8Array.of(0x30, 0xff, 0xff, 0xff, 0x7f);
 
 /** All faults off, except those given. */
 export function makeFaults(given: Partial<Faults> = {}): Faults {
@@ -151,11 +145,7 @@ export type About<K extends Trigger> = K extends keyof TcpFaults ? number
   : ReceivedMessage;
 
 /** Whether this fault fires now; a count is spent by asking. `about` is called for predicates only. */
-export function fires<K extends Trigger>(
-  faults: Faults,
-  name: K,
-  about: () => About<K>,
-): boolean {
+export function fires<K extends Trigger>(faults: Faults, name: K, about: () => About<K>): boolean {
   const when = faults[name] as When<About<K>>;
   if (typeof when === "function") return when(about());
   if (typeof when === "boolean") return when;

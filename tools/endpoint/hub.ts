@@ -65,18 +65,11 @@ export interface Hub {
 }
 
 /** A hub with nobody connected. */
-export function makeHub(
-  shared: Pick<Hub, "options" | "faults" | "limits" | "observer">,
-): Hub {
+export function makeHub(shared: Pick<Hub, "options" | "faults" | "limits" | "observer">): Hub {
   const sessions = new Map<string, Session>();
   const retained = new Map<string, Delivery>();
 
-  function send(
-    session: Session,
-    message: Delivery,
-    granted: number,
-    retain: boolean,
-  ) {
+  function send(session: Session, message: Delivery, granted: number, retain: boolean) {
     const qos = Math.min(message.qos, granted) as 0 | 1;
     if (qos === 1) session.lastMessageId = session.lastMessageId % 0xffff + 1;
     session.link.send({

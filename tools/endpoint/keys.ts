@@ -16,25 +16,14 @@ export type KeyFormat = "pkcs8" | "pkcs1" | "sec1" | "encrypted";
  * @param passphrase Needed by `encrypted`, which is PKCS#8 under AES-256-CBC.
  * @throws {TypeError} If `encrypted` is asked for without a passphrase.
  */
-export function formatKey(
-  pem: string,
-  format: KeyFormat,
-  passphrase?: string,
-): string {
+export function formatKey(pem: string, format: KeyFormat, passphrase?: string): string {
   const key = createPrivateKey(pem);
   if (format !== "encrypted") {
     return key.export({ type: format, format: "pem" }).toString();
   }
   if (passphrase === undefined) {
-    throw new TypeError(
-      'Cannot write key as "encrypted": a passphrase is required',
-    );
+    throw new TypeError('Cannot write key as "encrypted": a passphrase is required');
   }
-  return key.export({
-    type: "pkcs8",
-    format: "pem",
-    cipher: "aes-256-cbc",
-    passphrase,
-  })
+  return key.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase })
     .toString();
 }

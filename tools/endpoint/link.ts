@@ -33,10 +33,7 @@ export interface Link {
 }
 
 /** Make the link for a socket. `sent` hears of each PUBACK that went out. */
-export function makeLink(
-  socket: TLSSocket,
-  sent: (acks: number) => void,
-): Link {
+export function makeLink(socket: TLSSocket, sent: (acks: number) => void): Link {
   // A number is the id of a PUBACK: four bytes, made when all are written together.
   let queued: (number | Uint8Array)[] = [];
   let scheduled = false;
@@ -97,9 +94,7 @@ export function makeLink(
   };
 }
 
-function join(
-  items: readonly (number | Uint8Array)[],
-): { bytes: Uint8Array; acks: number } {
+function join(items: readonly (number | Uint8Array)[]): { bytes: Uint8Array; acks: number } {
   let length = 0;
   for (const item of items) {
     length += typeof item === "number" ? 4 : item.length;

@@ -54,10 +54,7 @@ export interface CommandWorld {
  *
  * @returns The exit code, once the signal has come.
  */
-export async function runEndpoint(
-  args: string[],
-  world: CommandWorld,
-): Promise<ExitCode> {
+export async function runEndpoint(args: string[], world: CommandWorld): Promise<ExitCode> {
   let temporary: string | undefined;
   try {
     const command = parse(args);
@@ -80,9 +77,7 @@ export async function runEndpoint(
   }
 }
 
-function parse(
-  args: string[],
-): "help" | { port: number; dir: string | undefined } {
+function parse(args: string[]): "help" | { port: number; dir: string | undefined } {
   const unknown: string[] = [];
   const flags = parseArgs(args, {
     string: ["port", "dir"],
@@ -108,11 +103,7 @@ function parse(
   return { port, dir: flags.dir };
 }
 
-async function serve(
-  port: number,
-  dir: string,
-  world: CommandWorld,
-): Promise<void> {
+async function serve(port: number, dir: string, world: CommandWorld): Promise<void> {
   const ended = Promise.withResolvers<void>();
   world.signal.addEventListener("abort", () => ended.resolve(), { once: true });
   if (world.signal.aborted) return;
@@ -159,12 +150,7 @@ async function open(
   onMessage: (message: ReceivedMessage) => void,
 ): Promise<Endpoint> {
   try {
-    return await startEndpoint({
-      port,
-      certificates,
-      keep: "counts",
-      onMessage,
-    });
+    return await startEndpoint({ port, certificates, keep: "counts", onMessage });
   } catch (cause) {
     const inUse = (cause as { code?: string }).code === "EADDRINUSE";
     throw new UserError(
@@ -191,13 +177,7 @@ Publish to it:
 }
 
 function lineOf({ clientId, topic, qos, payload }: ReceivedMessage): string {
-  return JSON.stringify({
-    time: new Date().toISOString(),
-    clientId,
-    topic,
-    qos,
-    payload,
-  });
+  return JSON.stringify({ time: new Date().toISOString(), clientId, topic, qos, payload });
 }
 
 function usageError(message: string): UserError {
@@ -222,9 +202,6 @@ if (import.meta.main) {
   Deno.removeSignalListener("SIGTERM", end);
 }
 
-function writeAll(
-  to: { writeSync(bytes: Uint8Array): number },
-  bytes: Uint8Array,
-): void {
+function writeAll(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
 }

@@ -104,9 +104,7 @@ export async function makePki(options: PkiOptions = {}): Promise<Pki> {
 }
 
 /** Make a certificate authority: a root, or an intermediate below `issuer`. */
-export async function makeAuthority(
-  options: AuthorityOptions = {},
-): Promise<Authority> {
+export async function makeAuthority(options: AuthorityOptions = {}): Promise<Authority> {
   const keys = await makeKeys(options.keyType);
   const subject = nameOf(options.commonName ?? "mqtt443 throw-away CA");
   const usage = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign;
@@ -129,10 +127,7 @@ export async function makeAuthority(
       notAfter: validity.validTo ?? new Date(Date.now() + 90 * DAY_MS),
       publicKey,
       signingKey: keys.privateKey,
-      extensions: [
-        ...more,
-        await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey),
-      ],
+      extensions: [...more, await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey)],
     });
     return cert.toString("pem") + "\n";
   };
@@ -173,10 +168,7 @@ export async function makeAuthority(
 
 function leafExtensions(names: readonly string[]): x509.Extension[] {
   const { digitalSignature, keyEncipherment } = x509.KeyUsageFlags;
-  const purposes = [
-    x509.ExtendedKeyUsage.serverAuth,
-    x509.ExtendedKeyUsage.clientAuth,
-  ];
+  const purposes = [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth];
   const extensions: x509.Extension[] = [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(digitalSignature | keyEncipherment, true),
@@ -200,10 +192,7 @@ function makeKeys(keyType: KeyType = "ec"): Promise<CryptoKeyPair> {
     modulusLength: 2048,
     publicExponent: new Uint8Array([1, 0, 1]),
   };
-  return crypto.subtle.generateKey(algorithm, true, [
-    "sign",
-    "verify",
-  ]) as Promise<CryptoKeyPair>;
+  return crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
 }
 
 function nameOf(commonName: string): x509.JsonName {

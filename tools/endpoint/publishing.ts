@@ -11,11 +11,7 @@ import type { ReceivedMessage } from "./observe.ts";
 import { isAllowed, isTopic } from "./topics.ts";
 
 /** Deal with one PUBLISH of a session. */
-export function takePublish(
-  session: Session,
-  packet: IPublishPacket,
-  hub: Hub,
-): void {
+export function takePublish(session: Session, packet: IPublishPacket, hub: Hub): void {
   const { faults, limits, observer } = hub;
   const { link, record } = session;
   const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
@@ -31,9 +27,7 @@ export function takePublish(
   if (packet.qos === 1) {
     session.inFlight++;
     record.maxInFlight = Math.max(record.maxInFlight, session.inFlight);
-    if (
-      link.protocolVersion === 5 && session.inFlight > limits.receiveMaximum
-    ) {
+    if (link.protocolVersion === 5 && session.inFlight > limits.receiveMaximum) {
       return session.end("receive maximum exceeded", 0x93);
     }
   }
@@ -105,11 +99,7 @@ function refuse(
 }
 
 /** PUBACK with a reason code; MQTT 3.1.1 has none, so there it stays silent. */
-function answer(
-  session: Session,
-  packet: IPublishPacket,
-  reasonCode: number,
-): void {
+function answer(session: Session, packet: IPublishPacket, reasonCode: number): void {
   if (session.link.protocolVersion !== 5 || packet.messageId === undefined) {
     return;
   }

@@ -19,11 +19,7 @@ import { isAllowed } from "./topics.ts";
 const KEEP_ALIVE_FACTOR = 1.5;
 
 /** Serve MQTT on a socket whose handshake is done. */
-export function serveSession(
-  socket: TLSSocket,
-  connection: number,
-  hub: Hub,
-): void {
+export function serveSession(socket: TLSSocket, connection: number, hub: Hub): void {
   const { faults, limits, observer } = hub;
   const parser = mqtt.parser();
   let record: ConnectRecord | undefined;
@@ -52,9 +48,7 @@ export function serveSession(
 
   function end(reason: string, code?: number) {
     recordEnd("endpoint", reason);
-    if (
-      code !== undefined && link.protocolVersion === 5 && session !== undefined
-    ) {
+    if (code !== undefined && link.protocolVersion === 5 && session !== undefined) {
       link.send({ cmd: "disconnect", reasonCode: code });
     }
     link.hangUp();
@@ -78,12 +72,7 @@ export function serveSession(
     const about = () => seen;
 
     const refuse = (code: number, reason: string, keepOpen = false) => {
-      link.send({
-        cmd: "connack",
-        sessionPresent: false,
-        returnCode: code,
-        reasonCode: code,
-      });
+      link.send({ cmd: "connack", sessionPresent: false, returnCode: code, reasonCode: code });
       if (!keepOpen) end(reason);
     };
     if (fires(faults, "closeAtConnect", about)) {
@@ -94,11 +83,7 @@ export function serveSession(
       return link.sendBytes(faults.rawBytes);
     }
     if (fires(faults, "refuseConnect", about)) {
-      return refuse(
-        faults.connackCode,
-        "fault: refuseConnect",
-        faults.keepRefusedOpen,
-      );
+      return refuse(faults.connackCode, "fault: refuseConnect", faults.keepRefusedOpen);
     }
     const idBytes = new TextEncoder().encode(clientId).length;
     if (idBytes === 0 || idBytes > limits.clientIdBytes) {
@@ -146,10 +131,7 @@ export function serveSession(
       link.send({ cmd: "puback", messageId: 0xffff, reasonCode: 0 });
     }
     if (fires(faults, "closeAfterConnack", about)) {
-      closeTimer = setTimeout(
-        () => end("fault: closeAfterConnack"),
-        faults.closeAfterConnackMs,
-      );
+      closeTimer = setTimeout(() => end("fault: closeAfterConnack"), faults.closeAfterConnackMs);
     }
     watchKeepAlive(keepAliveS);
   }
@@ -175,11 +157,7 @@ export function serveSession(
           current.filters.delete(filter);
         }
         const granted = packet.unsubscriptions.map(() => 0);
-        return link.send({
-          cmd: "unsuback",
-          messageId: packet.messageId ?? 0,
-          granted,
-        });
+        return link.send({ cmd: "unsuback", messageId: packet.messageId ?? 0, granted });
       }
       case "pingreq":
         observer.counts.pings++;

@@ -46,10 +46,7 @@ async function publishThrough(
 
 Deno.test("publish loses nothing when HAProxy is stopped and started again (L2)", async () => {
   await using brokers = await startBrokers();
-  await publishThrough(brokers, brokers.front, {
-    down: brokers.stopFront,
-    up: brokers.startFront,
-  });
+  await publishThrough(brokers, brokers.front, { down: brokers.stopFront, up: brokers.startFront });
 });
 
 Deno.test("publish loses nothing when the broker behind HAProxy is restarted (L2)", async () => {

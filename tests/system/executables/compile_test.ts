@@ -223,10 +223,7 @@ Deno.test("Deno from npm that does not come in time is given up", async () => {
   using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   await inFolder(async (folder) => {
     const env = { DENO_DIR: folder, HTTPS_PROXY: `http://127.0.0.1:${silent.addr.port}` };
-    const error = await assertRejects(
-      () => npmDeno(OTHER, { env, patienceMs: 300 }),
-      UserError,
-    );
+    const error = await assertRejects(() => npmDeno(OTHER, { env, patienceMs: 300 }), UserError);
     assertEquals(error.exitCode, EXIT.unavailable);
     assertStringIncludes(error.message, "it was not done after 0.3 s");
   });

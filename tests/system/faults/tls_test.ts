@@ -251,11 +251,7 @@ const RUDE: Readonly<Record<string, Partial<Faults>>> = {
   "a reset at accept": { resetAtAccept: true },
   "a reset after ClientHello": { cutHandshake: true },
   "a reset within the certificate": { cutHandshake: true, handshakeBytes: 300 },
-  "an end within the handshake": {
-    cutHandshake: true,
-    handshakeEnd: "fin",
-    handshakeBytes: 300,
-  },
+  "an end within the handshake": { cutHandshake: true, handshakeEnd: "fin", handshakeBytes: 300 },
 };
 
 for (const [what, faults] of Object.entries(RUDE)) {
