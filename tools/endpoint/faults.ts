@@ -23,7 +23,7 @@ export interface TcpFaults {
   resetAtAccept: When<number>;
   /** Hang up in the TLS handshake, `handshakeBytes` into our answer. */
   cutHandshake: When<number>;
-  /** Send everything in pieces of `trickleBytes`. */
+  /** Send everything byte by byte. */
   trickle: When<number>;
 }
 
@@ -67,8 +67,6 @@ export interface FaultNumbers {
   handshakeBytes: number;
   /** How `cutHandshake` hangs up. @default "rst" */
   handshakeEnd: "rst" | "fin";
-  /** Bytes per piece for `trickle`. @default 1 */
-  trickleBytes: number;
   /** Return code (3.1.1) or reason code (5) of `refuseConnect`. @default 0x88, server unavailable */
   connackCode: number;
   /** Leave the socket open after a refusing CONNACK. @default false */
@@ -120,7 +118,6 @@ export function makeFaults(given: Partial<Faults> = {}): Faults {
     closeAtPublish: false,
     handshakeBytes: 0,
     handshakeEnd: "rst",
-    trickleBytes: 1,
     connackCode: 0x88,
     keepRefusedOpen: false,
     rawBytes: GARBAGE,

@@ -15,7 +15,7 @@ export function takePublish(session: Session, packet: IPublishPacket, hub: Hub):
   const { faults, limits, observer } = hub;
   const { link, record } = session;
   const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
-  const topic = topicOf(session, packet);
+  const { topic } = packet;
   record.publishes++;
 
   if (packet.qos === 2) {
@@ -34,7 +34,7 @@ export function takePublish(session: Session, packet: IPublishPacket, hub: Hub):
   if (payload.length > limits.payloadBytes) {
     return refuse(session, packet, hub, "payload too large", 0x95);
   }
-  if (topic === undefined || !isTopic(topic, limits)) {
+  if (!isTopic(topic, limits)) {
     return refuse(session, packet, hub, "topic name invalid", 0x90);
   }
   if (!isAllowed(hub.policy.publish, session.clientId, topic)) {
@@ -62,7 +62,6 @@ export function takePublish(session: Session, packet: IPublishPacket, hub: Hub):
   }
 
   observer.counts.received++;
-  observer.counts.receivedBytes += payload.length;
   if (hub.options.keep === "headers") {
     observer.received.push({ ...about(), payload: "" });
   } else if (hub.options.keep !== "counts") observer.received.push(about());
@@ -132,14 +131,6 @@ function isThrottled(session: Session, { faults, observer }: Hub): boolean {
   if (times.length >= faults.publishesPerS) return true;
   times.push(now);
   return false;
-}
-
-/** The topic itself, or what its MQTT 5 alias stands for. */
-function topicOf(session: Session, packet: IPublishPacket): string | undefined {
-  const alias = packet.properties?.topicAlias;
-  if (alias === undefined) return packet.topic;
-  if (packet.topic !== "") session.aliases.set(alias, packet.topic);
-  return session.aliases.get(alias);
 }
 
 function messageOf(

@@ -125,7 +125,7 @@ export async function startEndpoint(options: EndpointOptions = {}): Promise<Endp
     relay(socket, {
       end: faults.handshakeEnd,
       ...(cut ? { cutAfterBytes: faults.handshakeBytes } : {}),
-      ...(trickle ? { pieceBytes: faults.trickleBytes } : {}),
+      ...(trickle ? { pieceBytes: 1 } : {}),
     }, (made) => track(relayed, made)).then(
       (inner) => startTls(inner, connection),
       () => socket.destroy(),

@@ -24,7 +24,6 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
   const parser = mqtt.parser();
   let record: ConnectRecord | undefined;
   let session: Session | undefined;
-  let bytesIn = 0;
   let lastPacketMs = observer.now();
   let keepAliveTimer: ReturnType<typeof setTimeout> | undefined;
   let closeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -100,7 +99,6 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
       link,
       end,
       filters: new Map(),
-      aliases: new Map(),
       inFlight: 0,
       lastMessageId: 0,
       publishTimesMs: [],
@@ -180,19 +178,16 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
   );
   socket.on("data", (chunk: Buffer) => {
     if (link.closing) return;
-    bytesIn += chunk.length;
     lastPacketMs = observer.now();
     const unparsed = parser.parse(chunk);
     // The head says how long a packet will be; waiting for the whole of a huge one costs memory.
     if (unparsed > limits.maximumPacketSize) end("packet too large", 0x95);
-    note();
     observer.changed();
   });
   socket.on("close", () => {
     clearTimeout(keepAliveTimer);
     clearTimeout(closeTimer);
     hub.links.delete(link);
-    note();
     if (session !== undefined) {
       for (const timer of session.ackTimers) clearTimeout(timer);
       hub.leave(session);
@@ -200,11 +195,4 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
     recordEnd("network", "connection lost");
     observer.changed();
   });
-
-  /** Write the byte counts where they can be read. */
-  function note() {
-    if (record === undefined) return;
-    record.bytesIn = bytesIn;
-    record.bytesOut = link.bytesOut;
-  }
 }
