@@ -61,14 +61,6 @@ for (
   });
 }
 
-Deno.test("parseArgs knows a flag by its other name, among letters too", () => {
-  const help = (...args: string[]) =>
-    parseArgs(args, { boolean: ["help"], alias: { help: "h" }, unknown: () => false }).help;
-  assertEquals([help("-h"), help("-xh"), help("-h", "host"), help("-x")], [
-    ...[true, true, true, false],
-  ]);
-});
-
 Deno.test("parseArgs asks about what it does not know, and leaves out what is refused", () => {
   const asked: [string, string | undefined][] = [];
   const parsed = parseArgs(["--prot=1", "a", "--port=2", "--no-yes", "-x"], {
@@ -86,11 +78,6 @@ Deno.test("parseArgs asks about what it does not know, and leaves out what is re
     ["--no-yes", "no-yes"],
     ["-x", "x"],
   ]);
-});
-
-Deno.test("parseArgs keeps what it does not know where nobody asks", () => {
-  const { _: rest, yes, ...others } = parseArgs(["--prot", "--yes"], { boolean: ["yes"] });
-  assertEquals<unknown>([rest, yes, Object.keys(others)], [[], true, ["prot"]]);
 });
 
 // @std/log
