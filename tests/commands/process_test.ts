@@ -1,7 +1,6 @@
 /** The command line of the program as a process: what only a process shows. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { helpText } from "../../lib/commands/help.ts";
 import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
 import { NO_SETTINGS, spawnProgram } from "../support/program.ts";
 import {
@@ -14,31 +13,6 @@ import {
 
 const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;
 const pki = await makePki();
-
-Deno.test("process without a command prints help on stderr and exits 64", () =>
-  inFolder(async (cwd) => {
-    assertEquals(await runProcess([], { cwd }), {
-      code: 64,
-      stdout: "",
-      stderr: `${helpText("")}\n`,
-    });
-  }));
-
-Deno.test("process with --help prints help on stdout and exits 0", () =>
-  inFolder(async (cwd) => {
-    assertEquals(await runProcess(["publish", "--help"], { cwd }), {
-      code: 0,
-      stdout: `${helpText("publish")}\n`,
-      stderr: "",
-    });
-  }));
-
-Deno.test("process with an unknown command exits 64", () =>
-  inFolder(async (cwd) => {
-    const outcome = await runProcess(["pubish"], { cwd });
-    assertTold(outcome);
-    assertEquals(outcome.code, 64);
-  }));
 
 Deno.test("process finds ./mqtt443.json and tells it as the origin", () =>
   inFolder(async (cwd) => {
