@@ -78,25 +78,6 @@ Deno.test("publish task looks at the working directory for a key named without o
     })
   ));
 
-Deno.test("process refuses a settings file of 100 MB (G6)", () =>
-  inFolder(async (cwd) => {
-    await Deno.writeTextFile(`${cwd}/mqtt443.json`, "{");
-    await Deno.truncate(`${cwd}/mqtt443.json`, 100 * 1024 ** 2);
-    const outcome = await runProcess(["publish", "--endpoint=localhost"], { cwd });
-    assertTold(outcome);
-    assertEquals(outcome.code, 78);
-    assertMatch(outcome.stderr, /"\.\/mqtt443\.json": it has 104857600 bytes/);
-  }));
-
-Deno.test("process refuses a settings file nested 100,000 deep (G6)", () =>
-  inFolder(async (cwd) => {
-    const text = `{"endpoint":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
-    await Deno.writeTextFile(`${cwd}/mqtt443.json`, text);
-    const outcome = await runProcess(["publish"], { cwd });
-    assertTold(outcome);
-    assertEquals(outcome.code, 78);
-  }));
-
 Deno.test("process with SSLKEYLOGFILE refuses to start and writes no key to it (G8)", () =>
   inFolder((cwd) =>
     withUntouchedPort(async (port) => {
