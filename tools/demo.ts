@@ -1,9 +1,9 @@
 /**
  * `deno task demo`: the main job, seen from outside, without any account.
  *
- * Makes throw-away certificates, starts the local endpoint, publishes this machine's telemetry to it by a process that
- * may do what its settings need and nothing else, as `deno task publish` starts it, cuts the link, shows the queue fill and drain, and counts at the end. Exit code 1 if a
- * message was lost.
+ * Makes throw-away certificates, starts the local endpoint, and publishes this machine's telemetry to it with only the
+ * permissions that the settings need, as `deno task publish` does. Then it cuts the link, shows the queue fill and drain,
+ * and counts at the end. Exit code 1 if a message was lost.
  */
 
 import { DENO_VERSION } from "./build/targets.ts";

@@ -100,8 +100,7 @@ function collect(
   const read = (async () => {
     let rest = "";
     for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + text).split("
-");
+      const lines = (rest + text).split("\n");
       rest = lines.pop()!;
       all.push(...lines);
       look();
