@@ -92,10 +92,10 @@ for (const protocolVersion of [4, 5] as const) {
   const isV5 = protocolVersion === 5;
 
   /** That the client's session is ended: on MQTT 5 with this reason. */
-  async function assertEnded(client: RawClient, code: number, cmd = "disconnect") {
+  const assertEnded = async (client: RawClient, code: number, cmd = "disconnect") => {
     if (isV5) assertEquals(codeOf(await client.next()), [cmd, code]);
     assertEquals(await client.next(), "closed");
-  }
+  };
 
   Deno.test(`endpoint drops the older of two equal client ids on ${name}`, async () => {
     await using endpoint = await start();
