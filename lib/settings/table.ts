@@ -276,12 +276,3 @@ function setting<T>(
 ): Row<T> {
   return { kind, default: text, sentence, ...rest };
 }
-
-/** AWS's custom authorizers answer on port 443 to protocol `mqtt`. */
-function alpnOf(
-  { endpoint, port, username }: Readonly<Record<string, unknown>>,
-): string | undefined {
-  if (port === 8883) return undefined;
-  const isPort443 = port === undefined || port === 443;
-  return username !== undefined && isPort443 && isAws(String(endpoint)) ? "mqtt" : "x-amzn-mqtt-ca";
-}

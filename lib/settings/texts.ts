@@ -15,9 +15,6 @@ import { rangePattern } from "./range_pattern.ts";
 /** Largest client id in bytes that AWS IoT Core takes. */
 export const MAX_CLIENT_ID_BYTES = 128;
 
-/** Longest string of MQTT, in bytes. */
-const MAX_USERNAME_BYTES = 65_535;
-
 const LABEL = "[A-Za-z0-9_]([A-Za-z0-9_\\-]{0,61}[A-Za-z0-9_])?";
 /** A host name or IPv4 address. */
 const HOST_NAME = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*\\.?$`);
@@ -82,28 +79,6 @@ function pathProblem(text: string): string | undefined {
   if (text === "") return "must be a path, not empty";
   if (text.includes("-----BEGIN ")) return "must be the path of a file, not what is in it";
   return text.includes("\0") ? "must not hold NUL" : undefined;
-}
-
-function usernameProblem(text: string): string | undefined {
-  const bytes = utf8Bytes(text);
-  return text === "" || bytes > MAX_USERNAME_BYTES
-    ? `must be from 1 to ${MAX_USERNAME_BYTES} bytes of UTF-8, and is ${bytes}`
-    : textProblem(text);
-}
-
-function proxyProblem(text: string): string | undefined {
-  if (text.includes("@")) {
-    return "must hold no user and password: put user:password into a file (chmod 600) and pass " +
-      "--proxy-auth-file FILE";
-  }
-  const rule = "must be http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT";
-  const proxy = proxyOf(text);
-  if (proxy === undefined) {
-    return /^\w+:\/\/[^:/]+\/?$/.test(text) ? `${rule}: its port is not given` : rule;
-  }
-  if (proxy.port < 1 || proxy.port > 65_535) return `${rule}, with a PORT from 1 to 65535`;
-  const host = endpointProblem(proxy.endpoint);
-  return host === undefined ? undefined : `${rule}: HOST ${host}`;
 }
 
 /** RFC 7301: 1 to 255 bytes; printable ASCII is what any broker uses. */
