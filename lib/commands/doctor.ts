@@ -1,4 +1,4 @@
-/** `doctor`: runs the checks and tells what they found; `--policy` prints the policy this device needs. */
+/** `doctor`: runs the checks and reports what they found; `--policy` prints the policy that this device needs. */
 
 import type { Command } from "./arguments.ts";
 import {
@@ -25,12 +25,12 @@ export async function doctorCommand(command: Command, world: World): Promise<Exi
   const facts: Case = {};
   const online = onlineChecks(world, facts);
   const local = localChecks(
-    { ...command, policyFile: command.doctor?.["policy-file"] },
+    { ...command, policyFile: command.values["policy-file"] },
     world,
     facts,
   );
   const checks = command.switches.has("offline") ? local : [...local, ...online.checks];
-  // On a terminal a line says what is being looked at until the result takes its place.
+  // On a terminal the running check is shown until its result replaces it.
   const erase = world.isOutTerminal ? "\r\x1b[K" : "";
   const say = (result: Result) => world.out(`${erase}${resultText(result, world.paintOut)}\n`);
   const sayLooking = (name: string) => world.out(`looking at ${name} …`);
@@ -57,7 +57,7 @@ function asFailure(error: unknown) {
 function printPolicy(command: Command, world: World): ExitCode {
   const { settings } = loadSettings(command, world, { needEndpoint: false });
   const { clientId, topic, endpoint } = settings;
-  const account = accountOf(endpoint, command.doctor);
+  const account = accountOf(endpoint, command.values);
   world.out(`${JSON.stringify(policyDocument(clientId, topic, account), null, 2)}\n`);
   return EXIT.ok;
 }

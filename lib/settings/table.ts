@@ -8,7 +8,7 @@ import type { Qos } from "../core/message.ts";
 import { choice, duration, integer, type Kind, optional, orNone, size } from "./parsers.ts";
 import { CLIENT_ID, HOST, MESSAGE, path, PROTOCOL, secretFile, SOURCES, TOPIC } from "./texts.ts";
 
-/** What defaults take from the machine. */
+/** Facts of the machine for defaults. */
 export interface Machine {
   /** Default of `clientId`. */
   readonly hostName: string;
