@@ -1,6 +1,6 @@
 /** The endpoint as the program names it. Pure. */
 
-/** What the words need to know of the attempt. */
+/** What errors and hints need to know of a connection attempt. */
 export interface Target {
   readonly endpoint: string;
   readonly port: number;
