@@ -30,6 +30,7 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
 function notGranted(cause: Error): UserError {
   const what = cause.message.replace(/, run again.*/s, "");
   return new UserError(`Cannot continue: this process lacks a permission: ${what}`, {
+    code: "not-granted",
     hint: grantHint(),
     exitCode: EXIT.config,
     step: "settings",

@@ -73,19 +73,21 @@ export class MqttSession implements Omit<Connection, "facts"> {
   /**
    * @param transport An open TLS connection, which the session closes.
    * @param now The time of this device, for causes that depend on it.
+   * @param password That of the user name in the settings.
    */
   constructor(
     settings: ConnectionSettings,
     transport: Transport,
     target: Target,
     now: () => Date,
+    password?: string,
   ) {
     this.#settings = settings;
     this.#transport = transport;
     this.#target = target;
     this.#now = now;
     this.#opened.promise.catch(() => {});
-    this.#client = openClient(settings, transport);
+    this.#client = openClient(settings, transport, password);
     this.#watchBytes();
     this.#client.on("packetsend", () => this.#keepAlive?.sent());
     this.#client.on("packetreceive", (packet) => this.#receive(packet as ReceivedPacket));
@@ -265,11 +267,17 @@ export class MqttSession implements Omit<Connection, "facts"> {
   }
 }
 
-function openClient(settings: ConnectionSettings, transport: Transport): MqttClient {
+function openClient(
+  settings: ConnectionSettings,
+  transport: Transport,
+  password: string | undefined,
+): MqttClient {
   return new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
     protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
     clientId: settings.clientId,
+    ...(settings.username !== undefined && { username: settings.username }),
+    ...(password !== undefined && { password }),
     keepalive: Math.round(settings.keepAlive / 1000),
     // The queue redelivers; a session kept by the server would do it a second time.
     clean: true,
@@ -300,6 +308,7 @@ function passOver(packet: ReceivedPacket): void {
 
 function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
   return new UserError(`${place(target)} does not speak MQTT as it should: ${what}`, {
+    code: "not-mqtt",
     hint: "check --endpoint, --port and --mqtt-version",
     step: "mqtt",
     exitCode: EXIT.unavailable,
@@ -315,6 +324,8 @@ function subscribeRefused(
 ): UserError {
   const said = `SUBACK ${reasonName(code)}`;
   return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
+    code: "suback-refused",
+    reason: code,
     hint:
       `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
     step: "mqtt",

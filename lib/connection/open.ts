@@ -52,7 +52,7 @@ export async function openConnection(
     // MQTT.js is loaded while the server answers.
     const { MqttSession } = await import("./mqtt.ts");
     const transport = await opening;
-    const session = new MqttSession(settings, transport, target, now);
+    const session = new MqttSession(settings, transport, target, now, identity.password);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();

@@ -1,7 +1,7 @@
 /** The permissions that a process needs, and the Deno flags for them: for `deno run` and for executables. Pure. */
 
 import type { Grants } from "../core/build.ts";
-import { place } from "../core/endpoint.ts";
+import { place, proxyOf } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { USERS_PATH } from "../core/file_guard.ts";
 import {
@@ -9,6 +9,7 @@ import {
   CONFIG_PATHS,
   NOTIFY_PATH,
   NOTIFY_VARIABLES,
+  PROXY_VARIABLES,
   TRUST_VARIABLES,
   WARNED_VARIABLES,
 } from "./places.ts";
@@ -23,6 +24,7 @@ const VARIABLES = [
   "JOURNAL_STREAM",
   ...TRUST_VARIABLES,
   ...WARNED_VARIABLES,
+  ...PROXY_VARIABLES,
 ];
 
 /** Where an executable for any endpoint keeps its queue: in the working directory, or as a service. */
@@ -32,11 +34,16 @@ const STATE_PATHS = ["./state", "/var/lib/mqtt443"] as const;
  * The grants of an executable for any endpoint of AWS IoT Core, with its files in the standard directories.
  *
  * Of /proc only the files that the sources read: /proc/self/root leads to every file.
+ *
+ * @param proxyPorts Ports of a proxy at a private address. @default none: no proxy can be reached
  */
-export function generalGrants(): Grants {
+export function generalGrants(proxyPorts: readonly number[] = []): Grants {
   const hosts = ["*.amazonaws.com", "*.amazonaws.com.cn"];
   return {
-    net: hosts.flatMap((host) => [`${host}:443`, `${host}:8883`]),
+    net: [
+      ...hosts.flatMap((host) => [`${host}:443`, `${host}:8883`]),
+      ...proxyPorts.flatMap((port) => PRIVATE_NETWORKS.map((network) => `${network}:${port}`)),
+    ],
     read: unique([
       ...CONFIG_PATHS,
       ...CERTS_PATHS,
@@ -54,6 +61,9 @@ export function generalGrants(): Grants {
     notify: NOTIFY_PATH,
   };
 }
+
+/** RFC 1918 and loopback: where a site has its proxy. Deno matches networks with addresses only, not with names. */
+const PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8"];
 
 /** Where systemd puts the files of `LoadCredential=` for our unit. */
 const CREDENTIALS = "/run/credentials/mqtt443.service";
@@ -79,9 +89,11 @@ export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
  */
 export function grantsOf(settings: Settings, configPath: string | undefined): Grants {
   const { certs, ca, cert, key, keyPassphraseFile, state } = settings;
-  const files = [ca, cert, key, keyPassphraseFile].filter((path) => path !== undefined);
+  const { passwordFile, proxyAuthFile, proxyCa } = settings;
+  const files = [ca, cert, key, keyPassphraseFile, passwordFile, proxyAuthFile, proxyCa]
+    .filter((path) => path !== undefined);
   return {
-    net: settings.endpoint === "" ? [] : [place(settings)],
+    net: netOf(settings),
     read: unique([
       ...(configPath === undefined ? CONFIG_PATHS : [configPath]),
       certs,
@@ -94,6 +106,12 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
   };
+}
+
+/** The one place that is connected to: with a proxy, not even the endpoint's name is looked up. */
+function netOf(settings: Settings): string[] {
+  const hop = proxyOf(settings.proxy) ?? settings;
+  return hop.endpoint === "" ? [] : [place(hop)];
 }
 
 /** The grants with the service manager's socket, which Deno wants both as a file and as an address. */
@@ -133,6 +151,7 @@ function unique(values: readonly string[]): string[] {
 /** Deno 2.9.6 splits permission lists at commas and has no way to escape one. */
 function holdsComma(path: string): UserError {
   return new UserError(`Cannot grant ${quote(path)}: a path that is granted must hold no comma`, {
+    code: "wrong-settings",
     hint: "rename it, or name another one in the settings",
     exitCode: EXIT.config,
     step: "settings",

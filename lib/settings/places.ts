@@ -15,6 +15,9 @@ export const WARNED_VARIABLES = [
   "MQTTJS_SOCKS_PROXY",
 ] as const;
 
+/** Variables that name a proxy to other programs: not used, but named where connecting directly fails. */
+export const PROXY_VARIABLES = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] as const;
+
 /** Variables of systemd: where it listens, and how often the watchdog must be fed. */
 export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
 

@@ -6,7 +6,18 @@
 import { isAws } from "../core/endpoint.ts";
 import type { Qos } from "../core/message.ts";
 import { choice, duration, integer, type Kind, optional, orNone, size } from "./parsers.ts";
-import { CLIENT_ID, HOST, MESSAGE, path, PROTOCOL, secretFile, SOURCES, TOPIC } from "./texts.ts";
+import {
+  CLIENT_ID,
+  HOST,
+  MESSAGE,
+  path,
+  PROTOCOL,
+  PROXY,
+  secretFile,
+  SOURCES,
+  TOPIC,
+  USERNAME,
+} from "./texts.ts";
 
 /** Facts of the machine for defaults. */
 export interface Machine {
@@ -60,10 +71,7 @@ const TABLE = {
     orNone(PROTOCOL),
     "x-amzn-mqtt-ca; none on port 8883",
     "protocol asked for in the TLS handshake",
-    {
-      compute: ({ port }) => port === 8883 ? undefined : "x-amzn-mqtt-ca",
-      example: "x-amzn-mqtt-ca",
-    },
+    { compute: alpnOf, example: "x-amzn-mqtt-ca" },
   ),
   mqttVersion: setting(choice("VERSION", ["5", "3.1.1"]), "5", "MQTT version spoken"),
   clientId: setting(
@@ -103,6 +111,37 @@ const TABLE = {
     "none",
     "its first line is the passphrase of the key",
     { isPrivate: true },
+  ),
+  username: setting(
+    orNone(USERNAME),
+    "none",
+    "MQTT user name; with it the certificate and key may be absent",
+    { isPrivate: true },
+  ),
+  passwordFile: setting(
+    orNone(secretFile("password")),
+    "none",
+    "its first line is the MQTT password",
+    { isPrivate: true },
+  ),
+  /** `SCHEME://HOST:PORT`. */
+  proxy: setting(
+    orNone(PROXY),
+    "none",
+    "everything goes through this proxy, and nothing else is connected to",
+    { isPrivate: true },
+  ),
+  proxyAuthFile: setting(
+    orNone(secretFile("user and password")),
+    "none",
+    "its first line is user:password for the proxy",
+    { isPrivate: true },
+  ),
+  proxyCa: setting(
+    optional(path("FILE", "PEM, one or more")),
+    "public roots",
+    "only these CA certificates may vouch for a proxy with https://",
+    { example: "/etc/mqtt443/certs/proxy-ca.pem" },
   ),
   /** `{clientId}` already replaced. */
   topic: setting(
@@ -226,4 +265,13 @@ function setting<T>(
   rest?: Omit<Row<T>, "kind" | "default" | "sentence">,
 ): Row<T> {
   return { kind, default: text, sentence, ...rest };
+}
+
+/** AWS's custom authorizers answer on port 443 to protocol `mqtt`. */
+function alpnOf(
+  { endpoint, port, username }: Readonly<Record<string, unknown>>,
+): string | undefined {
+  if (port === 8883) return undefined;
+  const isPort443 = port === undefined || port === 443;
+  return username !== undefined && isPort443 && isAws(String(endpoint)) ? "mqtt" : "x-amzn-mqtt-ca";
 }

@@ -45,7 +45,11 @@ function makeBench({ isTerminal = true } = {}): {
   };
 }
 
-const failure = new UserError("gone", { hint: "look", exitCode: EXIT.config });
+const failure = new UserError("gone", {
+  code: "source-unreadable",
+  hint: "look",
+  exitCode: EXIT.config,
+});
 
 const DAY_S = 86_400;
 

@@ -36,6 +36,7 @@ export async function tryOut(path: string, options: TrialOptions): Promise<void>
   const what = denort === "download" ? "the denort that Deno fetched" : quote(denort.path);
   const refuse = (why: string) =>
     new UserError(`Cannot use denort ${what} for ${target.name}: ${why}`, {
+      code: "tool-failed",
       hint:
         `name denort of Deno ${DENO_VERSION} itself, or the zip it comes in; or \`--runtime npm\``,
       exitCode: EXIT.config,
@@ -72,6 +73,7 @@ async function whyNot(
   } catch (cause) {
     if (!(cause instanceof Deno.errors.PermissionDenied)) return messageOf(cause);
     throw new UserError(`Cannot start ${quote(path)}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "set TMPDIR to a folder in which programs may be started",
       exitCode: EXIT.cannotCreate,
       cause,

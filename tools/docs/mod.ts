@@ -5,6 +5,7 @@
  * The parts stand between `<!-- made: NAME -->` and `<!-- /made -->`; a test compares them with the code.
  */
 
+import { CODES } from "../../lib/core/codes.ts";
 import { helpText, settingsTable } from "../../lib/commands/help.ts";
 import { promisesTable } from "./promises.ts";
 import { doctorTranscript, queueTranscript } from "./transcripts.ts";
@@ -33,7 +34,15 @@ const PARTS: Readonly<Record<string, () => string | Promise<string>>> = {
   promises: promisesTable,
   doctor: doctorTranscript,
   queue: queueTranscript,
+  codes: codesTable,
 };
+
+/** The codes of failures as a table. */
+function codesTable(): string {
+  const rows = Object.entries(CODES).filter(([code]) => code !== "tool-failed")
+    .map(([code, meaning]) => `| \`${code}\` | ${meaning} |`);
+  return ["| code | meaning |", "|---|---|", ...rows].join("\n");
+}
 
 /** A page with its made parts made anew. */
 export async function withMadeParts(text: string): Promise<string> {

@@ -145,6 +145,7 @@ async function findCerts(dir: string): Promise<Certificates> {
     throw new UserError(
       `Cannot use certificates in "${dir}": ${messageOf(cause)}`,
       {
+        code: "tool-failed",
         hint: "pass --dir with a new folder",
         exitCode: EXIT.config,
         cause,
@@ -170,6 +171,7 @@ async function open(
     throw new UserError(
       `Cannot listen on 127.0.0.1:${port}: ${inUse ? "port in use" : messageOf(cause)}`,
       {
+        code: "tool-failed",
         hint: inUse ? "pass --port 0 for a free one, or another number" : "pass another --port",
         exitCode: EXIT.unavailable,
         cause,
@@ -202,6 +204,7 @@ function lineOf({ clientId, topic, qos, payload }: ReceivedMessage): string {
 
 function usageError(message: string): UserError {
   return new UserError(message, {
+    code: "tool-failed",
     hint: "deno task endpoint --help shows the flags",
     exitCode: EXIT.usage,
   });

@@ -166,6 +166,7 @@ async function fetchPackages(ids: readonly string[], lock: Lock): Promise<void> 
     );
   } catch (cause) {
     throw new UserError(`Cannot fetch ${ids.join(", ")} of deno.lock: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "reach the npm registry once (NPM_CONFIG_REGISTRY and HTTPS_PROXY are heeded)",
       exitCode: EXIT.unavailable,
       cause,
