@@ -69,8 +69,10 @@ function descriptorsOf(
 ): [string, Deno.PermissionDescriptor][] {
   switch (name) {
     case "net":
-      // A wildcard cannot be queried; a name that it covers can.
-      return grants.net.map((host) => [host, { name, host: host.replace("*", "any") }]);
+      // A wildcard or a network cannot be queried; a name or address in it can.
+      return grants.net.map((text) => {
+        return [text, { name, host: text.replace("*", "any").replace(/\/\d+/, "") }];
+      });
     case "read":
     case "write":
       return grants[name].map((path) => [path, { name, path }]);
@@ -107,7 +109,10 @@ function isSince(version: string, since: readonly number[]): boolean {
 }
 
 function textOf(document: ReturnType<typeof documentOf>): string {
-  const { version, commit, built, scope, runtime } = document;
+  const { version, commit, built, scope, runtime, baked } = document;
+  const byAddress = baked?.net.some((host) => host.includes("/"))
+    ? "; a proxy by its address alone"
+    : "";
   const permissions = Object.entries(document.permissions).map(([name, what], index) => {
     const list = what === "all" ? "all" : what.join(" ") || "none";
     return `${index === 0 ? "permitted" : "         "}    ${name.padEnd(6)} ${list}`;
@@ -115,7 +120,7 @@ function textOf(document: ReturnType<typeof documentOf>): string {
   return [
     `mqtt443      ${version}${commit === null ? "" : ` (commit ${commit}, built ${built})`}`,
     `runtime      ${RUNTIMES[runtime]}`,
-    ...(scope === null ? [] : [`built for    ${SCOPES[scope]}`]),
+    ...(scope === null ? [] : [`built for    ${SCOPES[scope]}${byAddress}`]),
     `Deno         ${document.deno} (V8 ${document.v8}, ${document.target})`,
     `TLS          ${document.tls.join(", ")}`,
     `ALPN         ${

@@ -45,6 +45,9 @@ const NO_TIMER = { set: () => 0, clear: () => {} };
 /** What CONNACK says. */
 type Granted = Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">;
 
+/** The settings of a session, with what CONNECT holds besides. */
+type SessionSettings = ConnectionSettings & { readonly password?: string | undefined };
+
 /** A session: CONNECT is sent when it is made. */
 export class MqttSession implements Omit<Connection, "facts"> {
   readonly #settings: ConnectionSettings;
@@ -73,21 +76,19 @@ export class MqttSession implements Omit<Connection, "facts"> {
   /**
    * @param transport An open TLS connection, which the session closes.
    * @param now The time of this device, for causes that depend on it.
-   * @param password That of the user name in the settings.
    */
   constructor(
-    settings: ConnectionSettings,
+    settings: SessionSettings,
     transport: Transport,
     target: Target,
     now: () => Date,
-    password?: string,
   ) {
     this.#settings = settings;
     this.#transport = transport;
     this.#target = target;
     this.#now = now;
     this.#opened.promise.catch(() => {});
-    this.#client = openClient(settings, transport, password);
+    this.#client = openClient(settings, transport);
     this.#watchBytes();
     this.#client.on("packetsend", () => this.#keepAlive?.sent());
     this.#client.on("packetreceive", (packet) => this.#receive(packet as ReceivedPacket));
@@ -268,15 +269,14 @@ export class MqttSession implements Omit<Connection, "facts"> {
 }
 
 function openClient(
-  settings: ConnectionSettings,
+  { username, password, ...settings }: SessionSettings,
   transport: Transport,
-  password: string | undefined,
 ): MqttClient {
   return new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
     protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
     clientId: settings.clientId,
-    ...(settings.username !== undefined && { username: settings.username }),
+    ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     keepalive: Math.round(settings.keepAlive / 1000),
     // The queue redelivers; a session kept by the server would do it a second time.

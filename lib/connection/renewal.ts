@@ -123,8 +123,8 @@ export class Connector {
       this.#isProvensTurn = false;
       return connection;
     } catch (error) {
-      const { env } = this.#world;
-      throw signal.aborted ? error : this.#takeTurns(withProxyHint(error, env, this.#settings));
+      const told = withProxyHint(error, this.#world.env, this.#settings);
+      throw signal.aborted ? error : this.#takeTurns(told);
     }
   }
 
@@ -140,9 +140,8 @@ export class Connector {
     const clock = this.#clock();
     const { certFile, facts } = found;
     if (certFile && facts && checkClock(clock) === undefined) checkDates(certFile, facts, clock);
-    const isRenewed = !isSameDevice(found, this.#identity);
+    if (!isSameDevice(found, this.#identity)) this.#isProvensTurn = false;
     this.#identity = found;
-    if (isRenewed) this.#isProvensTurn = false;
     this.#log.info("start", { certificate: subjectOf(found) });
     this.#expiry.look();
   }
@@ -176,9 +175,7 @@ function isSameDevice(one: Identity, other: Identity): boolean {
 /** Whether they are that, trust the same CAs, and tell a proxy the same. */
 function isSame(one: Identity, other: Identity): boolean {
   return isSameDevice(one, other) && one.proxyAuth === other.proxyAuth &&
-    (["caPems", "proxyCaPems"] as const).every((name) =>
-      one[name].join("") === other[name].join("")
-    );
+    (["caPems", "proxyCaPems"] as const).every((name) => `${one[name]}` === `${other[name]}`);
 }
 
 /** What the log calls an identity. */

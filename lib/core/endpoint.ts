@@ -41,7 +41,7 @@ export interface Target {
  */
 export function proxyOf(text: string | undefined): Proxy | undefined {
   const [, scheme, host, port] =
-    /^(http|https|socks5):\/\/(\[[^\]]+\]|[^:/?#[\]]+):(\d{1,5})\/?$/.exec(text ?? "") ?? [];
+    /^(http|https|socks5):\/\/(\[[^\]]*:[^\]]*\]|[^:/?#[\]]+):(\d{1,5})\/?$/.exec(text ?? "") ?? [];
   if (scheme === undefined) return undefined;
   const endpoint = host!.replace(/^\[|\]$/g, "");
   return { scheme: scheme as Proxy["scheme"], endpoint, port: Number(port) };

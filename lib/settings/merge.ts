@@ -55,11 +55,12 @@ export function mergeSettings(
   check("source", sourcesProblem(settings.source));
   const topic = topicProblem(settings.topic);
   check("topic", topic && `${topic}, with {clientId} replaced`);
-  if (settings.passwordFile !== undefined && settings.username === undefined) {
-    problems.push("passwordFile: is of no use without username: pass --username NAME");
+  const { username, passwordFile, mqttVersion, proxy, proxyCa } = settings;
+  if (passwordFile !== undefined && username === undefined && mqttVersion !== "5") {
+    problems.push("passwordFile: MQTT 3.1.1 takes no password without a user name (--username)");
   }
-  if (settings.proxy === undefined || !settings.proxy.startsWith("https:")) {
-    check("proxyCa", settings.proxyCa && "is for a proxy with https:// alone");
+  if (proxyCa !== undefined && /^(http|socks5):/.test(proxy ?? "")) {
+    check("proxyCa", "is for a proxy with https:// alone");
   }
   for (const { key, awsMax = Infinity } of isAws(settings.endpoint) ? TABLE : []) {
     if (Number(given[key]) > awsMax) {
@@ -131,13 +132,6 @@ function withDefaults(given: Readonly<Record<string, unknown>>, machine: Machine
     key in given ? given[key] : compute ? compute(given, machine) : parse(text),
   ])) as unknown as Settings;
   return { ...settings, topic: expandTopic(settings.topic, settings.clientId) };
-}
-
-/** AWS takes a user name (custom authorizers) under another protocol than a certificate. */
-function alpnOf(endpoint: string, { port, username }: Record<string, unknown>): string | undefined {
-  if (port === 8883) return undefined;
-  const isPort443 = port === undefined || port === 443;
-  return username !== undefined && isPort443 && isAws(endpoint) ? "mqtt" : "x-amzn-mqtt-ca";
 }
 
 function problemsError(problems: readonly string[]): UserError {

@@ -69,9 +69,12 @@ const TABLE = {
   port: setting(integer(1, 65535, "PORT"), "443", "TCP port of the endpoint"),
   alpn: setting(
     orNone(PROTOCOL),
-    "x-amzn-mqtt-ca; none on port 8883",
+    "x-amzn-mqtt-ca; none on port 8883; mqtt with username on AWS",
     "protocol asked for in the TLS handshake",
-    { compute: alpnOf, example: "x-amzn-mqtt-ca" },
+    {
+      compute: alpnOf,
+      example: "x-amzn-mqtt-ca",
+    },
   ),
   mqttVersion: setting(choice("VERSION", ["5", "3.1.1"]), "5", "MQTT version spoken"),
   clientId: setting(
@@ -115,7 +118,7 @@ const TABLE = {
   username: setting(
     orNone(USERNAME),
     "none",
-    "MQTT user name; with it the certificate and key may be absent",
+    "MQTT user name; with it certificate and key may be absent",
     { isPrivate: true },
   ),
   passwordFile: setting(
@@ -124,11 +127,10 @@ const TABLE = {
     "its first line is the MQTT password",
     { isPrivate: true },
   ),
-  /** `SCHEME://HOST:PORT`. */
   proxy: setting(
     orNone(PROXY),
     "none",
-    "everything goes through this proxy, and nothing else is connected to",
+    "proxy to go through; nothing else is connected to then",
     { isPrivate: true },
   ),
   proxyAuthFile: setting(
@@ -226,6 +228,14 @@ const TABLE = {
   ),
 };
 
+/** AWS takes a user name (custom authorizers) under another protocol than a certificate. */
+function alpnOf(
+  { endpoint, port = 443, username }: Readonly<Record<string, unknown>>,
+): string | undefined {
+  if (port === 8883) return undefined;
+  return username !== undefined && port === 443 && isAws(`${endpoint}`) ? "mqtt" : "x-amzn-mqtt-ca";
+}
+
 /** Every effective setting. Durations are in ms, sizes in bytes; undefined means none. */
 export type Settings = {
   readonly [K in keyof typeof TABLE]: (typeof TABLE)[K] extends Row<infer T> ? T : never;
@@ -265,13 +275,4 @@ function setting<T>(
   rest?: Omit<Row<T>, "kind" | "default" | "sentence">,
 ): Row<T> {
   return { kind, default: text, sentence, ...rest };
-}
-
-/** AWS's custom authorizers answer on port 443 to protocol `mqtt`. */
-function alpnOf(
-  { endpoint, port, username }: Readonly<Record<string, unknown>>,
-): string | undefined {
-  if (port === 8883) return undefined;
-  const isPort443 = port === undefined || port === 443;
-  return username !== undefined && isPort443 && isAws(String(endpoint)) ? "mqtt" : "x-amzn-mqtt-ca";
 }

@@ -10,12 +10,10 @@ import {
 } from "../core/message.ts";
 import { proxyOf } from "../core/endpoint.ts";
 import { checked, type Kind } from "./parsers.ts";
+import { rangePattern } from "./range_pattern.ts";
 
 /** Largest client id in bytes that AWS IoT Core takes. */
 export const MAX_CLIENT_ID_BYTES = 128;
-
-/** Longest string of MQTT, in bytes. */
-const MAX_USERNAME_BYTES = 65_535;
 
 const LABEL = "[A-Za-z0-9_]([A-Za-z0-9_\\-]{0,61}[A-Za-z0-9_])?";
 /** A host name or IPv4 address. */
@@ -43,6 +41,33 @@ export function clientIdProblem(text: string): string | undefined {
   return textProblem(text);
 }
 
+/** Longest string of MQTT, in bytes. */
+const MAX_USERNAME_BYTES = 65_535;
+
+function usernameProblem(text: string): string | undefined {
+  const bytes = utf8Bytes(text);
+  return text === "" || bytes > MAX_USERNAME_BYTES
+    ? `must be from 1 to ${MAX_USERNAME_BYTES} bytes of UTF-8, and is ${bytes}`
+    : textProblem(text);
+}
+
+const PROXY_FORM = "http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT";
+
+function proxyProblem(text: string): string | undefined {
+  if (text.includes("@")) {
+    return "must hold no user and password: put user:password into a file (chmod 600) and pass " +
+      "--proxy-auth-file FILE";
+  }
+  const rule = `must be ${PROXY_FORM}`;
+  const proxy = proxyOf(text);
+  if (proxy === undefined) {
+    return /^\w+:\/\/[^:/]+\/?$/.test(text) ? `${rule}: its port is not given` : rule;
+  }
+  if (proxy.port < 1 || proxy.port > 65_535) return `${rule}, with a PORT from 1 to 65535`;
+  const host = endpointProblem(proxy.endpoint);
+  return host === undefined ? undefined : `${rule}: HOST ${host}`;
+}
+
 function messageProblem(text: string): string | undefined {
   const bytes = utf8Bytes(text);
   return bytes > MAX_PAYLOAD_BYTES
@@ -54,28 +79,6 @@ function pathProblem(text: string): string | undefined {
   if (text === "") return "must be a path, not empty";
   if (text.includes("-----BEGIN ")) return "must be the path of a file, not what is in it";
   return text.includes("\0") ? "must not hold NUL" : undefined;
-}
-
-function usernameProblem(text: string): string | undefined {
-  const bytes = utf8Bytes(text);
-  return text === "" || bytes > MAX_USERNAME_BYTES
-    ? `must be from 1 to ${MAX_USERNAME_BYTES} bytes of UTF-8, and is ${bytes}`
-    : textProblem(text);
-}
-
-function proxyProblem(text: string): string | undefined {
-  if (text.includes("@")) {
-    return "must hold no user and password: put user:password into a file (chmod 600) and pass " +
-      "--proxy-auth-file FILE";
-  }
-  const rule = "must be http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT";
-  const proxy = proxyOf(text);
-  if (proxy === undefined) {
-    return /^\w+:\/\/[^:/]+\/?$/.test(text) ? `${rule}: its port is not given` : rule;
-  }
-  if (proxy.port < 1 || proxy.port > 65_535) return `${rule}, with a PORT from 1 to 65535`;
-  const host = endpointProblem(proxy.endpoint);
-  return host === undefined ? undefined : `${rule}: HOST ${host}`;
 }
 
 /** RFC 7301: 1 to 255 bytes; printable ASCII is what any broker uses. */
@@ -110,21 +113,16 @@ export const CLIENT_ID: Kind<string> = checked("ID", clientIdProblem, {
 /** An MQTT user name. */
 export const USERNAME: Kind<string> = checked("NAME", usernameProblem, {
   allowed: `1-${MAX_USERNAME_BYTES} bytes`,
-  minLength: 1,
   maxLength: MAX_USERNAME_BYTES,
-  pattern: `^[^${UNFIT}]*$`,
+  pattern: `^[^${UNFIT}]+$`,
 });
 
-const ANY_PROXY = checked("URL", proxyProblem, {
-  allowed: "http://, https:// or socks5://HOST:PORT",
-  pattern: "^(http|https|socks5)://[^@/]+:[0-9]{1,5}/?$",
+/** Where a proxy is, without user and password. */
+export const PROXY: Kind<string> = checked("URL", proxyProblem, {
+  allowed: "http, https or socks5://HOST:PORT",
+  pattern: `^(https?|socks5)://(${HOST_NAME.source.slice(1, -1)}|\\[[\\d:A-Fa-f.]+\\]):` +
+    `${rangePattern(1, 65_535).slice(1, -1)}/?$`,
 });
-
-/** A proxy, without a slash at its end. */
-export const PROXY: Kind<string> = {
-  ...ANY_PROXY,
-  parse: (text) => ANY_PROXY.parse(text).replace(/\/$/, ""),
-};
 
 /** A topic to publish to. */
 export const TOPIC: Kind<string> = checked("TOPIC", topicProblem, {

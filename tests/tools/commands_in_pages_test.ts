@@ -26,7 +26,7 @@ const ELSEWHERE = /^(curl|aws|ARN=|scp|ssh)/;
 const RUN_BY: Readonly<Record<string, readonly [file: string, text: string]>> = {
   test: ["deno.json", "deno task test &&"],
   publish: ["tests/system/executables/airgap_process.ts", '"publish"'],
-  endpoint: ["tests/tools/endpoint_test.ts", "runEndpoint"],
+  endpoint: ["tests/tools/endpoint_test.ts", "tools/endpoint/mod.ts"],
   "compile --settings": ["tests/system/executables/compile_test.ts", "settings"],
   "compile --help": ["tests/tools/compile_test.ts", "--help"],
   "kit --source": ["tests/system/executables/airgap_test.ts", "--source"],
