@@ -48,9 +48,9 @@ reports when it is ready, and feeds the watchdog.`,
       "policy-file FILE": "say whether that policy allows this client id and topic",
     },
     details: `Checks, in this order: settings, files, key-match, dates, clock, file-modes,
-queue, dns, tcp, tls, alpn, mqtt-connect, publish. Each says what it saw and,
-unless it is ok, one likely cause and what to do. It sends one test message to
-the topic. The exit code is the first failure's.`,
+queue, dns, tcp, proxy, tls, alpn, mqtt-connect, publish. Each says what it saw
+and, unless it is ok, one likely cause and what to do. It sends one test message
+to the topic. The exit code is the first failure's.`,
   },
   watch: {
     summary: "print messages that arrive on a topic (to see that it works)",

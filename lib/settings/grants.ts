@@ -2,7 +2,7 @@
 
 import type { Grants } from "../core/build.ts";
 import { place, proxyOf } from "../core/endpoint.ts";
-import { EXIT, UserError } from "../core/errors.ts";
+import { settingsError, type UserError } from "../core/errors.ts";
 import { USERS_PATH } from "../core/file_guard.ts";
 import {
   CERTS_PATHS,
@@ -108,7 +108,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
   };
 }
 
-/** The one place that is connected to: with a proxy, not even the endpoint's name is looked up. */
+/** The only address to connect to: through a proxy the endpoint's name is not even looked up. */
 function netOf(settings: Settings): string[] {
   const hop = proxyOf(settings.proxy) ?? settings;
   return hop.endpoint === "" ? [] : [place(hop)];
@@ -150,10 +150,9 @@ function unique(values: readonly string[]): string[] {
 
 /** Deno 2.9.6 splits permission lists at commas and has no way to escape one. */
 function holdsComma(path: string): UserError {
-  return new UserError(`Cannot grant ${quote(path)}: a path that is granted must hold no comma`, {
-    code: "wrong-settings",
-    hint: "rename it, or name another one in the settings",
-    exitCode: EXIT.config,
-    step: "settings",
-  });
+  return settingsError(
+    "wrong-settings",
+    `Cannot grant ${quote(path)}: a path that is granted must hold no comma`,
+    "rename it, or name another one in the settings",
+  );
 }

@@ -62,7 +62,7 @@ Deno.test("config is apart from the settings", () => {
 });
 
 Deno.test("switches are told by name", () => {
-  assertEquals([...parseCommand(["queue", "clear", "--yes", "--json"]).switches], ["json", "yes"]);
+  assertEquals([...parseCommand(["queue", "clear", "--yes", "--json"]).switches], ["yes", "json"]);
   assertEquals([...parseCommand(["publish", "--dry-run"]).switches], ["dry-run"]);
 });
 
