@@ -112,7 +112,7 @@ function unfit(
     `it ${problem.what}, and ${problem.rule}`,
     `make a request with \`${ask}\`, and where the CA's key is sign it with \`echo basicConstraints=CA:FALSE | ` +
       `openssl x509 -req -in ${request} -CA CA.pem -CAkey CA.key -CAcreateserial -days 365 -extfile /dev/stdin ` +
-      `-out ${shellWord(`${cert}.new`)}\`; then put what is new in place`,
+      `-out ${shellWord(`${cert}.new`)}\`; then put the new files in place`,
   );
 }
 
