@@ -77,7 +77,7 @@ function messageProblem(text: string): string | undefined {
 
 function pathProblem(text: string): string | undefined {
   if (text === "") return "must be a path, not empty";
-  if (text.includes("-----BEGIN ")) return "must be the path of a file, not what is in it";
+  if (text.includes("-----BEGIN ")) return "must be the path of a file, not its content";
   return text.includes("\0") ? "must not hold NUL" : undefined;
 }
 
@@ -120,6 +120,7 @@ export const USERNAME: Kind<string> = checked("NAME", usernameProblem, {
 /** Where a proxy is, without user and password. */
 export const PROXY: Kind<string> = checked("URL", proxyProblem, {
   allowed: "http, https or socks5://HOST:PORT",
+  type: "string",
   pattern: `^(https?|socks5)://(${HOST_NAME.source.slice(1, -1)}|\\[[\\d:A-Fa-f.]+\\]):` +
     `${rangePattern(1, 65_535).slice(1, -1)}/?$`,
 });

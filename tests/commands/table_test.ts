@@ -108,7 +108,8 @@ Deno.test("settings keeps its lines whatever a value holds", async () => {
 Deno.test("settings --json is a document with value and origin of every setting", async () => {
   await inFolder(async (folder) => {
     const config = `${folder}/a.json`;
-    await Deno.writeTextFile(config, '{"qos": 0, "topic": "a/b", "interval": "5s"}');
+    const values = '"$schema": "x", "qos": 0, "topic": "a/b", /* slow */ "interval": "5s",';
+    await Deno.writeTextFile(config, `{ // one site\n${values}\n}`);
     const { code, stdout, stderr } = await run(
       ["settings", "--json", "--config", config, "--interval", "2s"],
       { env: { MQTT443_TOPIC: "c/d", MQTT443_INTERVAL: "3s" } },
