@@ -24,7 +24,14 @@ import type { Logger } from "../core/log.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
 import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
 import { isAws } from "../core/endpoint.ts";
-import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
+import {
+  isSynchronised,
+  nameFilter,
+  openSources,
+  readAll,
+  readLines,
+  sourceLimits,
+} from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
@@ -101,7 +108,12 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
 }
 
 function openClock(world: World, log: Logger): ClockWatch {
-  return createClockWatch({ ...world, builtAt: BUILT_AT, log });
+  return createClockWatch({
+    ...world,
+    builtAt: BUILT_AT,
+    isSynchronised: isSynchronised(),
+    log,
+  });
 }
 
 interface GatherTools {
@@ -124,12 +136,19 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
     const waiting = () => tools.queue.waiting();
-    return await gatherLines(lines, { ...options, lineMetrics, waiting });
+    return await gatherLines(lines, { ...options, waiting });
   }
-  const sources = openSources(settings.source, { now: world.now });
-  // A source that hangs delays the others by an interval at most; a 1-Wire sensor takes 0.75 s.
-  const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
-  return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
+  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ") });
+  const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
+  const intervalsMs = [...new Set(sources.map(intervalOf))];
+  // A source that hangs delays the others by an interval at most; 1-Wire sensors take 0.75 s each, one after the other.
+  const timeoutMs = Math.min(Math.max(Math.min(...intervalsMs) / 2, 1000), 5000);
+  const wants = nameFilter(settings.only, settings.except);
+  return await gatherTicks(
+    (dueMs) =>
+      readAll(sources.filter((source) => dueMs.includes(intervalOf(source))), { timeoutMs, wants }),
+    { ...options, intervalsMs },
+  );
 }
 
 /** Standard input, with read errors in words. */

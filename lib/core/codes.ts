@@ -53,6 +53,9 @@ export const CODES = {
   "source-limited": "The permissions hide a part of the machine from the source `system`",
   "no-reading": "No source gave a reading in time",
   "input-failed": "Standard input cannot be read",
+  "line-refused": "A line of the input breaks a rule of envelopes and is not sent",
+  "line-odd":
+    "A line of the input is sent in another form than it came, or looks like something else",
   "message-too-large": "A message is larger than the endpoint accepts",
   // The way to the endpoint.
   "dns-failed": "The name has no address, or the name server refused to answer",

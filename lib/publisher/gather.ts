@@ -7,15 +7,9 @@
  */
 
 import { EXIT, UserError } from "../core/errors.ts";
-import {
-  MAX_PAYLOAD_BYTES,
-  type Metrics,
-  metricsOf,
-  payloadOf,
-  type Reading,
-  type SampleTime,
-} from "../core/message.ts";
+import { MAX_PAYLOAD_BYTES, metricsOf, type Reading, type SampleTime } from "../core/message.ts";
 import { type Draft, MOST_DRAFTS } from "../queue/mod.ts";
+import { draftOf, LineDrafts } from "./drafts.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { Line } from "../sources/mod.ts";
@@ -25,6 +19,7 @@ import { sleep } from "../core/wait.ts";
 export type GatherSettings = Pick<
   Settings,
   | "clientId"
+  | "tags"
   | "topic"
   | "qos"
   | "format"
@@ -50,24 +45,42 @@ export interface GatherOptions {
   readonly monotonicMs: () => number;
 }
 
-/** Reads all sources once. */
-export type ReadSources = () => Promise<{
+/** Reads once the sources whose interval is among these, ms. */
+export type ReadSources = (dueMs: readonly number[]) => Promise<{
   readonly readings: readonly Reading[];
   readonly failures: readonly { readonly source: string; readonly error: UserError }[];
 }>;
 
+/** What ticks need besides. */
+export interface GatherTicksOptions extends GatherOptions {
+  /** The intervals of the sources, ms. @default the setting `interval` */
+  readonly intervalsMs?: readonly number[];
+}
+
 /**
- * Gathers a message each interval until the signal or the count ends it.
+ * Gathers a message each interval until the signal or the count ends it. Sources of several intervals that are due at one
+ * tick share a message.
  *
  * @throws {UserError} If a run that ends by itself has got no reading for `giveUpAfter`.
  */
-export async function gatherTicks(read: ReadSources, options: GatherOptions): Promise<void> {
+export async function gatherTicks(
+  read: ReadSources,
+  { intervalsMs, ...options }: GatherTicksOptions,
+): Promise<void> {
   const { settings, reports, put, signal, sampleTime, monotonicMs } = options;
   const startMs = monotonicMs();
   let readMs = startMs;
-  for (let taken = 0, tick = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
+  /** By interval: when it is due next, ms after the start. */
+  const next = new Map((intervalsMs ?? [settings.interval]).map((ms) => [ms, 0]));
+  /** A source that hangs does not keep a run that is stopped. */
+  const stopped = Promise.withResolvers<undefined>();
+  signal.addEventListener("abort", () => stopped.resolve(undefined), { once: true });
+  for (let taken = 0, atMs = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
     const time = sampleTime();
-    const { readings, failures } = await read();
+    const dueMs = [...next].filter(([, dueMs]) => dueMs <= atMs).map(([ms]) => ms);
+    const result = await Promise.race([read(dueMs), stopped.promise]);
+    if (result === undefined) return;
+    const { readings, failures } = result;
     for (const { source, error } of failures) reports.sourceFailed(source, error);
     if (readings.length > 0) {
       put([draftOf(settings, time, () => metricsOf(readings))]);
@@ -79,8 +92,11 @@ export async function gatherTicks(read: ReadSources, options: GatherOptions): Pr
     if (settings.count !== undefined && nowMs - readMs >= settings.giveUpAfter) {
       throw noReadings(settings.giveUpAfter, failures[0]?.error);
     }
-    tick = Math.max(tick + 1, Math.ceil((nowMs - startMs) / settings.interval));
-    await sleep(startMs + tick * settings.interval - nowMs, signal);
+    for (const ms of dueMs) {
+      next.set(ms, Math.max(next.get(ms)! + ms, Math.ceil((nowMs - startMs) / ms) * ms));
+    }
+    atMs = Math.min(...next.values());
+    await sleep(startMs + atMs - nowMs, signal);
   }
 }
 
@@ -97,7 +113,6 @@ function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserEr
 
 /** What input needs besides. */
 export interface GatherLinesOptions extends GatherOptions {
-  readonly lineMetrics: (line: string) => Metrics;
   /** Number and size of what waits. */
   readonly waiting: () => { readonly messages: number; readonly bytes: number };
   /** Settles when something leaves the queue. */
@@ -109,23 +124,15 @@ export async function gatherLines(
   batches: AsyncIterable<readonly Line[]>,
   options: GatherLinesOptions,
 ): Promise<void> {
-  const { settings, reports, put, sampleTime, lineMetrics } = options;
+  const { settings, reports, put, sampleTime } = options;
+  const made = new LineDrafts(settings, reports);
   let taken = 0;
   for await (const batch of batches) {
     for (const lines of partsOf(batch, settings)) {
       if (!await waitForRoom(lines, options)) return;
       await waitForTurn(lines, options);
-      const time = sampleTime();
-      const drafts: Draft[] = [];
-      for (const line of lines) {
-        if (taken === settings.count) break;
-        if (typeof line !== "string") {
-          reports.sourceFailed("stdin", tooLarge(line.bytes));
-          continue;
-        }
-        drafts.push(draftOf(settings, time, () => lineMetrics(line)));
-        taken++;
-      }
+      const drafts = made.of(lines, sampleTime(), (settings.count ?? Infinity) - taken);
+      taken += drafts.length;
       if (drafts.length > 0) put(drafts);
       if (taken === settings.count) return;
     }
@@ -158,7 +165,9 @@ function* partsOf(
 
 /** Bytes that a line's message takes in the queue, or more: topic, names and UTF-8 included. */
 function mostBytes(line: Line): number {
-  return typeof line === "string" ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024 : 0;
+  return typeof line === "string" && line !== ""
+    ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024
+    : 0;
 }
 
 /**
@@ -205,31 +214,4 @@ async function waitForTurn(
   );
   while (!isLate && !isNear()) await Promise.race([room(), late]);
   enough.abort();
-}
-
-/** A draft; its metrics are made with its payload, so that they are not in memory before. */
-function draftOf(
-  { clientId: device, topic, qos, format }: GatherSettings,
-  { timeMs, clock }: SampleTime,
-  metricsOf: () => Metrics,
-): Draft {
-  return {
-    topic,
-    qos,
-    timeMs,
-    payload: (seq) => payloadOf({ device, timeMs, clock, metrics: metricsOf() }, format, seq),
-  };
-}
-
-/** The error about a message that no endpoint takes. */
-export function tooLarge(bytes: number): UserError {
-  return new UserError(
-    `Cannot publish a message of ${bytes} bytes: AWS IoT Core takes at most ${MAX_PAYLOAD_BYTES}`,
-    {
-      code: "message-too-large",
-      hint: "send smaller messages; this one was left out",
-      exitCode: EXIT.config,
-      step: "source",
-    },
-  );
 }

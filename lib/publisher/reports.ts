@@ -34,7 +34,8 @@ export interface Reports {
   connected(): void;
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
-  sourceFailed(source: string, error: UserError): void;
+  /** @param times How often, at once. @default {1} */
+  sourceFailed(source: string, error: UserError, times?: number): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
@@ -69,8 +70,9 @@ export function createReports(
       totals.dropped += n;
       counted.add(`dropped ${why}`, n, (messages) => log.warn("dropped", { messages, cause: why }));
     },
-    sourceFailed(source, error) {
-      counted.add(`source ${source}`, 1, (failures) =>
+    sourceFailed(source, error, times = 1) {
+      // The hint tells one kind of failure of a source from another.
+      counted.add(`source ${source} ${error.hint}`, times, (failures) =>
         log.warn("source-failed", {
           ...failureFields(error),
           step: "source",

@@ -4,7 +4,6 @@ import { gatherLines, type GatherOptions, gatherTicks } from "../../lib/publishe
 import { sleep } from "../../lib/core/wait.ts";
 import type { Draft } from "../../lib/queue/types.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
-import { lineMetrics } from "../../lib/sources/mod.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 const broken = new UserError("gone", {
@@ -24,6 +23,7 @@ function makeOptions(
   const options = {
     settings: {
       clientId: "gw-7",
+      tags: undefined,
       topic: "t",
       qos: 1,
       format: "text",
@@ -74,6 +74,33 @@ Deno.test("gathering ticks skips the ticks it missed instead of bunching them (X
   assertEquals(at.slice(0, 4), [5, 10, 10_010, 10_015]);
 });
 
+Deno.test("gathering ticks of several intervals keeps each on its grid, and one message for what is due together", async () => {
+  let nowMs = 0;
+  const stop = new AbortController();
+  const { options } = makeOptions({}, stop.signal);
+  const due: string[] = [];
+  let slow = 0;
+  await gatherTicks((dueMs) => {
+    due.push(`${Math.round(nowMs)}: ${dueMs.join(" ")}`);
+    // The next tick comes when its time is there; at 6 one takes so long that ticks are missed.
+    nowMs = slow++ === 4
+      ? 11
+      : Math.min(...[2, 3, 6].map((ms) => (Math.floor(nowMs / ms) + 1) * ms));
+    if (due.length === 7) stop.abort();
+    return Promise.resolve({ readings: [{ name: "n", value: 1 }], failures: [] });
+  }, { ...options, intervalsMs: [2, 3, 6], monotonicMs: () => nowMs });
+  assertEquals(due, ["0: 2 3 6", "2: 2", "3: 3", "4: 2", "6: 2 3 6", "11: 2 3 6", "12: 2"]);
+});
+
+Deno.test("gathering ticks ends at the signal though a source hangs (X2, X7)", async () => {
+  const stop = new AbortController();
+  const { options } = makeOptions({}, stop.signal);
+  await gatherTicks(() => {
+    stop.abort();
+    return new Promise(() => {});
+  }, options);
+});
+
 Deno.test("gathering ticks goes on with the sources that work (X7)", async () => {
   const { options, payloads } = makeOptions({ count: 1 });
   await gatherTicks(
@@ -114,7 +141,6 @@ async function gatherInto(
       seen.waiting += drafts.length;
       seen.most = Math.max(seen.most, seen.waiting);
     },
-    lineMetrics,
     waiting: () => ({ messages: seen.waiting, bytes: 0 }),
     room() {
       seen.waits++;
@@ -144,7 +170,6 @@ Deno.test("gathering lines puts what it has in hand when the signal comes while 
   const { options, payloads } = makeOptions({ queueMaxMessages: 100_000 }, stop.signal);
   await gatherLines(ReadableStream.from([Array.from({ length: 3000 }, (_, n) => `${n}`)]), {
     ...options,
-    lineMetrics,
     waiting: () => ({ messages: 5000, bytes: 0 }),
     room() {
       stop.abort();
@@ -158,7 +183,6 @@ Deno.test("gathering lines goes on though nothing leaves the queue, while that h
   const { options, payloads } = makeOptions({ queueMaxMessages: 100_000 });
   await gatherLines(ReadableStream.from([Array.from({ length: 3000 }, (_, n) => `${n}`)]), {
     ...options,
-    lineMetrics,
     waiting: () => ({ messages: payloads.length, bytes: 0 }),
     room: () => new Promise(() => {}),
   });
@@ -170,7 +194,6 @@ Deno.test("gathering lines ends at the signal though there is no room, with no m
   const { options, payloads } = makeOptions({ queueMaxMessages: 4 }, stop.signal);
   await gatherLines(ReadableStream.from([["a", "b", "c"]]), {
     ...options,
-    lineMetrics,
     waiting: () => ({ messages: payloads.length, bytes: 0 }),
     room() {
       stop.abort();
@@ -184,7 +207,6 @@ Deno.test("gathering lines leaves out one that is too long, and its neighbours i
   const { options, payloads } = makeOptions();
   await gatherLines(ReadableStream.from([["a", { tooLong: true, bytes: 200_000 } as const, "b"]]), {
     ...options,
-    lineMetrics,
     waiting: () => ({ messages: 0, bytes: 0 }),
     room: () => Promise.resolve(),
   });
