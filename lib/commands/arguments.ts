@@ -18,6 +18,7 @@ export const COMMANDS = [
   "queue",
   "settings",
   "version",
+  "completion",
   "help",
 ] as const;
 
@@ -93,8 +94,14 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   },
   settings: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
   version: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
+  completion: { switches: [], operands: [1, 1], usage: "bash|zsh|fish" },
   help: { switches: [], operands: [0, 1], usage: "[COMMAND | settings]" },
 };
+
+/** Whether a command takes settings as flags. */
+export function takesSettings(name: CommandName): boolean {
+  return name !== "help" && name !== "completion";
+}
 
 /**
  * Parses the arguments after the program's name.
@@ -136,11 +143,11 @@ export function parseCommand(args: readonly string[]): Command {
 
 function parseRest(name: CommandName, rest: readonly string[]): Command {
   const shape = SHAPES[name];
-  const takesSettings = name !== "help";
-  const keys = takesSettings ? SETTINGS.map(({ key }) => key) : [];
+  const hasSettings = takesSettings(name);
+  const keys = hasSettings ? SETTINGS.map(({ key }) => key) : [];
   const valued = [
     ...keys.map((key) => flagOf(key).slice(2)),
-    ...(takesSettings ? ["config"] : []),
+    ...(hasSettings ? ["config"] : []),
     ...(name === "doctor" ? DOCTOR_FLAGS : []),
   ];
   const switches = [...shape.switches, "help"];
@@ -158,7 +165,7 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
   if (operands.length < least || operands.length > most) {
     const found = operands.length > most
       ? `unexpected ${quote(operands[most])}`
-      : "TOPIC is missing";
+      : `${shape.usage.split(" ")[0]} is missing`;
     throw usageError(`Cannot run ${name}: ${found}`, `usage: mqtt443 ${name} ${shape.usage}`);
   }
   const single = (flag: string) =>

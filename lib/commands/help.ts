@@ -1,24 +1,26 @@
 /** The help texts and the sample settings file, made from the settings table. Pure. */
 
-import { COMMANDS, SHAPES } from "./arguments.ts";
+import { COMMANDS, SHAPES, takesSettings } from "./arguments.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { flagOf, SETTINGS, type SettingSpec, variableOf } from "../settings/mod.ts";
 import { didYouMean, quote } from "../core/text.ts";
 
-const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {
+/** What each command does, in a line. */
+export const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {
   publish: "publish telemetry until stopped (the main job)",
   doctor: "find out whether this device can publish, and if not, why",
-  watch: "print messages that arrive on a topic (to see that it works)",
+  watch: "print messages that arrive on a topic (to see it work)",
   queue: "show what waits on disk; `queue clear` discards it",
   settings: "print every effective setting and where its value came from",
   version: "print version, Deno, V8, TLS, ALPN, and what is permitted",
+  completion: "print a script that completes all this in bash, zsh or fish",
   help: "print this, the help of a command, or all settings",
 };
 
 const OVERVIEW = `mqtt443 publishes a gateway's telemetry over MQTT with mutual TLS on port 443.
 
 Usage:
-${COMMANDS.map((name) => `  mqtt443 ${name.padEnd(9)} ${SUMMARIES[name]}`).join("\n")}
+${COMMANDS.map((name) => `  mqtt443 ${name.padEnd(10)} ${SUMMARIES[name]}`).join("\n")}
 
 A session, with the files that the AWS console hands out in ./certs:
   mqtt443 doctor --endpoint abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com
@@ -76,6 +78,11 @@ connects nowhere.
 this process is permitted to do.
 
   --json  print it as JSON`,
+  completion: `Prints a script for a shell. To use it in this one, and in later ones:
+
+  source <(mqtt443 completion bash)           the same line in ~/.bashrc
+  source <(mqtt443 completion zsh)            behind compinit in ~/.zshrc
+  mqtt443 completion fish | source            the same line in config.fish`,
   help: "",
 };
 
@@ -99,6 +106,7 @@ export function helpText(about: string): string {
   }
   const head = `Usage: mqtt443 ${name} ${SHAPES[name].usage}\n\n${DETAILS[name]}`;
   if (name === "settings") return `${head}\n\n${settingsHelp()}\n\n${SAMPLE_NOTE}\n${sampleFile()}`;
+  if (!takesSettings(name)) return head;
   return `${head}\n\nSettings, of which \`mqtt443 help settings\` says more:\n${flagsHelp()}`;
 }
 

@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertThrows } from "@std/assert";
-import { COMMANDS, DOCTOR_FLAGS, parseCommand, SHAPES } from "../../lib/commands/arguments.ts";
+import {
+  COMMANDS,
+  DOCTOR_FLAGS,
+  parseCommand,
+  SHAPES,
+  takesSettings,
+} from "../../lib/commands/arguments.ts";
 import { EXIT, UserError } from "../../lib/core/errors.ts";
 import { helpText, sampleFile, settingsHelp, settingsTable } from "../../lib/commands/help.ts";
 import { mergeSettings } from "../../lib/settings/merge.ts";
@@ -35,7 +41,7 @@ Deno.test("help of a command names each of its switches", () => {
 });
 
 Deno.test("help of a command lists each flag that it takes, as the hint about an unknown one says (F20)", () => {
-  for (const name of COMMANDS.filter((name) => name !== "help")) {
+  for (const name of COMMANDS.filter(takesSettings)) {
     const text = helpText(name);
     const given = (flag: string) => new RegExp(`(^|\\s)${flag}\\b`, "m").test(text);
     for (const { key } of SETTINGS) assert(given(flagOf(key)), `${name} ${flagOf(key)}`);
