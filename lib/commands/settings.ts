@@ -6,6 +6,9 @@ import { loadSettings, settingsDocument } from "../settings/mod.ts";
 import { oneLine } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 
+/** Columns of a terminal. */
+const COLUMNS = 80;
+
 /** Prints them; a missing endpoint is shown, not an error. */
 export function settingsCommand(command: Command, world: World): ExitCode {
   const document = settingsDocument(loadSettings(command, world, { needEndpoint: false }));
@@ -21,7 +24,10 @@ export function settingsCommand(command: Command, world: World): ExitCode {
   const keyWidth = Math.max(...rows.map(({ key }) => key.length));
   const textWidth = Math.min(44, Math.max(...rows.map(({ text }) => text.length)));
   for (const { key, text, from } of rows) {
-    world.out(`${key.padEnd(keyWidth)}  ${text.padEnd(textWidth)}  ${from}\n`);
+    const line = `${key.padEnd(keyWidth)}  ${text.padEnd(textWidth)}`;
+    // A terminal would break a longer one in the middle of a word.
+    const between = line.length + 2 + from.length > COLUMNS ? `\n${" ".repeat(keyWidth)}` : "";
+    world.out(`${line}${between}  ${from}\n`);
   }
   return EXIT.ok;
 }

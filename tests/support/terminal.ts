@@ -14,8 +14,12 @@ const LOOK_MS = 50;
 export interface Terminal extends AsyncDisposable {
   /** Types: text as it is, and keys by tmux's names, as `Tab`. */
   type(...keys: readonly ({ readonly text: string } | string)[]): Promise<void>;
-  /** The lines that were shown, from the first on, without blanks at their ends. */
-  lines(): Promise<string[]>;
+  /**
+   * The lines that were shown, from the first on, without blanks at their ends.
+   *
+   * @param isWhole Whether what the terminal broke, as it was too long for one, is one line. @default false
+   */
+  lines(isWhole?: boolean): Promise<string[]>;
   /** Settles with the lines when one of them matches. @throws {Error} With what was shown, if none does. */
   until(pattern: RegExp): Promise<string[]>;
 }
@@ -51,8 +55,8 @@ export async function openTerminal(
     ...["set-option", "-g", "history-limit", "5000", ";"],
     ...["new-session", "-d", "-x", `${columns}`, "-y", `${rows}`, "--", ...command],
   );
-  const lines = async () =>
-    (await tmux("capture-pane", "-p", "-S", "-")).trimEnd().split("\n")
+  const lines = async (isWhole = false) =>
+    (await tmux("capture-pane", isWhole ? "-pJ" : "-p", "-S", "-")).trimEnd().split("\n")
       .map((line) => line.trimEnd());
   return {
     lines,
