@@ -1,6 +1,6 @@
 /**
- * `deno task kit`: everything that a device without internet needs in one archive per architecture; with `--source`,
- * everything that a machine without internet needs to run, test and build this project.
+ * `deno task kit`: everything that a device without internet needs, per architecture one archive with an installer and one
+ * Debian package; with `--source`, everything that a machine without internet needs to run, test and build this project.
  *
  * Archives are the same byte for byte from the same commit. Nothing half-written is left.
  */
@@ -15,12 +15,14 @@ import { parseFlags, type RuntimeChoice, usageError } from "../build/flags.ts";
 import { npmDeno, sha256 } from "../build/npm_deno.ts";
 import { stampOf } from "../build/stamp.ts";
 import { type Target, TARGETS } from "../build/targets.ts";
+import { makeDeb } from "./deb.ts";
 import { makeDeviceKit } from "./device.ts";
 import { packagesIn, readLock, ROOT } from "./packages.ts";
 import { makeSourceKit } from "./source.ts";
 import { inWorkFolder } from "../shared/temp_folder.ts";
 
-const HELP = `Makes a kit for a device, or a machine, without internet.
+const HELP =
+  `Makes a kit and a Debian package for a device, or a kit of the source; none needs a network.
 
 Usage: deno task kit [--arch ARCH]… [--settings FILE] [--denort FILE]… [--runtime RUNTIME] [--out DIR]
        deno task kit --source [--arch ARCH]… [--out DIR]
@@ -139,7 +141,9 @@ export async function makeKits(
       // Compiling has read and checked them.
       const text = settings === undefined ? undefined : await Deno.readTextFile(settings);
       const parts = { version: VERSION, packages, settings: text, out: work };
-      for (const executable of built) kits.push(await makeDeviceKit(executable, parts));
+      for (const executable of built) {
+        kits.push(await makeDeviceKit(executable, parts), await makeDeb(executable, parts));
+      }
     }
     return kits.map(({ path, bytes }) => {
       const place = join(out, basename(path));
