@@ -6,6 +6,7 @@ import type { Build } from "../../lib/core/build.ts";
 import { completionScript, SHELLS } from "../../lib/commands/completion.ts";
 import { DENO_VERSION, TARGETS } from "../build/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
+import type { DenoPart } from "./deno_contents.ts";
 import { type DenoLicenses, licensesText } from "./licenses.ts";
 import { type Installer, layout } from "./layout.ts";
 import { type Package, ROOT } from "./packages.ts";
@@ -26,6 +27,10 @@ export interface DeviceKitOptions {
   readonly version: string;
   /** Packages of others in the executable. */
   readonly packages: readonly Package[];
+  /** Files of this project that stand in it for modules of others. @default none */
+  readonly standIns?: readonly string[];
+  /** What Deno in it is made of. @default unknown */
+  readonly denoParts?: readonly DenoPart[];
   /** The settings of one site, for which the executable was built. */
   readonly settings: string | undefined;
   /** Folder for the archive, which must be there. */
@@ -73,7 +78,7 @@ export async function makeDeviceKit(
 /** What is installed on a device by whatever installer, besides the executable; small files, under their names in the kit. */
 export function partsOf(
   executable: Executable,
-  { version, packages, settings }: DeviceKitOptions,
+  { version, packages, settings, standIns = [], denoParts = [] }: DeviceKitOptions,
   installer: Installer,
 ): (Entry & { readonly content: string | Uint8Array })[] {
   const { arch, build, sha256 } = executable;
@@ -83,9 +88,12 @@ export function partsOf(
   };
   const target = TARGETS.find((target) => target.arch === arch)!;
   const npm = executable.runtime === "npm"
-    ? { name: target.package, integrity: target.integrity, sha256: target.denoSha256 }
+    ? { name: target.package, integrity: target.integrity }
     : undefined;
-  const runtime = { version: DENO_VERSION, v8: Deno.version.v8, npm };
+  const runtime = {
+    ...{ version: DENO_VERSION, v8: Deno.version.v8, npm, parts: denoParts },
+    sha256: npm && target.denoSha256,
+  };
   const units = [...Deno.readDirSync(FILES)].map(({ name }) => name)
     .filter((name) => /\.(service|socket|target)$/.test(name)).sort();
   const unit = (text: string) =>
@@ -104,7 +112,7 @@ export function partsOf(
     VERSION: `${version} (${build.commit}, ${build.date})\n`,
     "sbom.cdx.json": sbomText({
       ...{ version, arch, sha256, commit: build.commit },
-      ...{ timeS: timeOf(executable), packages, runtime },
+      ...{ timeS: timeOf(executable), packages, standIns, runtime },
     }),
     "THIRD_PARTY_LICENSES.txt": licensesText(packages, { ...runtime, texts: licenseTexts() }),
   };

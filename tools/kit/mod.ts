@@ -16,6 +16,7 @@ import { npmDeno, sha256 } from "../build/npm_deno.ts";
 import { stampOf } from "../build/stamp.ts";
 import { type Target, TARGETS } from "../build/targets.ts";
 import { makeDeb } from "./deb.ts";
+import { partsOfDeno, sqliteVersion } from "./deno_contents.ts";
 import { makeDeviceKit } from "./device.ts";
 import { packagesIn, readLock, ROOT } from "./packages.ts";
 import { makeSourceKit } from "./source.ts";
@@ -138,10 +139,16 @@ export async function makeKits(
       });
       const { modules } = await makeBundle();
       const packages = await packagesIn(modules, lock);
+      const standIns = modules.filter((path) => /^tools\/(std|build\/stand_ins)\//.test(path));
       // Compiling has read and checked them.
       const text = settings === undefined ? undefined : await Deno.readTextFile(settings);
-      const parts = { version: VERSION, packages, settings: text, out: work };
+      const known = { version: VERSION, packages, standIns, settings: text, out: work };
       for (const executable of built) {
+        const target = TARGETS.find(({ arch }) => arch === executable.arch)!;
+        const deno = executable.runtime === "npm"
+          ? await npmDeno(target)
+          : await Deno.readFile(executable.path);
+        const parts = { ...known, denoParts: partsOfDeno(deno, sqliteVersion()) };
         kits.push(await makeDeviceKit(executable, parts), await makeDeb(executable, parts));
       }
     }

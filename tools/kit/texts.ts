@@ -22,7 +22,8 @@ export function readmeText(
 ): string {
   const words = installer === "dpkg" ? DPKG : INSTALL_SH;
   const settings = hasSettings
-    ? `The settings of your site come along, and are put to /etc/mqtt443/mqtt443.json where there is none yet.`
+    ? `The settings of your site come along: they are put to /etc/mqtt443/mqtt443.json where there is
+none yet.`
     : `Settings: copy the sample, and write your endpoint and client id into it (\`mqtt443 help settings\`
 lists all settings):
 
