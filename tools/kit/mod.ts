@@ -17,7 +17,7 @@ import { stampOf } from "../build/stamp.ts";
 import { type Target, TARGETS } from "../build/targets.ts";
 import { makeDeb } from "./deb.ts";
 import { partsOfDeno, sqliteVersion } from "./deno_contents.ts";
-import { makeDeviceKit } from "./device.ts";
+import { type DeviceKitOptions, type Executable, makeDeviceKit, partsOf } from "./device.ts";
 import { packagesIn, readLock, ROOT } from "./packages.ts";
 import { makeSourceKit } from "./source.ts";
 import { inWorkFolder } from "../shared/temp_folder.ts";
@@ -112,11 +112,13 @@ export interface Kit {
  * Makes what was asked for.
  *
  * @param say Takes what is worth a line.
+ * @param options.withParts Whether executables and bills of materials are put beside the kits, too. @default false
  * @throws {UserError} If one cannot be made; then the folder stays as it was.
  */
 export async function makeKits(
   { targets, settings, denort, runtime, isSource, out }: KitOptions,
   say: (line: string) => void,
+  { withParts = false }: { readonly withParts?: boolean } = {},
 ): Promise<Kit[]> {
   return await inFolder(out, async (work) => {
     const lock = readLock();
@@ -150,6 +152,7 @@ export async function makeKits(
           : await Deno.readFile(executable.path);
         const parts = { ...known, denoParts: partsOfDeno(deno, sqliteVersion()) };
         kits.push(await makeDeviceKit(executable, parts), await makeDeb(executable, parts));
+        if (withParts) kits.push(...await makeLoose(executable, parts));
       }
     }
     return kits.map(({ path, bytes }) => {
@@ -158,6 +161,19 @@ export async function makeKits(
       return { path: place, bytes };
     });
   });
+}
+
+/** An executable and its bill of materials, as files of their own. */
+async function makeLoose(executable: Executable, options: DeviceKitOptions): Promise<Kit[]> {
+  const name = `mqtt443-${options.version}-linux-${executable.arch}.sbom.cdx.json`;
+  const path = join(options.out, name);
+  const bill = partsOf(executable, options, "install.sh")
+    .find(({ path }) => path === "sbom.cdx.json")!;
+  await Deno.writeTextFile(path, String(bill.content));
+  return await Promise.all([path, executable.path].map(async (path) => ({
+    path,
+    bytes: (await Deno.stat(path)).size,
+  })));
 }
 
 /** Works in a folder where the result belongs: there must be room there anyway. */
