@@ -40,7 +40,7 @@ async function filesOf(machine: Machine): Promise<string[]> {
 async function makeDebs(folder: string, port: number) {
   const settings = JSON.stringify({
     ...{ endpoint: "localhost", port, clientId: "gw-7", interval: "100ms", backoffMax: "1s" },
-    ...{ certs: "/etc/mqtt443/certs", state: `${STATE}/state`, connectTimeout: "1s" },
+    ...{ certs: "/etc/mqtt443/certs", state: `${STATE}/state`, connectTimeout: "10s" },
   });
   const site = `${folder}/site.json`;
   await Deno.writeTextFile(site, settings);
@@ -144,7 +144,7 @@ Deno.test({
               "mqtt443 600\n",
             );
             assertMatch(
-              await sh("readlink /proc/$(pgrep -ox mqtt443)/exe"),
+              await sh("readlink /proc/$(systemctl show -P MainPID mqtt443)/exe"),
               /^\/usr\/lib\/mqtt443\/mqtt443-[\w.-]+\/mqtt443\n$/,
             );
           },
@@ -176,7 +176,7 @@ Deno.test({
         await step("removing stops it and keeps the queue, purging leaves nothing", async () => {
           const told = await sh("dpkg --remove mqtt443-site 2>&1");
           assert(!told.includes("not empty"), told);
-          assertEquals(await sh("pgrep -x mqtt443 || :"), "");
+          assertEquals(await sh("grep -lx mqtt443 /proc/[0-9]*/comm 2>/dev/null || :"), "");
           assertStringIncludes(await sh(`ls ${STATE}/state`), "queue.db");
           await sh("dpkg --purge mqtt443-site");
           assertEquals(await filesOf(machine), before);
