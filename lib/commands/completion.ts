@@ -4,21 +4,13 @@
  * Made from the settings table, the commands' shapes and their help: what is added there is completed.
  */
 
-import { type CommandName, COMMANDS, DOCTOR_FLAGS, SHAPES, takesSettings } from "./arguments.ts";
-import { helpText, SUMMARIES } from "./help.ts";
+import { COMMAND_TABLE, type CommandName, COMMANDS } from "./table.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { didYouMean, quote } from "../core/text.ts";
 import { flagOf, SETTINGS } from "../settings/mod.ts";
 
 /** The shells that there is a script for. */
 export const SHELLS = ["bash", "zsh", "fish"] as const;
-
-/** What may follow a command without a flag before it. */
-const OPERANDS: Partial<Record<CommandName, readonly string[]>> = {
-  queue: ["clear"],
-  completion: SHELLS,
-  help: COMMANDS,
-};
 
 interface Flag {
   /** With its dashes. */
@@ -41,17 +33,19 @@ const SETTING_FLAGS: readonly Flag[] = [
   })),
 ];
 
-const WITH_SETTINGS = COMMANDS.filter(takesSettings);
+const takesSettings = (name: CommandName) => !COMMAND_TABLE[name].isBare;
 
-/** A command's own flags, as its help says them. */
+/** What may follow a command without a flag before it. */
+function operandsOf(name: CommandName): readonly string[] {
+  return name === "help" ? COMMANDS : COMMAND_TABLE[name].words ?? [];
+}
+
+/** A command's own flags. */
 function flagsOf(name: CommandName): Flag[] {
-  const help = helpText(name);
-  const valued = name === "doctor" ? DOCTOR_FLAGS : [];
-  return [...SHAPES[name].switches, ...valued].map((flag) => {
-    const said = RegExp(`^  --${flag}( [A-Z]+)?  +(.+(\\n {6,}.+)*)`, "m").exec(help);
-    const placeholder = said?.[1]?.trim();
+  return Object.entries(COMMAND_TABLE[name].flags).map(([flag, about]) => {
+    const [bare, placeholder] = flag.split(" ");
     return {
-      ...{ name: `--${flag}`, about: (said?.[2] ?? "").replace(/\s+/g, " "), values: [] },
+      ...{ name: `--${bare}`, about: about.replace("\n", " "), values: [] },
       ...(placeholder && { placeholder }),
     };
   });
@@ -67,7 +61,11 @@ export function completionScript(shell: string): string {
   if (name === undefined) {
     throw new UserError(
       `Cannot complete in ${quote(shell)}: unknown shell${didYouMean(shell, SHELLS)}`,
-      { hint: `type \`mqtt443 completion ${SHELLS.join("|")}\``, exitCode: EXIT.usage },
+      {
+        code: "wrong-command-line",
+        hint: `type \`mqtt443 completion ${SHELLS.join("|")}\``,
+        exitCode: EXIT.usage,
+      },
     );
   }
   return { bash, zsh, fish }[name]();
@@ -83,7 +81,7 @@ function bash(): string {
   const words = valued.filter(({ values }) => values.length > 0)
     .map(({ name, values }) => `    ${name}) words='${values.join(" ")}' ;;\n`);
   const own = COMMANDS.map((name) =>
-    `      ${name}) words="${[...OPERANDS[name] ?? [], names(flagsOf(name)), "--help"].join(" ")}${
+    `      ${name}) words="${[...operandsOf(name), names(flagsOf(name)), "--help"].join(" ")}${
       takesSettings(name) ? " $settings" : ""
     }" ;;\n`
   );
@@ -132,14 +130,18 @@ function zsh(): string {
 _mqtt443() {
   local -a commands settings own
   commands=(
-${COMMANDS.map((name) => `    ${quoted(`${name}:${plain(SUMMARIES[name])}`)}\n`).join("")}  )
+${
+    COMMANDS.map((name) => `    ${quoted(`${name}:${plain(COMMAND_TABLE[name].summary)}`)}\n`).join(
+      "",
+    )
+  }  )
   settings=(
 ${lines(SETTING_FLAGS)}  )
   if (( CURRENT == 2 )); then _describe command commands; return; fi
   case $words[2] in
 ${
     COMMANDS.map((name) => {
-      const operands = ` '*:operand:(${OPERANDS[name]?.join(" ") ?? ""})'`;
+      const operands = ` '*:operand:(${operandsOf(name).join(" ")})'`;
       const own = flagsOf(name).map((flag) => ` ${line(flag)}`).join("");
       const settings = takesSettings(name) ? " $settings" : "";
       return `  ${name}) own=('--help[show help]'${operands}${own}${settings}) ;;\n`;
@@ -170,12 +172,14 @@ function fish(): string {
     "# fish completion of mqtt443: mqtt443 completion fish | source",
     "complete -c mqtt443 -f",
     ...COMMANDS.map((name) =>
-      `complete -c mqtt443 -n __fish_use_subcommand -a ${name} -d ${quoted(SUMMARIES[name])}`
+      `complete -c mqtt443 -n __fish_use_subcommand -a ${name} -d ${
+        quoted(COMMAND_TABLE[name].summary)
+      }`
     ),
-    ...SETTING_FLAGS.map(line(WITH_SETTINGS)),
+    ...SETTING_FLAGS.map(line(COMMANDS.filter(takesSettings))),
     ...COMMANDS.flatMap((name) => [
       ...flagsOf(name).map(line([name])),
-      ...(OPERANDS[name] ? [`${at([name])} -a '${OPERANDS[name].join(" ")}'`] : []),
+      `${at([name])} -a '${operandsOf(name).join(" ")}'`,
     ]),
     "",
   ].join("\n");

@@ -2,7 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { COMMANDS } from "../../lib/commands/arguments.ts";
+import { COMMANDS } from "../../lib/commands/table.ts";
 import { completionScript, SHELLS } from "../../lib/commands/completion.ts";
 import { flagOf, SETTINGS } from "../../lib/settings/table.ts";
 import { assertTold, inFolder, run } from "../support/command_line.ts";

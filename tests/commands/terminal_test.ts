@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { COMMANDS } from "../../lib/commands/arguments.ts";
+import { COMMANDS } from "../../lib/commands/table.ts";
 import { inFolder, runProcess } from "../support/command_line.ts";
 import { programCommand } from "../support/program.ts";
 import { pki, writeIdentity } from "../support/publishing.ts";

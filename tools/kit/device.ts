@@ -11,7 +11,7 @@ import { type DenoLicenses, licensesText } from "./licenses.ts";
 import { type Installer, layout } from "./layout.ts";
 import { type Package, ROOT } from "./packages.ts";
 import { sbomText } from "./sbom.ts";
-import { manText, readmeText, sampleText } from "./texts.ts";
+import { manText, readmeText, sampleText, schemaText } from "./texts.ts";
 
 /** An executable, as tools/build/compile.ts tells of it. */
 export interface Executable {
@@ -105,6 +105,7 @@ export function partsOf(
     "mqtt443.tmpfiles": readText("tmpfiles.conf"),
     ...Object.fromEntries(SHELLS.map((shell) => [`mqtt443.${shell}`, completionScript(shell)])),
     "mqtt443.json.sample": sampleText(),
+    "mqtt443.schema.json": schemaText(),
     "README.txt": readmeText(facts),
     LICENSE: Deno.readTextFileSync(join(ROOT, "LICENSE")),
     "SECURITY.md": Deno.readTextFileSync(join(ROOT, ".github/SECURITY.md")),

@@ -46,6 +46,7 @@ export interface KitOptions {
   readonly runtime: RuntimeChoice;
   readonly isSource: boolean;
   readonly out: string;
+  readonly proxyPorts?: readonly number[];
 }
 
 /**
@@ -56,7 +57,7 @@ export interface KitOptions {
 export function parseKit(args: readonly string[]): KitOptions | "help" {
   const flags = parseFlags(args, { task: "kit", list: "arch", toggle: "source" });
   if (flags === "help") return "help";
-  const { list: archs, isToggled: isSource, settings, runtime, denort, out } = flags;
+  const { list: archs, isToggled: isSource, settings, runtime, denort, out, proxyPorts } = flags;
   const known = TARGETS.map(({ arch }) => arch);
   for (const arch of archs) {
     if (!known.some((one) => one === arch)) {
@@ -77,6 +78,7 @@ export function parseKit(args: readonly string[]): KitOptions | "help" {
     runtime: runtime ?? "auto",
     out: out ?? "dist",
     ...{ settings, denort, isSource },
+    ...(proxyPorts.length > 0 && { proxyPorts }),
   };
 }
 
@@ -116,7 +118,7 @@ export interface Kit {
  * @throws {UserError} If one cannot be made; then the folder stays as it was.
  */
 export async function makeKits(
-  { targets, settings, denort, runtime, isSource, out }: KitOptions,
+  { targets, settings, denort, runtime, isSource, out, proxyPorts = [] }: KitOptions,
   say: (line: string) => void,
   { withParts = false }: { readonly withParts?: boolean } = {},
 ): Promise<Kit[]> {
@@ -136,6 +138,7 @@ export async function makeKits(
         denort,
         runtime,
         out: work,
+        proxyPorts,
         say,
         ...(settings !== undefined && { settings }),
       });
@@ -187,6 +190,7 @@ async function inFolder<T>(out: string, work: (folder: string) => Promise<T>): P
   } catch (cause) {
     if (isMade) throw cause;
     throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "name another folder with --out DIR",
       exitCode: EXIT.cannotCreate,
       cause,

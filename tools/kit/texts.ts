@@ -1,8 +1,9 @@
 /** What is to be read on a device without internet: README.txt, the manual page, the sample settings. Pure. */
 
 import type { Installer } from "./layout.ts";
-import { COMMANDS } from "../../lib/commands/arguments.ts";
 import { helpText, sampleFile } from "../../lib/commands/help.ts";
+import { COMMANDS } from "../../lib/commands/table.ts";
+import { settingsSchema } from "../../lib/settings/mod.ts";
 
 /** What the texts are about. */
 export interface KitFacts {
@@ -77,7 +78,8 @@ WHERE THINGS ARE
     ${words.prefix}/lib/mqtt443${words.gap}                  what the executable brings along, for all users
     /var/lib/mqtt443                            the queue
     ${words.unit} the service, and mqtt443-wait.target
-    ${words.prefix}/share/doc/mqtt443${words.gap}            this text, licences, bill of materials (CycloneDX)
+    ${words.prefix}/share/doc/mqtt443${words.gap}            this text, licences, bill of materials (CycloneDX),
+                                                mqtt443.schema.json: for editors of the settings
 
 
 WHEN IT DOES NOT PUBLISH
@@ -131,6 +133,11 @@ service that runs is restarted, and what waited in the queue is delivered.`,
 /** The sample settings, as \`mqtt443 help settings\` prints them. */
 export function sampleText(): string {
   return `${sampleFile()}\n`;
+}
+
+/** The JSON Schema of a settings file, as `mqtt443 settings --schema` prints it. */
+export function schemaText(): string {
+  return `${JSON.stringify(settingsSchema(), null, 2)}\n`;
 }
 
 /** The manual page: the help texts as they are. */
