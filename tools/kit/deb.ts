@@ -17,8 +17,8 @@ import { ROOT } from "./packages.ts";
 /** As Debian calls the kinds of machines. */
 const ARCHITECTURES = { x86_64: "amd64", arm64: "arm64" } as const;
 const SCRIPTS = join(import.meta.dirname!, "files/deb");
-/** Deno's own needs (`objdump -T`: GLIBC_2.27), and who makes the user. */
-const DEPENDS = "libc6 (>= 2.27), libgcc-s1 | libgcc1, systemd | adduser";
+/** Deno's own needs (`objdump -T`: GLIBC_2.27), and who makes the user where there is no systemd. */
+const DEPENDS = "libc6 (>= 2.27), libgcc-s1 | libgcc1, passwd";
 
 /**
  * Makes it: `mqtt443_<version>_<architecture>.deb`, or `mqtt443-site_…` with the settings of one site.

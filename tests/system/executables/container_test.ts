@@ -42,7 +42,7 @@ mount --bind "$CERTS" etc/mqtt443/certs
 printf '127.0.0.1 localhost\\n' >etc/hosts
 mount -t tmpfs -o "mode=700,uid=\${USER%:*},gid=\${USER#*:}" tmpfs ".$VOLUME"
 mount -o remount,ro "$AT/root"
-! : >written 2>/dev/null
+! (echo >written) 2>/dev/null
 exec chroot --userspec="$USER" --groups= . /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \\
   /bin/sh -c 'cd "$0" && exec "$@"' "$DIR" $COMMAND "$@"
 `;

@@ -123,7 +123,7 @@ Deno.test({
               told,
               "hint: remove that first; settings, certificates and queue stay",
             );
-            await sh("rm -r /usr/local/share/doc/mqtt443; dpkg --purge mqtt443 2>/dev/null || :");
+            await sh("rm -r /usr/local/share/doc; dpkg --purge mqtt443 2>/dev/null || :");
           },
         );
 
