@@ -68,11 +68,12 @@ export function summaryText({ ok, exitCode, checks }: Report): string {
   return `\n${counts.join(", ")}\n${wrap(verdict, WIDTH).join("\n")}`;
 }
 
+/** Less for a word that would else be too long for the line: it may be one to copy. */
 function indent(line: string): string {
-  return `${" ".repeat(LABEL)}${line}`;
+  return `${" ".repeat(Math.max(0, Math.min(LABEL, WIDTH - line.length)))}${line}`;
 }
 
-/** Breaks at spaces, and inside a word only where it is longer than a line. */
+/** Breaks at spaces alone. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -82,7 +83,6 @@ function wrap(text: string, width: number): string[] {
       line = "";
     }
     line = line === "" ? word : `${line} ${word}`;
-    for (; line.length > width; line = line.slice(width)) lines.push(line.slice(0, width));
   }
   return [...lines, line];
 }
