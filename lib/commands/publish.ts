@@ -5,8 +5,10 @@ import {
   type ClockWatch,
   createClockWatch,
   createReports,
+  type Draft,
   gatherLines,
   gatherTicks,
+  numbered,
   openService,
   type Reports,
   runPublisher,
@@ -16,7 +18,7 @@ import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../cor
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
-import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
+import { openStateQueue, type Queue } from "../queue/mod.ts";
 import { isAws } from "../core/endpoint.ts";
 import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
@@ -34,7 +36,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const connector = createConnector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
-  const state = openStateQueue(
+  const queue = openStateQueue(
     settings,
     log,
     { ...world, now: () => new Date(clock.ageTimeMs()) },
@@ -43,7 +45,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const target = targetOf(settings, connector.identity());
   const socket = world.env.get("NOTIFY_SOCKET");
   const service = socket
-    ? openService(socket, { settings, target, queue: state.queue, reports, log }, world)
+    ? openService(socket, { settings, target, queue, reports, log }, world)
     : undefined;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
@@ -59,7 +61,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       topic: settings.topic,
       certificate: connector.identity().facts.subject,
       settings: configPath ?? "none",
-      queued: state.queue.stats().waiting,
+      queued: queue.waiting.messages,
     });
     // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
     const limits = service && settings.message === undefined
@@ -71,14 +73,14 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       settings,
       target,
       isAws: isAws(settings.endpoint),
-      queue: state.queue,
+      queue,
       log,
       reports,
       connect: connector.connect,
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
       gather: ({ put, room, signal }) =>
-        gather(settings, world, { put, room, signal, reports, clock, queue: state.queue }),
+        gather(settings, world, { put, room, signal, reports, clock, queue }),
       stop,
       leave,
       random: world.random,
@@ -89,7 +91,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     unwatch();
     reports.flush();
     done();
-    state.close();
+    queue.close();
   }
 }
 
@@ -103,7 +105,7 @@ interface GatherTools {
   readonly signal: AbortSignal;
   readonly reports: Reports;
   readonly clock: ClockWatch;
-  readonly queue: Queue;
+  readonly queue: Pick<Queue, "load">;
 }
 
 async function gather(settings: Settings, world: World, tools: GatherTools): Promise<void> {
@@ -116,8 +118,7 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
-    const waiting = () => tools.queue.waiting();
-    return await gatherLines(lines, { ...options, lineMetrics, waiting });
+    return await gatherLines(lines, { ...options, lineMetrics });
   }
   const sources = openSources(settings.source, { now: world.now });
   // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.
@@ -139,17 +140,16 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** Prints what would be sent, with a queue in memory that nothing leaves. */
+/** Prints what would be sent, numbered from 1; nothing is queued. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
-  const queue = new MemoryQueue(queueOptions(settings, world));
   const { stop, done } = listen(world);
+  let nextSeq = 1;
   const put = (drafts: readonly Draft[]) => {
-    for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);
-    const take = () => queue.take(drafts.length);
-    for (let messages = take(); messages.length > 0; messages = take()) {
-      for (const { topic, payload } of messages) world.out(`${topic} ${payload}\n`);
-      queue.accept(messages);
+    const tooLarge = (bytes: number) => world.err(`warn: ${bytes} bytes are too large`);
+    for (const { topic, payload } of numbered(drafts, nextSeq, tooLarge)) {
+      world.out(`${topic} ${payload}\n`);
+      nextSeq++;
     }
   };
   try {
@@ -163,15 +163,15 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
         sourceFailed: failed,
       },
       clock: openClock(world, SILENT),
-      queue,
+      queue: { load: { used: { messages: 0, bytes: 0 }, most: NO_LIMIT } },
     });
     return EXIT.ok;
   } finally {
     done();
-    queue.close();
   }
 }
 
+const NO_LIMIT = { messages: Infinity, bytes: Infinity };
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**

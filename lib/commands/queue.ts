@@ -6,13 +6,13 @@ import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
 import {
   checkState,
-  deliveredThrough,
+  currentStatus,
   EMPTY_STATS,
-  holdStateDirectory,
-  openQueue,
   queueOptions,
   queuePathOf,
   type QueueStats,
+  SqliteQueue,
+  StateDirectory,
 } from "../queue/mod.ts";
 import { quote, roundSize } from "../core/text.ts";
 import type { World } from "../core/process.ts";
@@ -34,7 +34,7 @@ export function queueCommand(command: Command, world: World): ExitCode {
 }
 
 /**
- * Reads beside a running publisher. An empty file is a queue whose first message is still to come.
+ * An empty file is a queue whose first message is still to come.
  *
  * @throws {UserError} With exit code 73, also where no queue is: an empty one would be another answer.
  */
@@ -55,8 +55,10 @@ function statsOf(settings: Settings, world: World): QueueStats {
     });
   }
   checkState(settings.state);
-  const delivered = { through: deliveredThrough(settings.state), write() {} };
-  const queue = openQueue(path, { ...queueOptions(settings, world), delivered, readOnly: true });
+  // A running publisher has the file for itself, and tells how it stands beside it.
+  const running = currentStatus(settings.state);
+  if (running !== undefined) return running;
+  const queue = new SqliteQueue(path, queueOptions(settings, world), true);
   try {
     return queue.stats();
   } finally {
@@ -93,11 +95,14 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
     world.out(command.switches.has("json") ? json : `discarded: ${discarded}\n`);
     return EXIT.ok;
   };
-  const directory = holdStateDirectory(settings.state);
+  const directory = new StateDirectory(settings.state);
   try {
-    const { delivered } = directory;
-    const queue = openQueue(directory.queuePath, { ...queueOptions(settings, world), delivered });
+    directory.prepare();
+    const queue = new SqliteQueue(directory.queuePath, queueOptions(settings, world));
     const discarded = queue.clear();
+    queue.shrink();
+    const { lastSeq: seqOnDisk } = queue;
+    directory.writeStatus({ ...directory.status, ...queue.stats(), seqOnDisk, inMemory: 0 });
     queue.close();
     return told(discarded);
   } finally {

@@ -29,11 +29,16 @@ import {
 import { userName } from "../core/file_guard.ts";
 import { missingActions } from "./policy.ts";
 import {
+  currentStatus,
   DamagedQueueError,
-  holdStateDirectory,
-  openQueue,
+  NoStorageError,
+  OlderQueueError,
   queueOptions,
   queuePathOf,
+  type QueueStats,
+  SqliteQueue,
+  StateDirectory,
+  StateInUseError,
   volatileWarning,
 } from "../queue/mod.ts";
 import { quote, roundSize, toSeconds } from "../core/text.ts";
@@ -203,6 +208,10 @@ function runAs(name: string): string {
   return `run it as the user that publishes: \`sudo -u ${user} mqtt443 doctor\``;
 }
 
+/** What a run does without a disk. */
+const IN_MEMORY =
+  "messages wait in memory until the disk can be written to, and end with the process";
+
 async function lookAtQueue(facts: Case, world: World): Promise<Finding> {
   const { settings } = facts.loaded!;
   if (settings.durability === "none") {
@@ -221,28 +230,31 @@ async function lookAtQueue(facts: Case, world: World): Promise<Finding> {
       hint: runAs(name),
     };
   }
+  const brief = ({ waiting, bytes, quarantined, dropped }: QueueStats) =>
+    `${waiting} waiting (${roundSize(bytes)}), ${quarantined} quarantined, ${dropped} dropped`;
   let held;
   try {
-    held = holdStateDirectory(settings.state);
+    held = new StateDirectory(settings.state);
+    held.prepare();
   } catch (error) {
-    if (!(error instanceof UserError) || !/another mqtt443/.test(error.message)) throw error;
+    held?.release();
+    if (error instanceof NoStorageError) return { ...findingOf(error, "warn"), cause: IN_MEMORY };
+    if (!(error instanceof StateInUseError)) throw error;
     facts.isBusy = true;
+    const status = currentStatus(settings.state);
     return {
       status: "warn",
-      saw: `${quote(path)} is in use by a running mqtt443`,
+      saw: `${quote(path)} is in use by a running mqtt443${status ? `: ${brief(status)}` : ""}`,
       cause: "a publisher runs on this state directory; connecting now would throw it out",
       hint: "to check the connection too, stop it first (`systemctl stop mqtt443`)",
     };
   }
   try {
-    const queue = openQueue(path, { ...queueOptions(settings, world), delivered: held.delivered });
-    const { waiting, bytes, quarantined, dropped } = queue.stats();
+    const queue = new SqliteQueue(path, queueOptions(settings, world));
+    const stats = queue.stats();
     queue.close();
-    const brief = `${waiting} waiting (${
-      roundSize(bytes)
-    }), ${quarantined} quarantined, ${dropped} dropped`;
-    const saw = `${quote(path)}: ${brief}`;
-    if (quarantined > 0) {
+    const saw = `${quote(path)}: ${brief(stats)}`;
+    if (stats.quarantined > 0) {
       return {
         status: "warn",
         saw,
@@ -251,8 +263,12 @@ async function lookAtQueue(facts: Case, world: World): Promise<Finding> {
       };
     }
     const warning = await volatileWarning(settings);
-    return warning ? { ...findingOf(warning, "warn"), saw } : ok(saw, brief);
+    return warning ? { ...findingOf(warning, "warn"), saw } : ok(saw, brief(stats));
   } catch (error) {
+    if (error instanceof OlderQueueError) {
+      return ok(`${quote(path)} was made by an earlier version: publish carries it over`);
+    }
+    if (error instanceof NoStorageError) return { ...findingOf(error, "warn"), cause: IN_MEMORY };
     if (!(error instanceof DamagedQueueError)) throw error;
     return {
       ...findingOf(error, "warn"),

@@ -12,10 +12,12 @@ import {
   type Metrics,
   metricsOf,
   payloadOf,
+  type Qos,
   type Reading,
   type SampleTime,
+  utf8Bytes,
 } from "../core/message.ts";
-import { type Draft, MOST_DRAFTS } from "../queue/mod.ts";
+import type { NewMessage, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { Line } from "../sources/mod.ts";
@@ -31,10 +33,39 @@ export type GatherSettings = Pick<
   | "interval"
   | "giveUpAfter"
   | "count"
-  | "inflight"
-  | "queueMaxMessages"
-  | "queueMaxBytes"
 >;
+
+/** A message whose payload is made once its `seq` is known. */
+export interface Draft {
+  readonly topic: string;
+  readonly qos: Qos;
+  /** When it was sampled, ms since the epoch. */
+  readonly timeMs: number;
+  readonly payload: (seq: number) => string;
+}
+
+/** Lines that are put at once at most: those of 64 KiB, which is what a pipe holds. */
+const MOST_LINES = 1200;
+
+/**
+ * Drafts as messages with the text of their payload, numbered from a `seq`; a payload that no endpoint takes is left out
+ * and gets no number.
+ */
+export function numbered(
+  drafts: readonly Draft[],
+  nextSeq: number,
+  onTooLarge: (bytes: number) => void,
+): NewMessage[] {
+  const messages: NewMessage[] = [];
+  for (const { topic, qos, timeMs, payload: make } of drafts) {
+    const payload = make(nextSeq + messages.length);
+    // No text has more than three bytes for each of its units.
+    const bytes = payload.length * 3 > MAX_PAYLOAD_BYTES ? utf8Bytes(payload) : 0;
+    if (bytes > MAX_PAYLOAD_BYTES) onTooLarge(bytes);
+    else messages.push({ topic, qos, timeMs, payload });
+  }
+  return messages;
+}
 
 /** What gathering works with. */
 export interface GatherOptions {
@@ -97,8 +128,7 @@ function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserEr
 /** What input needs besides. */
 export interface GatherLinesOptions extends GatherOptions {
   readonly lineMetrics: (line: string) => Metrics;
-  /** Number and size of what waits. */
-  readonly waiting: () => { readonly messages: number; readonly bytes: number };
+  readonly queue: Pick<Queue, "load">;
   /** Settles when something leaves the queue. */
   readonly room: () => Promise<void>;
 }
@@ -111,9 +141,8 @@ export async function gatherLines(
   const { settings, reports, put, sampleTime, lineMetrics } = options;
   let taken = 0;
   for await (const batch of batches) {
-    for (const lines of partsOf(batch, settings)) {
+    for (const lines of partsOf(batch, options.queue)) {
       if (!await waitForRoom(lines, options)) return;
-      await waitForTurn(lines, options);
       const time = sampleTime();
       const drafts: Draft[] = [];
       for (const line of lines) {
@@ -136,15 +165,16 @@ const ROOM_MS = 1000;
 /** Cuts lines into parts of at most a quarter of what the queue may hold, of about one size, a single large line apart. */
 function* partsOf(
   lines: readonly Line[],
-  { queueMaxMessages, queueMaxBytes }: GatherSettings,
+  { load }: Pick<Queue, "load">,
 ): Generator<readonly Line[]> {
-  const even = Math.ceil(lines.length / Math.ceil(lines.length / MOST_DRAFTS));
-  const most = Math.min(even, Math.max(1, Math.floor(queueMaxMessages / 4)));
+  const { messages, bytes: mostBytes } = load.most;
+  const even = Math.ceil(lines.length / Math.ceil(lines.length / MOST_LINES));
+  const most = Math.min(even, Math.max(1, Math.floor(messages / 4)));
   let part: Line[] = [];
   let bytes = 0;
   for (const line of lines) {
-    const more = mostBytes(line);
-    if (part.length === most || (part.length > 0 && bytes + more > queueMaxBytes / 4)) {
+    const more = bytesAtMost(line);
+    if (part.length === most || (part.length > 0 && bytes + more > mostBytes / 4)) {
       yield part;
       part = [];
       bytes = 0;
@@ -156,54 +186,30 @@ function* partsOf(
 }
 
 /** Bytes that a line's message takes in the queue, or more: topic, names and UTF-8 included. */
-function mostBytes(line: Line): number {
+function bytesAtMost(line: Line): number {
   return typeof line === "string" ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024 : 0;
 }
 
 /**
- * Waits until the queue would be at most half full, so that its limits are never met by input. False where the signal came
- * before: what has room is put all the same.
+ * Waits until the queue would be at most half full, so that its limits are never met by input: those of memory while the
+ * disk fails. False where the signal came before: what has room is put all the same.
  */
 async function waitForRoom(
   lines: readonly Line[],
-  { settings, waiting, room, signal }: GatherLinesOptions,
+  { queue, room, signal }: GatherLinesOptions,
 ): Promise<boolean> {
-  const more = lines.reduce((sum, line) => sum + mostBytes(line), 0);
+  const more = lines.reduce((sum, line) => sum + bytesAtMost(line), 0);
   for (;;) {
-    const { messages, bytes } = waiting();
-    const hasRoom = messages + lines.length <= settings.queueMaxMessages / 2 &&
-      bytes + more <= settings.queueMaxBytes / 2;
-    if (hasRoom || messages === 0) return true;
+    const { used, most } = queue.load;
+    const hasRoom = used.messages + lines.length <= most.messages / 2 &&
+      used.bytes + more <= most.bytes / 2;
+    if (hasRoom || used.messages === 0) return true;
     if (signal.aborted) return false;
     // A look now and then, as drops make room too.
     const enough = new AbortController();
     await Promise.race([room(), sleep(ROOM_MS, AbortSignal.any([signal, enough.signal]))]);
     enough.abort();
   }
-}
-
-/** Messages that wait besides those in flight before lines wait for them. */
-const AHEAD = MOST_DRAFTS / 4;
-/** How long they wait for that, in ms for each: however slow the link, 20,000 lines a second are taken. */
-const TURN_MS = 0.05;
-
-/**
- * Waits, not for long, until what was put before is nearly gone: a short queue is read from memory, and its place on disk
- * is used again.
- */
-async function waitForTurn(
-  { length }: readonly Line[],
-  { settings, waiting, room, signal }: GatherLinesOptions,
-): Promise<void> {
-  const isNear = () => signal.aborted || waiting().messages <= settings.inflight + AHEAD;
-  if (isNear()) return;
-  const enough = new AbortController();
-  let isLate = false;
-  const late = sleep(length * TURN_MS, AbortSignal.any([signal, enough.signal])).then(() =>
-    isLate = true
-  );
-  while (!isLate && !isNear()) await Promise.race([room(), late]);
-  enough.abort();
 }
 
 /** A draft; its metrics are made with its payload, so that they are not in memory before. */

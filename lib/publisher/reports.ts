@@ -34,6 +34,10 @@ export interface Reports {
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
   sourceFailed(source: string, error: UserError): void;
+  /** A message was refused, and is held until another one was accepted. */
+  refused(seq: number, why: UserError): void;
+  /** A message was set aside. */
+  quarantined(seq: number, topic: string, why: string): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
@@ -138,6 +142,25 @@ export function createReports(
           hint: error.hint,
         }));
     },
+    refused(seq, { message: cause, hint }) {
+      count(
+        `refused ${cause}`,
+        1,
+        (messages) =>
+          log.warn("warning", { step: "publish", seq, ...several(messages), cause, hint }),
+      );
+    },
+    quarantined(seq, topic, cause) {
+      count(`quarantined ${cause}`, 1, (messages) =>
+        log.error("quarantined", {
+          step: "publish",
+          seq,
+          ...several(messages),
+          topic,
+          cause,
+          hint: "it is kept on disk and not sent again; `mqtt443 queue` counts it",
+        }));
+    },
     flush() {
       endLook();
       saySummary();
@@ -145,6 +168,11 @@ export function createReports(
       for (const key of [...unsaid.keys()]) sayCount(key);
     },
   };
+}
+
+/** The count of a line that stands for several, of which it names the last. */
+function several(messages: number): { messages?: number } {
+  return messages > 1 ? { messages } : {};
 }
 
 /** Says a line with a count. */

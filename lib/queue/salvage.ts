@@ -1,172 +1,178 @@
 /**
- * What can be saved of a damaged queue file, into a fresh one.
+ * What can be read of a queue file that is not exactly ours: damaged, of an earlier version, or of a newer one.
  *
- * Rules: the damaged file is only read; what has a checksum is saved only if it agrees; the fresh file holds all that was
- * saved, or none of it. When it takes the place of the damaged one is queue_dir.ts's business.
+ * Rules: the file is only read; a row that was written with a checksum counts only if it agrees; what is on pages that
+ * can be read and reached is found.
  */
 
-import { DatabaseSync } from "node:sqlite";
-import { checksumOf } from "./checksum.ts";
-import { type Found, readAround } from "./damaged_table.ts";
-import { storageError } from "./errors.ts";
-import { inTransaction, PAGE_BYTES, prepareFile } from "./schema.ts";
+import type { DatabaseSync } from "node:sqlite";
+import { type AsideMessage, checksumOf } from "./row.ts";
+import { type Counters, numberOf, openFile, openToRead, PAGE_BYTES, pragma } from "./schema.ts";
+import type { QueuedMessage } from "./types.ts";
 
-/** What is known of a queue besides its file. */
-export interface Marks {
-  readonly seqMark: number;
-  readonly deliveredThrough: number;
+/** A row of a file of which nothing is sure. */
+type Found = QueuedMessage & { readonly checksum: number | null; readonly reason: string };
+
+/** What was found in one reading. */
+export interface Part {
+  readonly messages: readonly QueuedMessage[];
+  readonly aside: readonly AsideMessage[];
 }
 
-/** What a page of a table begins with: it leads to others, or has rows (SQLite's file format, 1.6). */
-const TABLE_PAGES: readonly number[] = [5, 13];
-
-/** What was saved of a damaged queue file, and what not. */
-export interface Salvage {
-  /** Messages that wait. */
-  readonly saved: number;
-  /** Those that had been set aside. */
-  readonly quarantined: number;
-  /** Messages that waited and are lost, at most; undefined if that can no longer be known. */
-  readonly lost: number | undefined;
+/** What is known besides the file, and what is done with what it holds. */
+export interface SalvageOptions {
+  /** The last `seq` that was given, as far as is known. */
+  readonly lastSeq: number;
+  /** Messages that are not wanted. */
+  readonly skip: (seq: number) => boolean;
+  /** Takes what was found; false ends it. */
+  readonly take: (part: Part) => boolean | void;
 }
+
+/** Rows read at once. */
+const BATCH = 500;
+/** Readings at most: some seconds, where whole branches of the tree are lost and it is not known how far they went. */
+const MOST_READINGS = 200_000;
+/** Columns of each table in schema 3, 2 and 1. */
+const COLUMNS = {
+  message: ["checksum, '' AS reason", "NULL AS checksum, '' AS reason"],
+  quarantine: ["checksum, reason", "NULL AS checksum, reason"],
+} as const;
 
 /**
- * Copies what can be read of a damaged queue file into an empty one: messages, those set aside, and the counters. Where
- * the disk has no room for that, only how far `seq` has come.
+ * Reads what can be read, in any order.
  *
- * @param from The damaged file; its log lies beside it.
- * @param into Path of the empty file; `${into}-from` is used too.
- * @param marks No `seq` above `seqMark` was given (0: not known), and what is not above `deliveredThrough` has left.
- * @throws {UserError} With exit code 73 if nothing can be written.
+ * @param scratch Path for a copy, where the first page cannot be used.
+ * @returns How far the counters had come.
  */
-export function salvage(from: string, into: string, marks: Marks): Salvage {
+export function salvage(from: string, scratch: string, options: SalvageOptions): Counters {
+  const db = openDamaged(from, from) ?? openDamaged(withFirstPage(from, scratch), scratch);
+  if (db === undefined) return { seq: options.lastSeq, dropped: 0 };
   try {
-    using fresh = new DatabaseSync(into);
-    prepareFile(fresh, into);
-    try {
-      using damaged = open(from) ?? open(withFirstPage(from, `${into}-from`));
-      if (damaged !== undefined) return copy(damaged, fresh, marks);
-    } catch { /* no room for it */ }
-    setCounters(fresh, { seq: marks.seqMark });
-    return { saved: 0, quarantined: 0, lost: undefined };
-  } catch (error) {
-    throw storageError(into, error);
+    const counters = countersOf(db);
+    const given = Math.max(options.lastSeq, counters.seq);
+    // Before schema 3 a file had no mark of ours, and a message of schema 1 no checksum.
+    const isOlder = attempt(() => numberOf(db, "application_id"), -1) === 0;
+    let lastSeen = 0;
+    for (const table of ["message", "quarantine"] as const) {
+      readTable(db, table, given, (rows) => {
+        const whole = rows.filter((row) => isWhole(row, isOlder) && !options.skip(row.seq));
+        for (const { seq } of whole) lastSeen = Math.max(lastSeen, seq);
+        const part = table === "message"
+          ? { messages: whole, aside: [] }
+          : { messages: [], aside: whole };
+        return options.take(part);
+      });
+    }
+    return { seq: Math.max(given, lastSeen), dropped: counters.dropped };
+  } finally {
+    db.close();
   }
 }
 
 /** Opens a file to read messages from it; undefined if none can be. */
-function open(path: string): DatabaseSync | undefined {
+function openDamaged(path: string | undefined, place: string): DatabaseSync | undefined {
+  if (path === undefined) return undefined;
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(path, { readOnly: true });
+    db = openToRead(place);
+    pragma(db, "locking_mode = EXCLUSIVE");
+    pragma(db, "trusted_schema = OFF");
+    // A view in place of a table could run what was planted.
+    const kind = db.prepare("SELECT type FROM sqlite_schema WHERE name = 'message'").get()?.type;
     db.prepare("SELECT seq FROM message");
-    return db;
-  } catch {
-    db?.close();
-    return undefined;
-  }
+    if (kind === "table") return db;
+  } catch { /* its first page is not one */ }
+  db?.close();
+  return undefined;
 }
 
 /**
  * Copies a file whose first page cannot be used, with that of a new queue: it is the same in each but for the number of
- * pages, as the tables are always made in the same order.
+ * pages, as the tables are always made in the same order. Undefined where there is no room for a copy.
  */
-function withFirstPage(from: string, to: string): string {
-  const pageBytes = pageBytesOf(from);
-  {
-    using model = new DatabaseSync(to);
-    prepareFile(model, to, { pageBytes });
-  }
-  const model = new DataView(Deno.readFileSync(to).buffer);
-  // What the header says at this place: number of pages.
-  model.setUint32(28, Math.ceil(Deno.statSync(from).size / pageBytes));
-  Deno.copyFileSync(from, to);
+function withFirstPage(from: string, to: string): string | undefined {
   try {
-    Deno.copyFileSync(`${from}-wal`, `${to}-wal`);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-  using file = Deno.openSync(to, { write: true });
-  file.writeSync(new Uint8Array(model.buffer, 0, pageBytes));
-  return to;
-}
-
-/** By what the second and the third page begin with: they are the first of the tables. */
-function pageBytesOf(path: string): number {
-  using file = Deno.openSync(path, { read: true });
-  const isPage = (at: number) => {
-    const kind = new Uint8Array(1);
-    file.seekSync(at, Deno.SeekMode.Start);
-    return file.readSync(kind) === 1 && TABLE_PAGES.includes(kind[0]!);
-  };
-  return PAGE_BYTES.find((bytes) => isPage(bytes) && isPage(2 * bytes)) ?? PAGE_BYTES[0];
-}
-
-function copy(
-  damaged: DatabaseSync,
-  fresh: DatabaseSync,
-  { seqMark, deliveredThrough }: Marks,
-): Salvage {
-  const keep = fresh.prepare("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)");
-  const keepAside = fresh.prepare("INSERT OR IGNORE INTO quarantine VALUES (?, ?, ?, ?, ?, ?)");
-  let saved = 0;
-  let quarantined = 0;
-  let lastSeen = 0;
-  inTransaction(fresh, () => {
-    const most = seqMark === 0 ? Number.MAX_SAFE_INTEGER - 1 : seqMark;
-    const keepWhole = (rows: readonly Found[], insert: (found: Found) => void) => {
-      for (const found of rows.filter(isWhole)) {
-        insert(found);
-        lastSeen = Math.max(lastSeen, found.seq);
-      }
-    };
-    readAround(damaged, "message", {
-      lastSeq: most,
-      take: (rows) =>
-        keepWhole(rows, (found) => {
-          const { seq, topic, qos, timeMs, payload } = found;
-          if (seq <= deliveredThrough) return;
-          saved += Number(keep.run(seq, topic, qos, timeMs, payload, checksumOf(found)).changes);
-        }),
-    });
-    readAround(damaged, "quarantine", {
-      lastSeq: most,
-      take: (rows) =>
-        keepWhole(rows, ({ seq, topic, qos, timeMs, payload, reason }) => {
-          quarantined += Number(keepAside.run(seq, topic, qos, timeMs, payload, reason).changes);
-        }),
-    });
-    const seq = counterOf(damaged, "seq") ?? 0;
-    // A number that cannot be is as good as none.
-    const isSound = seq >= lastSeen && (seqMark === 0 ? seq > 0 : seq <= seqMark);
-    setCounters(fresh, {
-      seq: isSound ? seq : Math.max(seqMark, lastSeen),
-      dropped: counterOf(damaged, "dropped") ?? 0,
-      waiting: saved,
-    });
-  });
-  const waited = counterOf(damaged, "waiting");
-  return { saved, quarantined, lost: waited && Math.max(0, waited - saved) };
-}
-
-/** Whether a row is one that was put: SQLite reads a lost page as empty values. */
-function isWhole(row: Found): boolean {
-  const { seq, topic, qos, timeMs, payload, reason, checksum } = row;
-  return seq > 0 && typeof topic === "string" && topic !== "" && (qos === 0 || qos === 1) &&
-    typeof timeMs === "number" && typeof payload === "string" && typeof reason === "string" &&
-    (checksum === null || checksum === checksumOf(row));
-}
-
-function counterOf(db: DatabaseSync, name: string): number | undefined {
-  try {
-    const value = db.prepare("SELECT value FROM counter WHERE name = ?").get(name)?.value;
-    return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined;
+    openFile(to).close();
+    const first = Deno.readFileSync(to).subarray(0, PAGE_BYTES);
+    // What the header says at this place: number of pages.
+    new DataView(first.buffer).setUint32(28, Math.ceil(Deno.statSync(from).size / PAGE_BYTES));
+    Deno.copyFileSync(from, to);
+    attempt(() => Deno.copyFileSync(`${from}-wal`, `${to}-wal`), undefined);
+    using file = Deno.openSync(to, { write: true });
+    file.writeSync(first);
+    return to;
   } catch {
     return undefined;
   }
 }
 
-function setCounters(db: DatabaseSync, values: Readonly<Record<string, number>>): void {
-  const set = db.prepare("UPDATE counter SET value = ? WHERE name = ?");
-  for (const [name, value] of Object.entries(values)) set.run(value, name);
+/** Reads a table in ranges of `seq`; one that meets damage is halved, until what can be read of it is read. */
+function readTable(
+  db: DatabaseSync,
+  table: keyof typeof COLUMNS,
+  lastSeq: number,
+  take: (rows: readonly Found[]) => boolean | void,
+): void {
+  const prepare = (columns: string) =>
+    db.prepare(
+      `SELECT seq, iif(octet_length(topic) > 65535, NULL, topic) AS topic, qos, time_ms AS timeMs,
+       iif(octet_length(payload) > 131072, NULL, payload) AS payload, ${columns}
+       FROM ${table} WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ${BATCH}`,
+    );
+  const columns = COLUMNS[table].find((columns) => attempt(() => prepare(columns), undefined));
+  if (columns === undefined) return;
+  const statement = prepare(columns);
+  const highest = attempt(
+    () => Number(db.prepare(`SELECT max(seq) AS seq FROM ${table}`).get()?.seq),
+    0,
+  );
+  const ranges: [first: number, last: number][] = [[
+    1,
+    Math.min(Math.max(lastSeq, highest, 1), Number.MAX_SAFE_INTEGER),
+  ]];
+  for (let left = MOST_READINGS; left > 0 && ranges.length > 0; left--) {
+    const [first, last] = ranges.pop()!;
+    const rows = attempt(() => statement.all(first, last) as unknown as Found[], undefined);
+    if (rows === undefined) {
+      const middle = first + Math.floor((last - first) / 2);
+      if (first < last) ranges.push([middle + 1, last], [first, middle]);
+      continue;
+    }
+    if (rows.length > 0 && take(rows) === false) return;
+    const end = rows.at(-1)?.seq ?? last;
+    if (rows.length === BATCH && end < last) ranges.push([end + 1, last]);
+  }
+}
+
+/** Whether a row is one that was put: SQLite reads a lost page as empty values. */
+function isWhole(row: Found, isOlder: boolean): boolean {
+  const { seq, topic, qos, timeMs, payload, reason, checksum } = row;
+  return seq > 0 && typeof topic === "string" && topic !== "" && (qos === 0 || qos === 1) &&
+    typeof timeMs === "number" && typeof payload === "string" && typeof reason === "string" &&
+    (isOlder && checksum === null || checksum === checksumOf(row));
+}
+
+/** The counters, in the form of schema 3 or of those before; 0 for what cannot be read. */
+function countersOf(db: DatabaseSync): Counters {
+  const read = (sql: string) => {
+    const value = attempt(() => db.prepare(sql).get()?.value, 0);
+    // A number that cannot be is as good as none.
+    return Number.isSafeInteger(value) && Number(value) > 0 && Number(value) < 2 ** 40
+      ? Number(value)
+      : 0;
+  };
+  const [seq, dropped] = ["seq", "dropped"].map((name) =>
+    read(`SELECT ${name} AS value FROM counter`) ||
+    read(`SELECT value FROM counter WHERE name = '${name}'`)
+  );
+  return { seq: seq!, dropped: dropped! };
+}
+
+function attempt<T, U>(action: () => T, otherwise: U): T | U {
+  try {
+    return action();
+  } catch {
+    return otherwise;
+  }
 }
