@@ -175,7 +175,9 @@ export class Delivery {
   /** Makes the next PUBLISH of the next messages: of one. */
   #nextPacket(): Packet | undefined {
     const message = this.#next() ?? this.#lastResort();
-    return message && { ...message, seqs: [message.seq] };
+    if (message === undefined) return undefined;
+    const { seq, topic, qos, payload, payloadBytes, bytes } = message;
+    return { seqs: [seq], topic, qos, payload, payloadBytes, bytes };
   }
 
   /** The next message that may be sent; after it, `#ready` is empty only if no other waits. */

@@ -77,6 +77,11 @@ export class Poison {
   /** A message was accepted. Returns whether those held are to be tried again. */
   accepted(seq: number): boolean {
     this.#postponedInARow = 0;
+    // Nearly always there is nobody to blame.
+    if (this.#suspects.size + this.#refused.size + this.#onTrial.size === 0) {
+      this.#window++;
+      return false;
+    }
     this.#onTrial.delete(seq);
     const isRefused = this.#refused.size > 0;
     for (const other of this.#refused.keys()) this.#onTrial.add(other);

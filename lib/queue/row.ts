@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import type { Qos } from "../core/message.ts";
-import type { QueuedMessage, TakenMessage } from "./types.ts";
+import type { NewMessage, QueuedMessage, TakenMessage } from "./types.ts";
 
 /** A row as it is read; nothing in it is sure. */
 export type Row = [
@@ -11,12 +11,13 @@ export type Row = [
   topic: string,
   qos: Qos,
   timeMs: number,
-  payload: string | null,
+  payload: string,
   /** Null in rows of schema 1. */
   checksum: number | null,
-  payloadBytes: number,
-  bytes: number,
 ];
+
+/** Rows written by one statement: that takes half the time of one for each. */
+export const ROWS_AT_ONCE = 10;
 
 /**
  * CRC-32 over all that a message consists of. It detects disk damage, not tampering.
@@ -43,10 +44,10 @@ export interface AsideMessage extends QueuedMessage {
 
 /** A message as the values of its row. */
 export function valuesOf(
-  message: QueuedMessage,
+  { topic, qos, timeMs, payload }: NewMessage,
+  seq: number,
 ): [number, string, number, number, string, number] {
-  const { seq, topic, qos, timeMs, payload } = message;
-  return [seq, topic, qos, timeMs, payload, checksumOf(message)];
+  return [seq, topic, qos, timeMs, payload, checksumOf({ seq, topic, qos, timeMs, payload })];
 }
 
 /** The checksum of the two counters. */
@@ -60,10 +61,11 @@ export function bytesOf({ topic, payload }: Pick<QueuedMessage, "topic" | "paylo
 }
 
 /** The message of a row; undefined if it is damaged. */
-export function messageOfRow(
-  [seq, topic, qos, timeMs, payload, checksum, payloadBytes, bytes]: Row,
-): TakenMessage | undefined {
-  if (typeof topic !== "string" || payload === null) return undefined;
+export function messageOfRow(row: Row): TakenMessage | undefined {
+  const [seq, topic, qos, timeMs, payload, checksum] = row;
+  if (typeof topic !== "string" || typeof payload !== "string") return undefined;
+  const payloadBytes = Buffer.byteLength(payload);
+  const bytes = payloadBytes + Buffer.byteLength(topic);
   const message = { seq, topic, qos, timeMs, payload, payloadBytes, bytes };
   return checksum === checksumOf(message) ? message : undefined;
 }

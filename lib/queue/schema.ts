@@ -2,7 +2,7 @@
 
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { damaged, OlderQueueError } from "./errors.ts";
-import { countersChecksum } from "./row.ts";
+import { countersChecksum, ROWS_AT_ONCE } from "./row.ts";
 import { EXIT } from "../core/errors.ts";
 import { quote } from "../core/text.ts";
 
@@ -78,7 +78,7 @@ function isEmpty(db: DatabaseSync): boolean {
 }
 
 function create(db: DatabaseSync, isMemory: boolean): void {
-  pragma(db, `page_size = ${PAGE_BYTES}`);
+  if (!isMemory) pragma(db, `page_size = ${PAGE_BYTES}`);
   // INCREMENTAL: the space of an outage can be given back. (VACUUM attaches a database, which Deno forbids.)
   pragma(db, "auto_vacuum = INCREMENTAL");
   if (!isMemory) pragma(db, "journal_mode = WAL");
@@ -95,11 +95,16 @@ function create(db: DatabaseSync, isMemory: boolean): void {
 
 function check(db: DatabaseSync, path: string, isChecked: boolean): void {
   const version = numberOf(db, "user_version");
+  const isOlder = numberOf(db, "application_id") === 0 && (version === 1 || version === 2);
   if (!isChecked) {
     const found = pragma(db, "quick_check(1)")[0]!.quick_check;
     if (found !== "ok") throw damaged(path, String(found));
+    // It would be read whole.
+    const large = "octet_length(topic) > 65535 OR octet_length(payload) > 131072";
+    const isTooLarge = !isOlder && db.prepare(`SELECT 1 FROM message WHERE ${large}`).get();
+    if (isTooLarge) throw damaged(path, "a row is too large for a message");
   }
-  if (numberOf(db, "application_id") === 0 && (version === 1 || version === 2)) {
+  if (isOlder) {
     throw new OlderQueueError(`Queue ${quote(path)} was made by an earlier version`, {
       hint: "start mqtt443 publish: it carries the queue over",
       exitCode: EXIT.cannotCreate,
@@ -115,7 +120,8 @@ function check(db: DatabaseSync, path: string, isChecked: boolean): void {
   const schema = db.prepare("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema").all()
     .map((row) => Object.values(row).join("|")).join("\n");
   const isOurs = schema === SCHEMA && version === SCHEMA_VERSION &&
-    numberOf(db, "application_id") === APPLICATION_ID && numberOf(db, "page_size") === PAGE_BYTES &&
+    numberOf(db, "application_id") === APPLICATION_ID &&
+    (numberOf(db, "page_size") === PAGE_BYTES || path === ":memory:") &&
     numberOf(db, "auto_vacuum") === 2;
   if (!isOurs) throw damaged(path, "its header or schema is not ours");
   readCounters(db, path);
@@ -171,9 +177,7 @@ export function numberOf(db: DatabaseSync, name: string): number {
 /** The statements, prepared once. */
 export function prepareStatements(db: DatabaseSync) {
   const bytes = "octet_length(topic) + octet_length(payload)";
-  // Of a damaged row no more is read than a message may have.
-  const read = `SELECT seq, iif(octet_length(topic) > 65535, NULL, topic), qos, time_ms,
-    iif(octet_length(payload) > 131072, NULL, payload), checksum, octet_length(payload), ${bytes} FROM message`;
+  const read = "SELECT seq, topic, qos, time_ms, payload, checksum FROM message";
   // The types of Deno 2.9.6 lack what its StatementSync has. Objects with names cost twice as much as arrays.
   const arrays = (sql: string) => {
     const statement = db.prepare(sql) as StatementSync & { setReturnArrays(on: boolean): void };
@@ -188,6 +192,9 @@ export function prepareStatements(db: DatabaseSync) {
     clear: db.prepare("DELETE FROM message"),
     clearAside: db.prepare("DELETE FROM quarantine"),
     insert: db.prepare("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?)"),
+    insertMany: db.prepare(
+      `INSERT INTO message VALUES ${Array(ROWS_AT_ONCE).fill("(?, ?, ?, ?, ?, ?)").join()}`,
+    ),
     restore: db.prepare("INSERT OR IGNORE INTO message VALUES (?, ?, ?, ?, ?, ?)"),
     take: arrays(`${read} WHERE seq > ? ORDER BY seq LIMIT ?`),
     last: arrays(`${read} WHERE seq < ? ORDER BY seq DESC LIMIT 1`),

@@ -18,6 +18,7 @@ import {
   messageOfRow,
   rangesOf,
   type Row,
+  ROWS_AT_ONCE,
   valuesOf,
 } from "./row.ts";
 import {
@@ -88,8 +89,10 @@ export class SqliteQueue {
   #counts: Counts;
   /** Bytes of each message in flight, by `seq`: taken, and neither ended nor released. */
   readonly #inFlight = new Map<number, number>();
-  /** Messages that have left, with their bytes and, if they are set aside, the reason. Design: their rows go with the next commit, as one for each would double the wear. */
-  readonly #left = new Map<number, readonly [bytes: number, reason?: string]>();
+  /** Messages that have left, with their bytes. Design: their rows go with the next commit, as one for each would double the wear. */
+  readonly #left = new Map<number, number>();
+  /** Why some of those are set aside. */
+  readonly #reasons = new Map<number, string>();
   #leftBytes = 0;
   /** All rows up to this `seq` are in flight or have left. */
   #cursor = 0;
@@ -138,6 +141,7 @@ export class SqliteQueue {
   ): PutResult {
     const { maxBytes, full } = this.#options;
     const { dropped } = this.#counts;
+    const rows: ReturnType<typeof valuesOf>[] = [];
     let stored = 0;
     if (this.#left.size > MOST_DELETED) this.flush();
     this.#commit("FULL", () => {
@@ -147,7 +151,11 @@ export class SqliteQueue {
       for (const message of messages) {
         const bytes = bytesOf(message);
         const mayDrop = full === "drop-oldest" && bytes <= maxBytes;
-        while (mayDrop && this.#isOver(1, bytes) && this.#dropOldest());
+        while (mayDrop && this.#isOver(1, bytes)) {
+          // What this put brought may have to go again.
+          this.#insert(rows.splice(0));
+          if (!this.#dropOldest()) break;
+        }
         const isRefused = this.#isOver(1, bytes);
         if (isRefused && refuse) break;
         const seq = ++counts.lastSeq;
@@ -155,10 +163,12 @@ export class SqliteQueue {
           counts.dropped++;
           continue;
         }
-        this.#sql.insert.run(...valuesOf({ ...message, seq }));
+        rows.push(valuesOf(message, seq));
         this.#added(seq, bytes);
         stored++;
+        if (rows.length === ROWS_AT_ONCE) this.#insert(rows.splice(0));
       }
+      this.#insert(rows);
     });
     const { lastSeq } = this.#counts;
     return { firstSeq, lastSeq, stored, dropped: this.#counts.dropped - dropped };
@@ -169,11 +179,11 @@ export class SqliteQueue {
     this.#commit("FULL", () => {
       const counts = this.#counts;
       for (const message of messages) {
-        const { changes } = this.#sql.restore.run(...valuesOf(message));
+        const { changes } = this.#sql.restore.run(...valuesOf(message, message.seq));
         if (changes === 1) this.#added(message.seq, bytesOf(message));
       }
       for (const message of aside) {
-        const { changes } = this.#sql.keepAside.run(...valuesOf(message), message.reason);
+        const { changes } = this.#sql.keepAside.run(...valuesOf(message, message.seq), message.reason);
         counts.quarantined += Number(changes);
       }
       counts.lastSeq = Math.max(counts.lastSeq, counts.top, seq);
@@ -202,9 +212,9 @@ export class SqliteQueue {
   /** Goes on where another one over the same messages ended: with what is in flight and what has left. */
   succeed(other: SqliteQueue): void {
     for (const row of this.#read(0, -1)) {
-      const [seq, bytes] = [row[0], row[7]];
-      const left = other.#left.get(seq);
-      if (left !== undefined) this.#leave(seq, bytes, left[1]);
+      const [seq, topic, , , payload] = row;
+      const bytes = bytesOf({ topic, payload });
+      if (other.#left.has(seq)) this.#leave(seq, bytes, other.#reasons.get(seq));
       else if (other.#inFlight.has(seq)) this.#inFlight.set(seq, bytes);
     }
     this.#counts.lastSeq = Math.max(this.lastSeq, other.lastSeq);
@@ -226,7 +236,8 @@ export class SqliteQueue {
         if (this.#inFlight.has(seq) || this.#left.has(seq)) continue;
         const message = messageOfRow(row);
         if (message === undefined) {
-          this.#leave(seq, row[7], "damaged on disk");
+          const [, topic, , , payload] = row;
+          this.#leave(seq, bytesOf({ topic, payload }), "damaged on disk");
           damagedRows++;
           continue;
         }
@@ -283,8 +294,7 @@ export class SqliteQueue {
     const oldestMs = waiting === 0
       ? undefined
       : this.#oldest((seq) => !this.#left.has(seq))?.timeMs;
-    const aside = this.#left.values().filter(([, reason]) => reason !== undefined).toArray().length;
-    return { waiting, bytes, oldestMs, quarantined: quarantined + aside, dropped, lastSeq };
+    return { waiting, bytes, oldestMs, quarantined: quarantined + this.#reasons.size, dropped, lastSeq };
   }
 
   /** What waits for other topics than this one, the topic of the oldest message first. */
@@ -355,7 +365,7 @@ export class SqliteQueue {
    */
   #commit(level: "FULL" | "NORMAL", action: () => void): void {
     const before = { ...this.#counts };
-    const leaving = [...this.#left.entries().take(MOST_DELETED)];
+    const leaving = [...this.#left.keys().take(MOST_DELETED)];
     this.#guard(() => {
       if (this.#mustReopen) this.#reopen();
       this.#setSynchronous(this.#options.durability === "power" ? level : "NORMAL");
@@ -368,28 +378,29 @@ export class SqliteQueue {
       this.#counts = before;
       this.#mustReopen = !isFull(error) && this.#path !== ":memory:";
     });
-    for (const [seq, [bytes]] of leaving) {
+    for (const seq of leaving) {
+      this.#leftBytes -= this.#left.get(seq)!;
       this.#left.delete(seq);
-      this.#leftBytes -= bytes;
+      this.#reasons.delete(seq);
     }
     if (this.#counts.messages === 0) this.#giveSpaceBack();
   }
 
-  #deleteRows(leaving: readonly (readonly [number, readonly [number, string?]])[]): void {
-    if (leaving.length === 0) return;
+  #deleteRows(seqs: readonly number[]): void {
+    if (seqs.length === 0) return;
     const counts = this.#counts;
-    for (const [seq, [, reason]] of leaving) {
-      if (reason === undefined) continue;
+    for (const [seq, reason] of this.#reasons) {
+      if (!seqs.includes(seq)) continue;
       // What is too large to be a message is not kept.
       if (this.#sql.setAside.run(reason, seq).changes === 1) counts.quarantined++;
       else counts.dropped++;
     }
-    for (const [first, last] of rangesOf(leaving.map(([seq]) => seq))) {
+    for (const [first, last] of rangesOf(seqs)) {
       counts.messages -= Number(this.#sql.remove.run(first, last).changes);
       if (counts.top <= last) counts.top = this.#top();
     }
-    for (const [, [bytes]] of leaving) counts.bytes -= bytes;
-    this.#boundQuarantine();
+    for (const seq of seqs) counts.bytes -= this.#left.get(seq)!;
+    if (this.#reasons.size > 0) this.#boundQuarantine();
   }
 
   #boundQuarantine(): void {
@@ -411,6 +422,11 @@ export class SqliteQueue {
     this.#counts.saved = { seq, dropped };
   }
 
+  #insert(rows: readonly ReturnType<typeof valuesOf>[]): void {
+    if (rows.length === ROWS_AT_ONCE) this.#sql.insertMany.run(...rows.flat());
+    else for (const row of rows) this.#sql.insert.run(...row);
+  }
+
   #added(seq: number, bytes: number): void {
     this.#counts.messages++;
     this.#counts.bytes += bytes;
@@ -425,7 +441,8 @@ export class SqliteQueue {
   }
 
   #leave(seq: number, bytes: number, reason?: string): void {
-    this.#left.set(seq, reason === undefined ? [bytes] : [bytes, reason]);
+    this.#left.set(seq, bytes);
+    if (reason !== undefined) this.#reasons.set(seq, reason);
     this.#leftBytes += bytes;
   }
 
