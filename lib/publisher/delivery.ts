@@ -62,6 +62,9 @@ export class Delivery {
   /** In the order of sending. Design: an array, as the tables that a Map leaves behind hold all it ever held until the next full garbage collection. */
   readonly #flying: Flight[] = [];
   #flyingBytes = 0;
+  /** Acknowledged, and to be accepted at the end of this turn. */
+  #acknowledged: number[] = [];
+  #accepting: ReturnType<typeof setImmediate> | undefined;
   /** Taken and not sent yet, the next one last. */
   #ready: TakenMessage[] = [];
   /** Taken, and held back by the account of blame. */
@@ -123,10 +126,11 @@ export class Delivery {
 
   /** Ends it: what was not acknowledged goes back to the queue. @param isLost Whether the session was not ended by us. */
   stop(isLost: boolean): void {
-    const { poison, queue, onAccepted } = this.#options;
+    const { poison, queue } = this.#options;
     this.#isStopped = true;
     clearTimeout(this.#pauseTimer);
     clearTimeout(this.#ackTimer);
+    this.#accept();
     const flights = [...this.#flying];
     const blamed = isLost && !this.#gaveUp
       ? poison.lost(flights.flatMap(({ seqs }) => seqs))
@@ -137,7 +141,6 @@ export class Delivery {
       this.counts.setAside = true;
     }
     queue.release();
-    onAccepted();
   }
 
   #fill(nowMs: number = this.#options.monotonicMs()): void {
@@ -220,7 +223,7 @@ export class Delivery {
   #settle(flight: Flight, why: (UserError & { transient: boolean }) | undefined): void {
     const index = this.#flying.indexOf(flight);
     if (this.#isStopped || index < 0) return;
-    const { queue, poison, reports, monotonicMs, onAccepted } = this.#options;
+    const { poison, reports, monotonicMs } = this.#options;
     const nowMs = monotonicMs();
     // Servers acknowledge in order, so on a slow link the wait for one begins with the PUBACK before it. A PUBACK out of
     // turn says nothing of those it overtook.
@@ -236,10 +239,20 @@ export class Delivery {
     const seq = seqs.at(-1)!;
     this.counts.delivered += seqs.length;
     reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
-    queue.accept(seqs);
-    onAccepted();
+    this.#acknowledged.push(...seqs);
+    // PUBACKs that arrive in one turn are accepted together after it. (A timer would wake the process once more.)
+    this.#accepting ??= setImmediate(() => this.#accept());
     if (poison.accepted(seq)) this.#takeAgain();
     this.#fill(nowMs);
+  }
+
+  #accept(): void {
+    clearImmediate(this.#accepting);
+    this.#accepting = undefined;
+    this.#options.queue.accept(this.#acknowledged);
+    this.#acknowledged = [];
+    this.#options.onAccepted();
+    this.#noteEnd();
   }
 
   /** Begins with the oldest again, for what was held. */
@@ -304,6 +317,7 @@ export class Delivery {
   }
 
   #isTried(): boolean {
-    return this.#isDrained && this.#ready.length === 0 && this.#flying.length === 0;
+    return this.#isDrained && this.#ready.length === 0 && this.#flying.length === 0 &&
+      this.#acknowledged.length === 0;
   }
 }

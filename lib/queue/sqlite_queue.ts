@@ -183,7 +183,10 @@ export class SqliteQueue {
         if (changes === 1) this.#added(message.seq, bytesOf(message));
       }
       for (const message of aside) {
-        const { changes } = this.#sql.keepAside.run(...valuesOf(message, message.seq), message.reason);
+        const { changes } = this.#sql.keepAside.run(
+          ...valuesOf(message, message.seq),
+          message.reason,
+        );
         counts.quarantined += Number(changes);
       }
       counts.lastSeq = Math.max(counts.lastSeq, counts.top, seq);
@@ -294,7 +297,14 @@ export class SqliteQueue {
     const oldestMs = waiting === 0
       ? undefined
       : this.#oldest((seq) => !this.#left.has(seq))?.timeMs;
-    return { waiting, bytes, oldestMs, quarantined: quarantined + this.#reasons.size, dropped, lastSeq };
+    return {
+      waiting,
+      bytes,
+      oldestMs,
+      quarantined: quarantined + this.#reasons.size,
+      dropped,
+      lastSeq,
+    };
   }
 
   /** What waits for other topics than this one, the topic of the oldest message first. */
