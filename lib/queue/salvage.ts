@@ -46,36 +46,50 @@ const COLUMNS = {
  * @returns How far the counters had come.
  */
 export function salvage(from: string, scratch: string, options: SalvageOptions): Counters {
-  const db = openDamaged(from, from) ?? openDamaged(withFirstPage(from, scratch), scratch);
-  if (db === undefined) return { seq: options.lastSeq, dropped: 0 };
+  const direct = openDamaged(from);
+  // Before schema 3 a file had no mark of ours, and a message of schema 1 no checksum.
+  const isOlder = direct !== undefined &&
+    attempt(() => numberOf(direct, "application_id"), -1) === 0;
+  let counters: Counters = { seq: options.lastSeq, dropped: 0 };
+  if (direct !== undefined) counters = readAll(direct, isOlder, options, counters);
+  // What its first page says may be wrong, too: how many pages there are, and which tables.
+  const copy = isOlder ? undefined : withFirstPage(from, scratch);
+  const second = copy && openDamaged(copy);
+  return second ? readAll(second, false, options, counters) : counters;
+}
+
+/** Reads all that one opening of the file shows, and closes it. */
+function readAll(
+  db: DatabaseSync,
+  isOlder: boolean,
+  options: SalvageOptions,
+  before: Counters,
+): Counters {
   try {
-    const counters = countersOf(db);
-    const given = Math.max(options.lastSeq, counters.seq);
-    // Before schema 3 a file had no mark of ours, and a message of schema 1 no checksum.
-    const isOlder = attempt(() => numberOf(db, "application_id"), -1) === 0;
+    const found = countersOf(db);
+    const given = Math.max(before.seq, found.seq);
     let lastSeen = 0;
     for (const table of ["message", "quarantine"] as const) {
       readTable(db, table, given, (rows) => {
         const whole = rows.filter((row) => isWhole(row, isOlder) && !options.skip(row.seq));
         for (const { seq } of whole) lastSeen = Math.max(lastSeen, seq);
-        const part = table === "message"
-          ? { messages: whole, aside: [] }
-          : { messages: [], aside: whole };
-        return options.take(part);
+        return options.take({
+          messages: table === "message" ? whole : [],
+          aside: table === "message" ? [] : whole,
+        });
       });
     }
-    return { seq: Math.max(given, lastSeen), dropped: counters.dropped };
+    return { seq: Math.max(given, lastSeen), dropped: Math.max(before.dropped, found.dropped) };
   } finally {
     db.close();
   }
 }
 
 /** Opens a file to read messages from it; undefined if none can be. */
-function openDamaged(path: string | undefined, place: string): DatabaseSync | undefined {
-  if (path === undefined) return undefined;
+function openDamaged(path: string): DatabaseSync | undefined {
   let db: DatabaseSync | undefined;
   try {
-    db = openToRead(place);
+    db = openToRead(path);
     pragma(db, "locking_mode = EXCLUSIVE");
     pragma(db, "trusted_schema = OFF");
     // A view in place of a table could run what was planted.

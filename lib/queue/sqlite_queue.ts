@@ -202,7 +202,7 @@ export class SqliteQueue {
   moveTo(other: SqliteQueue): void {
     this.flush();
     other.adopt({
-      messages: this.#read(0, -1).flatMap((row) => messageOfRow(row) ?? []),
+      messages: this.#read(0, -1).flatMap((row) => messageOfRow(row) ?? this.#exactly(row) ?? []),
       aside: this.#sql.allAside.all() as unknown as AsideMessage[],
       inFlight: this.#inFlight,
       seq: this.lastSeq,
@@ -237,7 +237,7 @@ export class SqliteQueue {
       for (const row of rows) {
         const seq = this.#cursor = row[0];
         if (this.#inFlight.has(seq) || this.#left.has(seq)) continue;
-        const message = messageOfRow(row);
+        const message = messageOfRow(row) ?? this.#exactly(row);
         if (message === undefined) {
           const [, topic, , , payload] = row;
           this.#leave(seq, bytesOf({ topic, payload }), "damaged on disk");
@@ -294,9 +294,7 @@ export class SqliteQueue {
   stats(): QueueStats {
     const { quarantined, dropped, lastSeq } = this.#counts;
     const { messages: waiting, bytes } = this.waiting;
-    const oldestMs = waiting === 0
-      ? undefined
-      : this.#oldest((seq) => !this.#left.has(seq))?.timeMs;
+    const oldestMs = waiting === 0 ? undefined : this.#oldestMs();
     return {
       waiting,
       bytes,
@@ -496,6 +494,15 @@ export class SqliteQueue {
     return maxAgeMs !== undefined && timeMs < now() - maxAgeMs && timeMs >= CLOCK_UNSET_BEFORE_MS;
   }
 
+  /** Undefined, too, where the disk cannot be read. */
+  #oldestMs(): number | undefined {
+    try {
+      return this.#oldest((seq) => !this.#left.has(seq))?.timeMs;
+    } catch {
+      return undefined;
+    }
+  }
+
   #oldestFree(): Oldest | undefined {
     return this.#oldest((seq) => !this.#inFlight.has(seq) && !this.#left.has(seq));
   }
@@ -512,6 +519,16 @@ export class SqliteQueue {
 
   #read(after: number, most: number): Row[] {
     return this.#guard(() => this.#sql.take.all(after, most) as unknown as Row[]);
+  }
+
+  /** A row whose text holds a NUL; undefined if it is damaged. */
+  #exactly([seq, , qos, timeMs, , checksum]: Row): TakenMessage | undefined {
+    const [topic, payload] = this.#guard(() =>
+      (this.#sql.exact.all(seq)[0] as unknown as Uint8Array[]).map((bytes) =>
+        new TextDecoder().decode(bytes)
+      )
+    );
+    return messageOfRow([seq, topic!, qos, timeMs, payload!, checksum]);
   }
 
   #top(): number {
