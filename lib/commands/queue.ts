@@ -8,6 +8,7 @@ import {
   checkState,
   currentStatus,
   EMPTY_STATS,
+  NoStorageError,
   queueOptions,
   queuePathOf,
   type QueueStats,
@@ -55,14 +56,21 @@ function statsOf(settings: Settings, world: World): QueueStats {
     });
   }
   checkState(settings.state);
-  // A running publisher has the file for itself, and tells how it stands beside it.
+  // A running publisher has the file for itself, and tells how it stands beside it; so does the last one where the disk
+  // cannot be written to.
   const running = currentStatus(settings.state);
   if (running !== undefined) return running;
-  const queue = new SqliteQueue(path, queueOptions(settings, world), true);
   try {
-    return queue.stats();
-  } finally {
+    const queue = new SqliteQueue(path, queueOptions(settings, world));
+    const stats = queue.stats();
     queue.close();
+    return stats;
+  } catch (error) {
+    const last = error instanceof NoStorageError
+      ? currentStatus(settings.state, { isRunning: false })
+      : undefined;
+    if (last === undefined) throw error;
+    return last;
   }
 }
 

@@ -49,18 +49,25 @@ export interface Counters {
  */
 export function openFile(
   path: string,
-  { readOnly = false, isChecked = false }: { readOnly?: boolean; isChecked?: boolean } = {},
+  { isChecked = false }: { isChecked?: boolean } = {},
 ): DatabaseSync {
   const isMemory = path === ":memory:";
   if (!isMemory) checkHeader(path);
-  const db = readOnly ? openToRead(path) : new DatabaseSync(path);
+  const db = new DatabaseSync(path);
   try {
     // EXCLUSIVE before the first read: SQLite then needs no shared memory beside the file, which takes space and inodes.
     // What a planted schema calls is not run.
-    for (const each of ["locking_mode = EXCLUSIVE", "trusted_schema = OFF", "cache_size = -512"]) {
+    for (
+      const each of [
+        "busy_timeout = 2000",
+        "locking_mode = EXCLUSIVE",
+        "trusted_schema = OFF",
+        "cache_size = -512",
+      ]
+    ) {
       pragma(db, each);
     }
-    if (!readOnly && isEmpty(db)) create(db, isMemory);
+    if (isEmpty(db)) create(db, isMemory);
     check(db, path, isChecked);
     // WAL is kept in the file. Its log is moved into the file and cut back at this size.
     pragma(db, `wal_autocheckpoint = ${LOG_BYTES / PAGE_BYTES}`);
@@ -152,16 +159,6 @@ function checkHeader(path: string): void {
   if (!found.startsWith("SQLite format 3\0") || found.slice(18) !== "\x02\x02\0\x40\x20\x20") {
     throw damaged(path, "its header is not that of a queue");
   }
-}
-
-/** Opens a file to be read where nothing can be written: one without a log as immutable, for which SQLite makes none. */
-export function openToRead(path: string): DatabaseSync {
-  let logBytes = 0;
-  try {
-    logBytes = Deno.statSync(`${path}-wal`).size;
-  } catch { /* there is none */ }
-  const uri = `file:${path.split("/").map(encodeURIComponent).join("/")}?immutable=1`;
-  return new DatabaseSync(logBytes > 0 ? path : uri, { readOnly: true });
 }
 
 /** Runs a pragma to its end, and returns its rows. (`exec` runs one step of it, and its errors have no code: Deno 2.9.6.) */

@@ -98,20 +98,18 @@ export class SqliteQueue {
   #cursor = 0;
   /** What `PRAGMA synchronous` was set to last. */
   #synchronous = "";
-  /** Whether the file must be opened anew to be written to: it was opened to be read, or a commit failed. */
-  #mustReopen: boolean;
+  /** Whether the file must be opened anew before it is written to: a commit failed. */
+  #mustReopen = false;
 
   /**
    * @param path The file, made if it is missing, or `:memory:`.
-   * @param readOnly Opens it to be read; the next commit opens it for writing.
    * @throws {DamagedQueueError | OlderQueueError} If it is not exactly ours.
    */
-  constructor(path: string, options: QueueOptions, readOnly = false) {
+  constructor(path: string, options: QueueOptions) {
     this.#path = path;
     this.#options = options;
-    this.#mustReopen = readOnly;
     try {
-      this.#open(openFile(path, { readOnly }));
+      this.#open(openFile(path));
       this.#counts = this.#count();
     } catch (error) {
       if (this.#db?.isOpen) this.#db.close();
@@ -275,10 +273,17 @@ export class SqliteQueue {
     while (this.#left.size > 0) this.#commit("NORMAL", () => {});
   }
 
-  /** How many of these wait. */
-  countOf(seqs: ReadonlySet<number>): number {
-    if (seqs.size === 0) return 0;
-    return this.#read(0, -1).filter(([seq]) => seqs.has(seq) && !this.#left.has(seq)).length;
+  /** Those of these messages that wait. */
+  among(seqs: ReadonlySet<number>): ReadonlySet<number> {
+    const rows = seqs.size === 0 ? [] : this.#read(0, -1);
+    return new Set(rows.map(([seq]) => seq).filter((seq) => seqs.has(seq) && !this.#left.has(seq)));
+  }
+
+  /** Ends messages as delivered that another queue has delivered. */
+  forget(seqs: ReadonlySet<number>): void {
+    for (const [seq, topic, , , payload] of seqs.size === 0 ? [] : this.#read(0, -1)) {
+      if (seqs.has(seq)) this.#leave(seq, bytesOf({ topic, payload }));
+    }
   }
 
   /** Gives back the pages that the file does not use. */
@@ -336,7 +341,14 @@ export class SqliteQueue {
     try {
       this.flush();
     } catch { /* the disk fails, which is no reason to stay */ }
-    if (this.#db.isOpen) this.#db.close();
+    if (!this.#db.isOpen) return;
+    this.#db.close();
+    // Where there is a log no inode is needed to open the file again.
+    if (this.#path !== ":memory:") {
+      try {
+        Deno.writeFileSync(`${this.#path}-wal`, new Uint8Array(), { append: true, mode: 0o600 });
+      } catch { /* the disk fails */ }
+    }
   }
 
   #open(db: DatabaseSync): void {
@@ -543,13 +555,8 @@ export class SqliteQueue {
 
   #reopen(): void {
     if (this.#db.isOpen) this.#db.close();
-    try {
-      this.#open(openFile(this.#path, { isChecked: true }));
-      this.#mustReopen = false;
-    } catch (error) {
-      this.#open(openFile(this.#path, { isChecked: true, readOnly: true }));
-      throw error;
-    }
+    this.#open(openFile(this.#path, { isChecked: true }));
+    this.#mustReopen = false;
   }
 
   #giveSpaceBack(): void {

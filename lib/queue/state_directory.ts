@@ -202,14 +202,21 @@ export class StateInUseError extends UserError {
   }
 }
 
-/** The status of a directory that another process holds; undefined if none does, or this user cannot know. */
-export function currentStatus(directory: string): Status | undefined {
+/**
+ * The status of a directory; undefined if this user cannot know it.
+ *
+ * @param isRunning Only where another process holds the directory. @default {true}
+ */
+export function currentStatus(
+  directory: string,
+  { isRunning = true }: { isRunning?: boolean } = {},
+): Status | undefined {
   const path = `${directory}/queue.lock`;
   try {
     // To open a named pipe would wait for its writer.
     if (!Deno.lstatSync(path).isFile) return undefined;
     using lock = Deno.openSync(path, { read: true });
-    return lock.tryLockSync(false) ? undefined : readStatus(lock);
+    return isRunning && lock.tryLockSync(false) ? undefined : readStatus(lock);
   } catch {
     return undefined;
   }

@@ -75,7 +75,7 @@ export class StateQueue implements Queue {
   #isFailing = false;
   /** When it is tried again, on the monotonic clock. */
   #retryAtMs = 0;
-  /** Messages of a damaged file without room to mend it, which were read into memory. Design: the file may fill the disk by itself, so it must be delivered before there can be room. */
+  /** Messages of a file that cannot be opened, which were read into memory. Design: a damaged file may fill the disk by itself, so it must be delivered before there can be room to mend it. */
   readonly #loaded = new Set<number>();
   /** The last `seq` known of besides those in the two queues. */
   #seqElsewhere = 0;
@@ -179,7 +179,7 @@ export class StateQueue implements Queue {
     const memory = this.#memory;
     if (memory === undefined) return 0;
     // What a damaged file still holds does not end with this process.
-    const lost = memory.waiting.messages - memory.countOf(this.#loaded);
+    const lost = memory.waiting.messages - memory.among(this.#loaded).size;
     this.#seqElsewhere = this.nextSeq - 1;
     this.#droppedElsewhere += memory.stats().dropped + lost;
     memory.close();
@@ -240,81 +240,80 @@ export class StateQueue implements Queue {
     } else {
       disk.succeed(this.#disk);
     }
+    // What was read into memory, and is there no more, was delivered.
+    const waiting = this.#memory?.among(this.#loaded) ?? new Set();
+    disk.forget(this.#loaded.difference(waiting));
+    this.#loaded.clear();
     this.#disk = disk;
     this.#isBroken = false;
     directory.reserve();
   }
 
   #openFile(directory: StateDirectory): SqliteQueue {
-    const open = (readOnly = false) =>
-      new SqliteQueue(directory.queuePath, this.#options, readOnly);
     try {
       directory.prepare();
-      return open();
-    } catch (error) {
-      if (error instanceof DamagedQueueError || error instanceof OlderQueueError) {
+      const open = () => new SqliteQueue(directory.queuePath, this.#options);
+      try {
+        return open();
+      } catch (error) {
+        if (!(error instanceof DamagedQueueError || error instanceof OlderQueueError)) throw error;
         this.#mend(directory, error);
         return open();
       }
-      if (!(error instanceof NoStorageError)) throw error;
-      // What is on the disk can be read, perhaps.
-      const disk = open(true);
-      this.#fail(error);
-      return disk;
+    } catch (error) {
+      if (error instanceof NoStorageError && this.disk === undefined) this.#load(directory);
+      throw error;
     }
   }
 
   /** Puts a file of what can be read in the place of one that is not exactly ours, once it is whole on disk. */
   #mend(directory: StateDirectory, why: UserError): void {
-    const { status } = directory;
     const isOlder = why instanceof OlderQueueError;
-    const known = {
-      lastSeq: Math.max(this.#seqElsewhere, status?.lastSeq ?? 0),
-      skip: (seq: number) => seq <= (status?.leftThrough ?? 0) || this.#loaded.has(seq),
-    };
-    const from = directory.queuePath;
     const stamp = new Date(this.#options.now?.() ?? Date.now()).toISOString().replaceAll(":", "");
+    const { status } = directory;
+    const fresh = new SqliteQueue(directory.makeMending(), UNLIMITED);
     try {
-      const into = directory.makeMending();
-      const fresh = new SqliteQueue(into, UNLIMITED);
-      let found;
-      try {
-        const take = fresh.adopt.bind(fresh);
-        const { seq, dropped } = salvage(from, `${into}-from`, { ...known, take });
-        fresh.adopt({ messages: [], dropped, seq: seq + (isOlder ? 0 : SEQ_GAP) });
-        fresh.checkpoint();
-        found = fresh.stats();
-      } finally {
-        fresh.close();
-      }
-      const { waiting: saved, quarantined } = found;
+      const { seq, dropped } = salvage(directory.queuePath, {
+        skip: this.#isElsewhere,
+        take: (part) => fresh.adopt(part),
+      });
+      const given = Math.max(seq, this.#seqElsewhere) + (isOlder ? 0 : SEQ_GAP);
+      fresh.adopt({ messages: [], dropped, seq: given });
+      fresh.checkpoint();
+      const { waiting: saved, quarantined } = fresh.stats();
+      fresh.close();
       directory.takeMended(stamp, { isSound: isOlder });
-      const lost = status && Math.max(0, status.waiting - saved);
+      const lost = status && Math.max(0, status.waiting - saved - this.#loaded.size);
       this.#options.onMended({ why, isOlder, saved, quarantined, lost, stamp });
     } catch (error) {
+      fresh.close();
       directory.removeMending();
-      if (error instanceof NoStorageError) this.#loadFrom(from, known);
       throw error;
     }
   }
 
-  /** Reads messages of a file that cannot be mended for want of room into memory, as many as that holds. */
-  #loadFrom(from: string, known: { lastSeq: number; skip: (seq: number) => boolean }): void {
+  /** Reads the oldest messages of a file that cannot be opened into memory, as many as that holds, when it has none. */
+  #load({ queuePath }: StateDirectory): void {
     const memory = this.#inMemory();
     if (memory.waiting.messages > 0) return;
     const { maxMessages, maxBytes } = this.#memoryOptions();
-    const { seq } = salvage(from, "", {
-      ...known,
-      take({ messages }) {
-        memory.adopt({ messages });
-        for (const { seq } of messages) loaded.add(seq);
-        const { messages: waiting, bytes } = memory.waiting;
-        return waiting < maxMessages / 2 && bytes < maxBytes / 2;
-      },
-    });
-    const loaded = this.#loaded;
-    this.#seqElsewhere = Math.max(this.#seqElsewhere, seq);
+    try {
+      const { seq } = salvage(queuePath, {
+        most: Math.ceil(maxMessages / 2),
+        skip: this.#isElsewhere,
+        take: ({ messages }) => {
+          const few = memory.waiting.bytes > maxBytes / 2 ? [] : messages;
+          memory.adopt({ messages: few });
+          for (const { seq } of few) this.#loaded.add(seq);
+        },
+      });
+      this.#seqElsewhere = Math.max(this.#seqElsewhere, seq);
+    } catch { /* it cannot be read either */ }
   }
+
+  /** Whether a message of the file has left, or is in memory. */
+  readonly #isElsewhere = (seq: number): boolean =>
+    seq <= (this.#directory?.status?.leftThrough ?? 0) || this.#loaded.has(seq);
 
   #moveToDisk(): number {
     const memory = this.#memory;
