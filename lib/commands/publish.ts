@@ -13,7 +13,13 @@ import {
   type Reports,
   runPublisher,
 } from "../publisher/mod.ts";
-import { checkEnvironment, checkGrants, createConnector, targetOf } from "../connection/mod.ts";
+import {
+  checkEnvironment,
+  checkGrants,
+  Connector,
+  targetOf,
+  warnOfProxyVariable,
+} from "../connection/mod.ts";
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
@@ -32,8 +38,9 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const log = openLogOf(settings, world);
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
+  warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
   const queue = openStateQueue(
@@ -51,7 +58,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
-  const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
+  const unwatch = world.every(EXPIRY_LOOK_MS, () => connector.lookAtExpiry());
   try {
     log.info("start", {
       version: VERSION,
@@ -59,11 +66,11 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       port: settings.port,
       clientId: settings.clientId,
       topic: settings.topic,
-      certificate: connector.identity().facts.subject,
+      certificate: connector.identity().facts?.subject ?? "none",
       settings: configPath ?? "none",
       queued: queue.waiting.messages,
     });
-    // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
+    // Only the service's unit can bind what is missing; elsewhere doctor reports it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)
       : undefined;
@@ -76,7 +83,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       queue,
       log,
       reports,
-      connect: connector.connect,
+      connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
       gather: ({ put, room, signal }) =>
@@ -121,17 +128,18 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
     return await gatherLines(lines, { ...options, lineMetrics });
   }
   const sources = openSources(settings.source, { now: world.now });
-  // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.
+  // A source that hangs delays the others by an interval at most; a 1-Wire sensor takes 0.75 s.
   const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
   return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
 }
 
-/** Input whose failure to be read is told as such. */
+/** Standard input, with read errors in words. */
 async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* batches;
   } catch (cause) {
     throw new UserError(`Cannot read standard input: ${messageOf(cause)}`, {
+      code: "input-failed",
       hint: "give it a pipe or a file: `cat FILE | mqtt443 publish --source stdin`",
       exitCode: EXIT.config,
       step: "source",
@@ -175,8 +183,8 @@ const NO_LIMIT = { messages: Infinity, bytes: Infinity };
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves, SIGHUP reloads. At a terminal SIGHUP means
- * that the terminal is gone, and stops too.
+ * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves at once, SIGHUP reloads. At a terminal
+ * SIGHUP means that the terminal has closed, and stops too.
  */
 function listen(
   world: World,

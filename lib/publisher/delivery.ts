@@ -7,6 +7,7 @@
  */
 
 import { type Connection, explainSilence } from "../connection/mod.ts";
+import type { Code } from "../core/codes.ts";
 import type { Target } from "../core/endpoint.ts";
 import type { UserError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
@@ -137,7 +138,7 @@ export class Delivery {
       : undefined;
     const flight = flights.find(({ seqs }) => seqs[0] === blamed);
     if (flight !== undefined) {
-      this.#quarantine(flight, ENDS_SESSIONS);
+      this.#quarantine(flight, ENDS_SESSIONS, "session-hung-up");
       this.counts.setAside = true;
     }
     queue.release();
@@ -270,17 +271,17 @@ export class Delivery {
     const { topic, seqs } = flight;
     this.#lastRefusal = why;
     const sentence = poison.refused({ seq: seqs[0]!, topic }, why.transient);
-    if (sentence === "quarantine") this.#quarantine(flight, why.message);
+    if (sentence === "quarantine") this.#quarantine(flight, why.message, why.code);
     else this.#held.push(...seqs);
     if (sentence === "hold" && !why.transient) reports.refused(seqs[0]!, why);
     if (sentence === "end") return this.#giveUp(why);
     this.#fill();
   }
 
-  #quarantine({ seqs, topic }: Flight, why: string): void {
+  #quarantine({ seqs, topic }: Flight, why: string, code: Code): void {
     const { queue, reports, onAccepted } = this.#options;
     for (const seq of seqs) queue.quarantine(seq, why);
-    reports.quarantined(seqs[0]!, topic, why);
+    reports.quarantined({ seq: seqs[0]!, topic }, why, code);
     onAccepted();
   }
 

@@ -219,6 +219,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     log.error("dropped", {
       messages: lost,
       step: "queue",
+      code: "queue-lost",
       cause: "they waited in memory, as the disk took no more, and end with this process",
       hint: "free some space for the state directory (`df -h`)",
     });

@@ -1,6 +1,7 @@
 /** What SQLite says of a queue file, in words with a way out, told by its codes. Pure. */
 
 import { placeHint } from "../core/build.ts";
+import type { Code } from "../core/codes.ts";
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import { quote } from "../core/text.ts";
 
@@ -51,10 +52,11 @@ export function storageError(path: string, error: unknown): UserError {
   // A number beyond 2^53 is in no row of ours; and what these statements ask for is in each file of ours.
   const isRange = (error as { code?: string }).code === "ERR_OUT_OF_RANGE";
   if (isRange || [SQLITE.error, SQLITE.corrupt, SQLITE.notDatabase].includes(code)) {
-    return damaged(path, messageOf(error), error);
+    return damaged(path, messageOf(error), { cause: error });
   }
   if (code === 0 && !(error as { code?: string }).code) throw error;
   return new NoStorageError(`Cannot use queue ${quote(path)}: ${messageOf(error)}`, {
+    code: "queue-failed",
     exitCode: EXIT.cannotCreate,
     step: "queue",
     cause: error,
@@ -63,8 +65,13 @@ export function storageError(path: string, error: unknown): UserError {
 }
 
 /** The error about a file that is not exactly a queue of this version. */
-export function damaged(path: string, why: string, cause?: unknown): DamagedQueueError {
+export function damaged(
+  path: string,
+  why: string,
+  { cause, code = "queue-damaged" }: { cause?: unknown; code?: Code } = {},
+): DamagedQueueError {
   return new DamagedQueueError(`Cannot use queue ${quote(path)}: it is damaged (${why})`, {
+    code,
     exitCode: EXIT.cannotCreate,
     step: "queue",
     cause,

@@ -13,7 +13,7 @@ import type { QueueOptions } from "./types.ts";
 import { volatileWarning } from "./volatile.ts";
 export { DamagedQueueError, NoStorageError, OlderQueueError } from "./errors.ts";
 export { SqliteQueue } from "./sqlite_queue.ts";
-export { currentStatus, StateDirectory, StateInUseError } from "./state_directory.ts";
+export { currentStatus, StateDirectory } from "./state_directory.ts";
 export { checkState, queuePathOf } from "./state_guard.ts";
 export {
   type Amount,
@@ -83,6 +83,7 @@ function reportsOf(state: string, log: Logger, monotonicMs: () => number) {
       log.error("quarantined", {
         messages,
         step: "queue",
+        code: "queue-damaged",
         cause: "damaged on disk: their checksum does not agree",
         hint: "if it happens again, replace the disk or card",
       }),
@@ -117,6 +118,7 @@ function reportsOf(state: string, log: Logger, monotonicMs: () => number) {
     onShortened(lastSeq: number) {
       log.error("warning", {
         step: "queue",
+        code: "queue-shortened",
         cause: `the queue file ends at seq ${lastSeq}, but more were given; what it lacks is lost`,
         hint: `find out who emptied or replaced ${queuePath}, or whether the power was cut`,
       });
@@ -132,7 +134,8 @@ function tellOfOthers(
 ): void {
   const hint = "for another endpoint, topic or device pass a --state DIR of its own; " +
     "`mqtt443 queue` shows what waits";
-  const tell = (cause: string) => log.warn("warning", { step: "queue", cause, hint });
+  const tell = (cause: string) =>
+    log.warn("warning", { step: "queue", code: "queue-others", cause, hint });
   try {
     const others = queue.disk?.forOthers(topic) ?? [];
     if (others.length > 0) {

@@ -113,6 +113,7 @@ function check(db: DatabaseSync, path: string, isChecked: boolean): void {
   }
   if (isOlder) {
     throw new OlderQueueError(`Queue ${quote(path)} was made by an earlier version`, {
+      code: "queue-older",
       hint: "start mqtt443 publish: it carries the queue over",
       exitCode: EXIT.cannotCreate,
       step: "queue",
@@ -122,6 +123,7 @@ function check(db: DatabaseSync, path: string, isChecked: boolean): void {
     throw damaged(
       path,
       `a newer mqtt443 wrote it: schema ${version}, this one knows ${SCHEMA_VERSION}`,
+      { code: "queue-newer" },
     );
   }
   const schema = db.prepare("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema").all()

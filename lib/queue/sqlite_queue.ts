@@ -340,6 +340,7 @@ export class SqliteQueue {
   close(): void {
     try {
       this.flush();
+      if (this.#counts.messages === 0) this.shrink();
     } catch { /* the disk fails, which is no reason to stay */ }
     if (!this.#db.isOpen) return;
     this.#db.close();

@@ -8,7 +8,7 @@
  */
 
 import { grantHint, placeHint } from "../core/build.ts";
-import { messageOf, UserError } from "../core/errors.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import { userName } from "../core/file_guard.ts";
 import { quote } from "../core/text.ts";
 import { NoStorageError } from "./errors.ts";
@@ -76,7 +76,11 @@ export class StateDirectory {
     }
     if (!this.#lock.tryLockSync(true)) {
       this.#lock.close();
-      throw new StateInUseError(path);
+      throw stateError(
+        "state-in-use",
+        `Cannot use state directory ${quote(path)}: another mqtt443 is using it`,
+        `stop the other one (\`systemctl stop mqtt443\`), or ${placeHint("state")}`,
+      );
     }
     this.status = readStatus(this.#lock);
   }
@@ -186,19 +190,6 @@ export class StateDirectory {
     } catch (error) {
       throw explain(this.#path, error);
     }
-  }
-}
-
-/** Another process holds the state directory. */
-export class StateInUseError extends UserError {
-  override readonly name = "StateInUseError";
-
-  constructor(directory: string) {
-    const { message, hint, exitCode } = stateError(
-      `Cannot use state directory ${quote(directory)}: another mqtt443 is using it`,
-      `stop the other one (\`systemctl stop mqtt443\`), or ${placeHint("state")}`,
-    );
-    super(message, { hint, exitCode, step: "queue" });
   }
 }
 
@@ -324,6 +315,7 @@ function explain(directory: string, error: unknown): UserError {
   if (error instanceof UserError) return error;
   if (error instanceof Deno.errors.NotCapable) {
     return stateError(
+      "not-granted",
       `Cannot use state directory ${quote(directory)}: this process was not granted to write there`,
       grantHint("state"),
       error,
@@ -338,10 +330,16 @@ function explain(directory: string, error: unknown): UserError {
     const hint = code === "EROFS"
       ? "mount it writable"
       : "free some space and inodes there (`df -h; df -i`)";
-    const { exitCode, step } = stateError(message, hint);
-    return new NoStorageError(message, { hint, exitCode, step: step!, cause: error });
+    return new NoStorageError(message, {
+      code: "state-unusable",
+      hint,
+      exitCode: EXIT.cannotCreate,
+      step: "queue",
+      cause: error,
+    });
   }
   return stateError(
+    "state-unusable",
     message,
     `${
       placeHint("state")

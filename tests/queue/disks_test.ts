@@ -58,7 +58,7 @@ function onDisk(
     async fn() {
       await using rig = await makeRig();
       using _mounted = disk(rig);
-      try { await fn(rig, `${rig.folder}/state`); } catch (e) { console.error("CAUSE", String((e as Error).stack).slice(0, 3000)); throw e; }
+      await fn(rig, `${rig.folder}/state`);
     },
   });
 }
