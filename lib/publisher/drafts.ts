@@ -6,13 +6,44 @@ import {
   MAX_PAYLOAD_BYTES,
   type Metrics,
   payloadOf,
+  type Qos,
   type RawMetrics,
   type SampleTime,
+  utf8Bytes,
 } from "../core/message.ts";
-import type { Draft } from "../queue/mod.ts";
+import type { NewMessage } from "../queue/mod.ts";
 import type { Settings } from "../settings/mod.ts";
 import { type Line, type LineMessage, parseLine } from "../sources/mod.ts";
 import type { Reports } from "./reports.ts";
+
+/** A message whose payload is made once its `seq` is known. */
+export interface Draft {
+  readonly topic: string;
+  readonly qos: Qos;
+  /** When it was sampled, ms since the epoch. */
+  readonly timeMs: number;
+  readonly payload: (seq: number) => string;
+}
+
+/**
+ * Drafts as messages with the text of their payload, numbered from a `seq`; a payload that no endpoint takes is left out
+ * and gets no number.
+ */
+export function numbered(
+  drafts: readonly Draft[],
+  nextSeq: number,
+  onTooLarge: (bytes: number) => void,
+): NewMessage[] {
+  const messages: NewMessage[] = [];
+  for (const { topic, qos, timeMs, payload: make } of drafts) {
+    const payload = make(nextSeq + messages.length);
+    // No text has more than three bytes for each of its units.
+    const bytes = payload.length * 3 > MAX_PAYLOAD_BYTES ? utf8Bytes(payload) : 0;
+    if (bytes > MAX_PAYLOAD_BYTES) onTooLarge(bytes);
+    else messages.push({ topic, qos, timeMs, payload });
+  }
+  return messages;
+}
 
 /** The settings that make a message. */
 export type DraftSettings = Pick<Settings, "clientId" | "tags" | "topic" | "qos" | "format">;

@@ -8,8 +8,8 @@
 
 import { EXIT, UserError } from "../core/errors.ts";
 import { MAX_PAYLOAD_BYTES, metricsOf, type Reading, type SampleTime } from "../core/message.ts";
-import { type Draft, MOST_DRAFTS } from "../queue/mod.ts";
-import { draftOf, LineDrafts } from "./drafts.ts";
+import type { Queue } from "../queue/mod.ts";
+import { type Draft, draftOf, LineDrafts } from "./drafts.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { Line } from "../sources/mod.ts";
@@ -27,9 +27,10 @@ export type GatherSettings = Pick<
   | "giveUpAfter"
   | "count"
   | "inflight"
-  | "queueMaxMessages"
-  | "queueMaxBytes"
 >;
+
+/** Lines that are put at once at most: those of 64 KiB, which is what a pipe holds. */
+const MOST_LINES = 1200;
 
 /** What gathering works with. */
 export interface GatherOptions {
@@ -113,8 +114,7 @@ function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserEr
 
 /** What input needs besides. */
 export interface GatherLinesOptions extends GatherOptions {
-  /** Number and size of what waits. */
-  readonly waiting: () => { readonly messages: number; readonly bytes: number };
+  readonly queue: Pick<Queue, "load">;
   /** Settles when something leaves the queue. */
   readonly room: () => Promise<void>;
 }
@@ -128,7 +128,7 @@ export async function gatherLines(
   const made = new LineDrafts(settings, reports);
   let taken = 0;
   for await (const batch of batches) {
-    for (const lines of partsOf(batch, settings)) {
+    for (const lines of partsOf(batch, options.queue)) {
       if (!await waitForRoom(lines, options)) return;
       await waitForTurn(lines, options);
       const drafts = made.of(lines, sampleTime(), (settings.count ?? Infinity) - taken);
@@ -144,15 +144,16 @@ const ROOM_MS = 1000;
 /** Cuts lines into parts of at most a quarter of what the queue may hold, of about one size, a single large line apart. */
 function* partsOf(
   lines: readonly Line[],
-  { queueMaxMessages, queueMaxBytes }: GatherSettings,
+  { load }: Pick<Queue, "load">,
 ): Generator<readonly Line[]> {
-  const even = Math.ceil(lines.length / Math.ceil(lines.length / MOST_DRAFTS));
-  const most = Math.min(even, Math.max(1, Math.floor(queueMaxMessages / 4)));
+  const { messages, bytes: mostBytes } = load.most;
+  const even = Math.ceil(lines.length / Math.ceil(lines.length / MOST_LINES));
+  const most = Math.min(even, Math.max(1, Math.floor(messages / 4)));
   let part: Line[] = [];
   let bytes = 0;
   for (const line of lines) {
-    const more = mostBytes(line);
-    if (part.length === most || (part.length > 0 && bytes + more > queueMaxBytes / 4)) {
+    const more = bytesAtMost(line);
+    if (part.length === most || (part.length > 0 && bytes + more > mostBytes / 4)) {
       yield part;
       part = [];
       bytes = 0;
@@ -164,26 +165,26 @@ function* partsOf(
 }
 
 /** Bytes that a line's message takes in the queue, or more: topic, names and UTF-8 included. */
-function mostBytes(line: Line): number {
+function bytesAtMost(line: Line): number {
   return typeof line === "string" && line !== ""
     ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024
     : 0;
 }
 
 /**
- * Waits until the queue would be at most half full, so that its limits are never met by input. False where the signal came
- * before: what has room is put all the same.
+ * Waits until the queue would be at most half full, so that its limits are never met by input: those of memory while the
+ * disk fails. False where the signal came before: what has room is put all the same.
  */
 async function waitForRoom(
   lines: readonly Line[],
-  { settings, waiting, room, signal }: GatherLinesOptions,
+  { queue, room, signal }: GatherLinesOptions,
 ): Promise<boolean> {
-  const more = lines.reduce((sum, line) => sum + mostBytes(line), 0);
+  const more = lines.reduce((sum, line) => sum + bytesAtMost(line), 0);
   for (;;) {
-    const { messages, bytes } = waiting();
-    const hasRoom = messages + lines.length <= settings.queueMaxMessages / 2 &&
-      bytes + more <= settings.queueMaxBytes / 2;
-    if (hasRoom || messages === 0) return true;
+    const { used, most } = queue.load;
+    const hasRoom = used.messages + lines.length <= most.messages / 2 &&
+      used.bytes + more <= most.bytes / 2;
+    if (hasRoom || used.messages === 0) return true;
     if (signal.aborted) return false;
     // A look now and then, as drops make room too.
     const enough = new AbortController();
@@ -192,26 +193,22 @@ async function waitForRoom(
   }
 }
 
-/** Messages that wait besides those in flight before lines wait for them. */
-const AHEAD = MOST_DRAFTS / 4;
-/** How long they wait for that, in ms for each: however slow the link, 20,000 lines a second are taken. */
+/** How long lines wait for those before them, in ms for each: however slow the link, 20,000 lines a second are taken. */
 const TURN_MS = 0.05;
 
 /**
- * Waits, not for long, until what was put before is nearly gone: a short queue is read from memory, and its place on disk
- * is used again.
+ * Waits, not for long, until what was put before is nearly gone: its place in the file is then used again, which alone
+ * more than halves what is written to disk in bulk.
  */
 async function waitForTurn(
   { length }: readonly Line[],
-  { settings, waiting, room, signal }: GatherLinesOptions,
+  { settings, queue, room, signal }: GatherLinesOptions,
 ): Promise<void> {
-  const isNear = () => signal.aborted || waiting().messages <= settings.inflight + AHEAD;
+  const isNear = () => queue.load.used.messages <= settings.inflight + MOST_LINES / 4;
   if (isNear()) return;
   const enough = new AbortController();
-  let isLate = false;
-  const late = sleep(length * TURN_MS, AbortSignal.any([signal, enough.signal])).then(() =>
-    isLate = true
-  );
-  while (!isLate && !isNear()) await Promise.race([room(), late]);
+  const late = sleep(length * TURN_MS, AbortSignal.any([signal, enough.signal]));
+  void late.then(() => enough.abort());
+  while (!enough.signal.aborted && !isNear()) await Promise.race([room(), late]);
   enough.abort();
 }

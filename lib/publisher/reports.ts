@@ -5,6 +5,7 @@
  * machine sleeps. Times are those of a monotonic clock.
  */
 
+import type { Code } from "../core/codes.ts";
 import { failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 
@@ -36,6 +37,10 @@ export interface Reports {
   dropped(count: number, why: string): void;
   /** @param times How often, at once. @default {1} */
   sourceFailed(source: string, error: UserError, times?: number): void;
+  /** A message was refused, and is held until another one was accepted. */
+  refused(seq: number, why: UserError): void;
+  /** A message was set aside. */
+  quarantined(message: { seq: number; topic: string }, why: string, code: Code): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
@@ -80,11 +85,35 @@ export function createReports(
           failures,
         }));
     },
+    refused(seq, why) {
+      counted.add(
+        `refused ${why.message}`,
+        1,
+        (messages) => log.warn("warning", { seq, ...several(messages), ...failureFields(why) }),
+      );
+    },
+    quarantined({ seq, topic }, cause, code) {
+      counted.add(`quarantined ${cause}`, 1, (messages) =>
+        log.error("quarantined", {
+          step: "publish",
+          code,
+          seq,
+          ...several(messages),
+          topic,
+          cause,
+          hint: "it is kept on disk and not sent again; `mqtt443 queue` counts it",
+        }));
+    },
     flush() {
       deliveries.flush();
       counted.flush();
     },
   };
+}
+
+/** The count of a line that stands for several messages, of which it names the last. */
+function several(messages: number): { messages?: number } {
+  return messages > 1 ? { messages } : {};
 }
 
 /** Runs an action again and again until the returned function is called. */
