@@ -56,7 +56,7 @@ Deno.test("queue needs no file of shared memory beside it, and can be read when 
     const names = [...Deno.readDirSync(folder)].map(({ name }) => name).toSorted();
     assertEquals(names, ["queue.db", "queue.db-wal"]);
     writer.close();
-    const reader = new SqliteQueue(path, OPTIONS, true);
+    const reader = new SqliteQueue(path, OPTIONS);
     assertEquals(reader.stats().waiting, 2);
     reader.close();
   });

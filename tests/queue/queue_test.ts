@@ -116,7 +116,9 @@ for (const place of ["memory", "file"] as const) {
     const other = { seq: 2, topic: "other", qos: 1 as const, timeMs: 0, payload: "other" };
     queue.adopt({ messages: [other, { ...other, seq: 9 }], inFlight: new Map([[9, 10]]) });
     assertEquals(queue.take(9).map(({ seq, payload }) => [seq, payload]), [
-      ...[[1, "x"], [2, "x"], [3, "x"]] as const,
+      [1, "x"],
+      [2, "x"],
+      [3, "x"],
     ]);
     queue.accept([9]);
     assertEquals(queue.put(messages(1)).lastSeq, 10);

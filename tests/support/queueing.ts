@@ -64,6 +64,11 @@ export function openState(
   return { queue, said, [Symbol.dispose]: () => queue.close() };
 }
 
+/** A queue in memory, as with durability none. */
+export function memoryQueue(): StateQueue {
+  return openState("", { durability: "none" }).queue;
+}
+
 /** Takes all that waits, and accepts it; returns what it was. */
 export function drain(queue: StateQueue): { seq: number; payload: string }[] {
   const all = [];
