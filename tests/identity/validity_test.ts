@@ -158,6 +158,6 @@ Deno.test("CA certificates are not judged by a clock that cannot be right, but f
   const right = { ...clock, now: new Date("2026-02-01") };
   assertMatch(
     authorityWarning(["ca.pem"], Array(5).fill(old), right)!.message,
-    /expired on 2000-02-01, and so on \(2 more\); a server/,
+    /expired on 2000-02-01, and so on \(2 more\); servers/,
   );
 });
