@@ -8,19 +8,24 @@
 import type { Buffer } from "node:buffer";
 import mqtt from "mqtt/lib/client";
 import type { MqttClient } from "mqtt";
-import { explainHangUp, explainSilence, explainTimeout } from "./explain.ts";
+import { passEveryReason } from "./codec.ts";
+import { isAwsLike, readConnack } from "./connack.ts";
+import { explainTimeout } from "./explain.ts";
+import { brokenProtocol, type Doings, explainHangUp, explainSilence } from "./explain_mqtt.ts";
 import { place, type Target } from "../core/endpoint.ts";
-import type { Connection, ConnectionFacts, ConnectionSettings } from "./types.ts";
+import type { Connection, ConnectionFacts, ConnectionSettings, ServerLimits } from "./types.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { createLengthWatch } from "./length_watch.ts";
-import { utf8Bytes } from "../core/message.ts";
+import type { Qos } from "../core/message.ts";
+import { publishBytes } from "./packet.ts";
 import { NoStore } from "./no_store.ts";
 import {
-  explainConnack,
   explainDisconnect,
+  explainSuback,
+  PacketTooLargeError,
   PublishRefusedError,
-  reasonName,
+  type Said,
 } from "./reason_codes.ts";
 import type { Transport } from "./tls.ts";
 
@@ -28,12 +33,8 @@ import type { Transport } from "./tls.ts";
 const MAX_PACKET_BYTES = 256 * 1024;
 /** How long a DISCONNECT may take to leave. */
 const END_MS = 1000;
-/** Bytes of a PUBLISH besides topic and payload, at most: header, lengths, packet id, property length. */
-const PUBLISH_OVERHEAD = 10;
-/** MQTT 5's reason code for it. */
-const PACKET_TOO_LARGE = 0x95;
-/** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
-const NO_RECEIVE_MAXIMUM = 65_535;
+/** The packet, in both versions. */
+const DISCONNECT = Uint8Array.of(0xe0, 0);
 
 /** MQTT.js's keep-alive counts from what is received, and waits for half of it for PINGRESP: keep_alive.ts is ours. */
 const NO_TIMER = { set: () => 0, clear: () => {} };
@@ -56,8 +57,11 @@ const MOST_OWED = 10_000;
 /** A session whose CONNACK is still to come. */
 export interface Session extends Omit<Connection, "facts"> {
   /** Settles at CONNACK with what the server said in it. */
-  readonly opened: Promise<Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">>;
+  readonly opened: Promise<Granted>;
 }
+
+/** What is known at CONNACK. */
+type Granted = Pick<ConnectionFacts, "receiveMaximum" | "limits" | "isAws">;
 
 /** Sends CONNECT on a connection. */
 export function openSession(
@@ -67,16 +71,18 @@ export function openSession(
   now: () => Date,
   password?: string,
 ): Session {
-  const opened = Promise.withResolvers<
-    Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">
-  >();
+  passEveryReason();
+  const opened = Promise.withResolvers<Granted>();
   const closed = Promise.withResolvers<UserError | undefined>();
   let isOpen = false;
   let isEnding = false;
   let isOver = false;
   /** Answers that MQTT.js has given while nothing left. */
   let owed = 0;
-  let maximumPacketSize = Infinity;
+  let limits: ServerLimits = {};
+  let openedMs = 0;
+  let sent = 0;
+  let acknowledged = 0;
   let isSubscribed = false;
   let keepAlive: KeepAlive | undefined;
   let reason: UserError | undefined;
@@ -101,7 +107,9 @@ export function openSession(
     outgoingStore: new NoStore(),
     timerVariant: NO_TIMER,
     reschedulePings: false,
+    ...(settings.mqttVersion === "5" && { properties: { maximumPacketSize: MAX_PACKET_BYTES } }),
   });
+  const doings = (): Doings => ({ sent, acknowledged, ms: performance.now() - openedMs });
 
   /** Ends the session; the first reason given stays. */
   const finish = (why: UserError | undefined) => {
@@ -112,7 +120,7 @@ export function openSession(
     transport.stream.destroy();
   };
   const hungUp = () =>
-    explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
+    explainHangUp(isOpen ? doings() : "connect", transport.failure(), target, now());
   const lengthIn = createLengthWatch();
   transport.stream.prependListener("data", (bytes: Uint8Array) => {
     keepAlive?.received();
@@ -143,7 +151,6 @@ export function openSession(
   };
   client.on("packetsend", () => keepAlive?.sent());
   client.on("packetreceive", (packet) => {
-    const version = settings.mqttVersion;
     // It would act on stores that are closed by now, and throw.
     if (isOver) return passOver(packet);
     if (QOS_2.includes(packet.cmd) || (packet.cmd === "publish" && packet.qos === 2)) {
@@ -163,27 +170,24 @@ export function openSession(
       return passOver(packet);
     }
     if (packet.cmd === "connack") {
-      const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
-      if (code !== 0) return finish(explainConnack(code, version, target));
-      if (packet.properties?.receiveMaximum === 0) {
-        // MQTT 5 section 3.2.2.3.3: a protocol error; nothing could ever be sent.
-        return finish(brokenProtocol("Receive Maximum 0 in CONNACK", target));
+      const granted = readConnack(packet, settings.mqttVersion, target);
+      if (granted instanceof UserError) {
+        finish(granted);
+        return passOver(packet);
       }
       isOpen = true;
-      maximumPacketSize = packet.properties?.maximumPacketSize ?? Infinity;
-      const { serverKeepAlive: serverKeepAliveS } = packet.properties ?? {};
+      openedMs = performance.now();
+      limits = granted.limits;
+      const { serverKeepAliveS } = limits;
       keepAlive = new KeepAlive({
         keepAliveMs: serverKeepAliveS ? serverKeepAliveS * 1000 : settings.keepAlive,
         ackTimeoutMs: settings.ackTimeout,
         ping: () => client.sendPing(),
         onSilence: () => finish(explainSilence("PINGRESP", settings.ackTimeout, target)),
       });
-      opened.resolve({
-        receiveMaximum: packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM,
-        serverKeepAliveS,
-      });
+      opened.resolve({ ...granted, isAws: isAwsLike(granted) });
     } else if (packet.cmd === "disconnect") {
-      finish(explainDisconnect(packet.reasonCode ?? 0, target));
+      finish(explainDisconnect(packet.reasonCode ?? 0, target, packet.properties));
     }
   });
   client.on("error", (error) => {
@@ -212,21 +216,32 @@ export function openSession(
     publish({ topic, payload, qos }, done) {
       // MQTT.js would throw: its store is closed.
       if (isOver) return;
+      const { maximumQos = 1, maximumPacketSize: most = Infinity } = limits;
+      // A message that was queued before --qos 0 was passed goes the only way there is.
+      if (qos > maximumQos && settings.qos !== 0) return finish(explainQos(maximumQos, target));
       // A string is at most three bytes of UTF-8 per unit: most need no counting here.
-      const most = PUBLISH_OVERHEAD + 3 * (topic.length + payload.length);
-      const isTooLarge = most > maximumPacketSize &&
-        PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > maximumPacketSize;
-      if (isTooLarge) {
-        queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
-        return;
+      if (3 * (topic.length + payload.length) + 10 > most) {
+        const bytes = publishBytes({ topic, payload, qos }, settings.mqttVersion);
+        if (bytes > most) {
+          queueMicrotask(() => done(new PacketTooLargeError(bytes, most, topic)));
+          return;
+        }
       }
-      client.publish(topic, payload, { qos }, (error?: unknown) => {
+      sent++;
+      const options = { qos: Math.min(qos, maximumQos) as Qos };
+      client.publish(topic, payload, options, (error?: unknown, packet?: unknown) => {
         if (!client.connected && error) return;
         const code = (error as { code?: unknown } | undefined)?.code;
-        if (typeof code === "number") done(new PublishRefusedError(code, topic));
-        else if (!error) done();
+        if (typeof code === "number") {
+          const { properties } = (packet ?? {}) as { properties?: Said };
+          done(new PublishRefusedError(code, topic, properties));
+        } else if (!error) {
+          if (options.qos > 0) acknowledged++;
+          done();
+        }
       });
     },
+    doings,
     async subscribe(filter, onMessage) {
       isSubscribed = true;
       let messages = 0;
@@ -238,10 +253,13 @@ export function openSession(
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       client.subscribe(filter, { qos: 1 }, (error) => {
         if (!error) return resolve();
-        const { packet } = error as { packet?: { granted?: readonly number[] } };
+        const { packet } = error as {
+          packet?: { granted?: readonly number[]; properties?: Said };
+        };
         // An error without a SUBACK means that the session has ended: its reason is told below.
         if (packet === undefined) return;
-        reject(subscribeRefused(filter, packet.granted?.[0] ?? 0x80, target, error));
+        const said = packet.properties;
+        reject(explainSuback(packet.granted?.[0] ?? 0x80, { filter, target, said, cause: error }));
       });
       void closed.promise.then((why) => reject(why));
       const late = explainTimeout("suback", settings.connectTimeout, target);
@@ -249,9 +267,11 @@ export function openSession(
       await promise.finally(() => clearTimeout(timer));
     },
     async end() {
-      isEnding = true;
+      isEnding = isOver = true;
+      keepAlive?.stop();
       const timer = setTimeout(() => finish(undefined), END_MS);
-      client.end(false);
+      // By itself MQTT.js would wait for the PUBACKs of what is in flight, or say no DISCONNECT.
+      transport.stream.end(DISCONNECT);
       await closed.promise;
       clearTimeout(timer);
     },
@@ -272,30 +292,15 @@ function passOver(packet: { cmd: string }): void {
   packet.cmd = "passed over";
 }
 
-function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
-  return new UserError(`${place(target)} does not speak MQTT as it should: ${what}`, {
-    code: "not-mqtt",
-    hint: "check --endpoint, --port and --mqtt-version",
-    step: "mqtt",
-    exitCode: EXIT.unavailable,
-    cause,
-  });
-}
-
-function subscribeRefused(
-  filter: string,
-  code: number,
-  target: Target,
-  cause: unknown,
-): UserError {
-  const said = `SUBACK ${reasonName(code)}`;
-  return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
-    code: "suback-refused",
-    reason: code,
-    hint:
-      `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
-    step: "mqtt",
-    exitCode: EXIT.refused,
-    cause,
-  });
+/** The server takes no message of the QoS that is set. */
+function explainQos(maximumQos: Qos, target: Target): UserError {
+  return new UserError(
+    `${place(target)} takes no message with QoS 1: Maximum QoS ${maximumQos} in its CONNACK`,
+    {
+      code: "qos-not-supported",
+      hint: "pass --qos 0; then messages can be lost; or have the broker take QoS 1",
+      step: "publish",
+      exitCode: EXIT.refused,
+    },
+  );
 }

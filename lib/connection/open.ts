@@ -52,7 +52,9 @@ export async function openConnection(
     // MQTT.js is loaded while the server answers.
     const { openSession } = await import("./mqtt.ts");
     const transport = await opening;
-    const session = openSession(settings, transport, target, now, identity.password);
+    const { inspectedBy } = transport;
+    const seen = inspectedBy === undefined ? target : { ...target, inspectedBy };
+    const session = openSession(settings, transport, seen, now, identity.password);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();

@@ -7,7 +7,7 @@
 
 import { connect as connectTls } from "node:tls";
 import type { Target } from "../core/endpoint.ts";
-import { serverNameOf } from "../connection/mod.ts";
+import { issuersOf, nameText, serverNameOf } from "../connection/mod.ts";
 import type { OpenHop } from "./facts.ts";
 
 /** A certificate as a server shows it. */
@@ -57,13 +57,13 @@ export async function lookAtTls(
       version: socket.getProtocol() ?? "unknown",
       alpn: socket.alpnProtocol || undefined,
       certificate: {
-        subject: nameOf(shown.subject),
-        issuer: nameOf(shown.issuer),
+        subject: nameText(shown.subject),
+        issuer: nameText(shown.issuer),
         names: shown.subjectaltname ?? "",
         validFrom: new Date(shown.valid_from),
         validTo: new Date(shown.valid_to),
         fingerprint: shown.fingerprint256,
-        chain: chainOf(shown),
+        chain: issuersOf(shown),
       },
     });
     socket.destroy();
@@ -118,27 +118,4 @@ async function exchange(open: OpenHop, send: string, timeoutMs: number): Promise
     signal.removeEventListener("abort", onLate);
     hop.tcp.destroy();
   }
-}
-
-type Shown = { subject?: unknown; issuer?: unknown; issuerCertificate?: Shown };
-
-function nameOf(name: unknown): string {
-  return Object.entries((name ?? {}) as Record<string, string>).map(([key, value]) =>
-    `${key}=${value}`
-  )
-    .join(", ");
-}
-
-function chainOf(shown: Shown): string[] {
-  const chain: string[] = [];
-  // A root is its own issuer; ten is more than any chain has.
-  for (let at: Shown | undefined = shown; at && chain.length < 10;) {
-    const issuer = nameOf(at.issuer);
-    if (issuer === "" || chain.at(-1) === issuer) break;
-    chain.push(issuer);
-    // What comes next need not be the issuer: Deno goes on with what it was told to trust.
-    const next: Shown | undefined = at.issuerCertificate;
-    at = nameOf(next?.subject) === issuer ? next : undefined;
-  }
-  return chain;
 }

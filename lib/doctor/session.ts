@@ -56,7 +56,7 @@ async function lookAtConnect(site: Site): Promise<Found> {
   const settings = site.settings;
   try {
     const connection = await openConnection(settings, site.identity, { now: site.world.now });
-    const { receiveMaximum, ms, serverKeepAliveS } = connection.facts;
+    const { receiveMaximum, ms, limits: { serverKeepAliveS } } = connection.facts;
     const keepAlive = serverKeepAliveS === undefined
       ? ""
       : `, server keep-alive ${serverKeepAliveS} s`;

@@ -284,7 +284,9 @@ export function startDelivery(options: DeliveryOptions): Delivery {
     // A process that slept hears its timers before its socket: what came meanwhile is read first.
     if (monotonicMs() - ackDueMs > LATE_MS) return awaitAck(LATE_MS);
     const leftMs = Math.max(oldest.sentMs, inTurnMs) + ackTimeoutMs - monotonicMs();
-    if (leftMs <= 0) return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target));
+    if (leftMs <= 0) {
+      return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target, connection.doings()));
+    }
     awaitAck(leftMs);
   };
   /** When all has been tried: notes that it is done, or tries what was refused again later. */

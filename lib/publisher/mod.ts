@@ -151,7 +151,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     while (current.counts.inFlight > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
       await sleep(HAND_OVER_POLL_MS, gone.signal);
     }
-    await endSession(connection, current);
+    await connection.end();
   };
 
   const link = createLink({
@@ -210,7 +210,8 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     await drain(() => stop.aborted ? 0 : progressMs + settings.giveUpAfter - monotonicMs());
   }
   over.abort();
-  if (open) await endSession(open, delivery);
+  if (leave.aborted) open?.abort();
+  else await open?.end();
   await loop;
   const { waiting } = queue.stats();
   reports.flush();
@@ -234,12 +235,6 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
 const POLL_MS = 250;
 /** How often it is looked whether the last PUBACK of a session that is to be replaced has come, in ms. */
 const HAND_OVER_POLL_MS = 20;
-
-/** Ends a session in good order, if it can: with messages in flight MQTT.js would wait for them. */
-async function endSession(connection: Connection, delivery: Delivery | undefined): Promise<void> {
-  if (delivery?.counts.inFlight === 0) await connection.end();
-  else connection.abort();
-}
 
 /** What a run's end means. */
 function exitCode(

@@ -1,11 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import {
-  explainAlpn,
-  explainHangUp,
-  explainSilence,
-  explainTimeout,
-  explainTransport,
-} from "../../lib/connection/explain.ts";
+import { explainTimeout, explainTransport } from "../../lib/connection/explain.ts";
+import { explainHangUp, explainSilence } from "../../lib/connection/explain_mqtt.ts";
+import { explainAlpn } from "../../lib/connection/explain_tls.ts";
 import { place, type Target } from "../../lib/core/endpoint.ts";
 import { EXIT, type Step, UserError } from "../../lib/core/errors.ts";
 

@@ -54,10 +54,11 @@ const CONNECTION = {
     alpn: "x",
     peer: "127.0.0.1:443",
     receiveMaximum: 100,
-    serverKeepAliveS: undefined,
+    limits: {},
+    isAws: false,
     ms: 1,
   },
-} as Connection;
+} as unknown as Connection;
 const refused = new UserError("refused", {
   code: "session-hung-up",
   hint: "policy",
