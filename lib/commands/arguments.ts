@@ -81,7 +81,7 @@ interface CommandShape {
 export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   publish: { switches: ["dry-run"], operands: [0, 0], usage: "[--dry-run] [SETTINGS]" },
   doctor: {
-    switches: ["offline", "json", "policy"],
+    switches: ["offline", "json", "policy", "yes"],
     operands: [0, 0],
     usage: "[FLAGS] [SETTINGS]",
   },

@@ -94,8 +94,9 @@ function hungUp(error: unknown, target: Target, bytes: number | undefined): Word
     code: "tls-broken-off",
     message: `${head}: it hung up during the TLS handshake`,
     // With TLS 1.2 a server that will not have our certificate may hang up here without an alert.
-    hint: target.isProxy
-      ? "check --proxy, and ask who runs it"
+    hint: bytes === undefined
+      ? "check --endpoint and --port (a firewall or another kind of server may be there), and that " +
+        "the certificate is registered and active"
       : "it had answered: see that the device certificate is registered and active; its log says why",
     step: "tls",
   };
@@ -301,7 +302,7 @@ function alert(text: string, target: Target, bytes = Infinity): Words | undefine
       code: "client-certificate-refused",
       message: `${place(target)} refused the device certificate (TLS alert ${name})`,
       hint:
-        "AWS: see in the IoT console that this certificate is registered and active, in this region; " +
+        "see in the AWS IoT console that this certificate is registered and active, in this region; " +
         "another broker: see that it trusts the CA that signed it, and what its log says",
       step: "tls",
       exitCode: EXIT.refused,

@@ -25,6 +25,7 @@ import {
 import { type CommandLine, loadSettings, type Settings } from "../settings/mod.ts";
 import { userName } from "../core/file_guard.ts";
 import { missingActions } from "./policy.ts";
+import { formatDoubt } from "../core/shadow.ts";
 import { quote, toSeconds } from "../core/text.ts";
 import { sourceLimits } from "../sources/mod.ts";
 import type { World } from "../core/process.ts";
@@ -34,6 +35,8 @@ import { checkEnvironment, checkGrants, proxyVariable } from "../connection/mod.
 export interface DoctorCommand extends CommandLine {
   /** `--policy-file`. */
   readonly policyFile: string | undefined;
+  /** `--yes`: a test message may run a rule of AWS. */
+  readonly isYes: boolean;
 }
 
 /** The local checks, in their order. */
@@ -107,6 +110,8 @@ function lookAtSettings(command: DoctorCommand, world: World): Found {
     `from ${configPath ?? "no settings file"}`;
   const policy = policyProblem(command.policyFile, settings);
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}`, facts };
+  const doubt = settingsDoubt(settings);
+  if (doubt) return { status: "warn", ...doubt, saw: [saw, ...warnings].join("; "), facts };
   const proxy = proxyVariable(world.env, settings);
   if (proxy) {
     const all = [saw, ...warnings, proxy.cause].join("; ");
@@ -127,6 +132,21 @@ function lookAtSettings(command: DoctorCommand, world: World): Found {
     saw: `${saw}; ${warnings.join("; ")}`,
     cause: "variables in the environment that are meant to change TLS; they have no effect here",
     hint: "unset them; trust is set with --ca",
+  };
+}
+
+/** Settings that are taken, and most likely are not what was meant. */
+export function settingsDoubt(
+  settings: Settings,
+): Pick<Finding, "code" | "cause" | "hint"> | undefined {
+  const format = formatDoubt(settings);
+  if (format) return { code: "shadow-format", ...format };
+  if (settings.clientId !== "localhost") return undefined;
+  return {
+    code: "client-id-common",
+    cause:
+      'client id "localhost" is the host name of many a device: two with one id throw each other out',
+    hint: "give this one its own: --client-id NAME",
   };
 }
 
