@@ -21,7 +21,7 @@ import {
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
-import { loadSettings, type Settings } from "../settings/mod.ts";
+import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
 import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
 import { isAws } from "../core/endpoint.ts";
 import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
@@ -68,6 +68,8 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       settings: configPath ?? "none",
       queued: state.queue.stats().waiting,
     });
+    const doubt = settingsDoubt(settings);
+    if (doubt) log.warn("warning", { step: "settings", ...doubt });
     // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)

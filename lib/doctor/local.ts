@@ -22,10 +22,9 @@ import {
   parseIdentity,
   readIdentityTexts,
 } from "../identity/mod.ts";
-import { type CommandLine, loadSettings, type Settings } from "../settings/mod.ts";
+import { type CommandLine, loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
 import { userName } from "../core/file_guard.ts";
 import { missingActions } from "./policy.ts";
-import { formatDoubt } from "../core/shadow.ts";
 import { quote, toSeconds } from "../core/text.ts";
 import { sourceLimits } from "../sources/mod.ts";
 import type { World } from "../core/process.ts";
@@ -132,21 +131,6 @@ function lookAtSettings(command: DoctorCommand, world: World): Found {
     saw: `${saw}; ${warnings.join("; ")}`,
     cause: "variables in the environment that are meant to change TLS; they have no effect here",
     hint: "unset them; trust is set with --ca",
-  };
-}
-
-/** Settings that are taken, and most likely are not what was meant. */
-export function settingsDoubt(
-  settings: Settings,
-): Pick<Finding, "code" | "cause" | "hint"> | undefined {
-  const format = formatDoubt(settings);
-  if (format) return { code: "shadow-format", ...format };
-  if (settings.clientId !== "localhost") return undefined;
-  return {
-    code: "client-id-common",
-    cause:
-      'client id "localhost" is the host name of many a device: two with one id throw each other out',
-    hint: "give this one its own: --client-id NAME",
   };
 }
 

@@ -14,7 +14,7 @@ import { sleep } from "../core/wait.ts";
 import { createLink, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { createOutage } from "./outage.ts";
-import { AWS_BYTES_PER_S, createPacer } from "./pacer.ts";
+import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
 import type { Draft, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
@@ -103,7 +103,10 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     if (!outage.isFlapping()) reports.connected();
     const backlog = queue.stats().waiting;
     const inflight = Math.min(settings.inflight, connection.facts.receiveMaximum);
-    const bytes = options.isAws ? AWS_BYTES_PER_S : undefined;
+    // AWS behind a name of its user's shows by what it grants.
+    const isAws = options.isAws || connection.facts.isAws;
+    const bytes = isAws ? AWS_BYTES_PER_S : undefined;
+    const maxRate = settings.maxRate ?? (isAws ? AWS_MESSAGES_PER_S : undefined);
     const startMs = monotonicMs();
     const current = startDelivery({
       ...options,
@@ -120,8 +123,8 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       inflight,
       ackTimeoutMs: settings.ackTimeout,
       rates: {
-        live: { messages: settings.maxRate, bytes },
-        backlog: { messages: slower(settings.drainRate, settings.maxRate), bytes },
+        live: { messages: maxRate, bytes },
+        backlog: { messages: slower(settings.drainRate, maxRate), bytes },
       },
       onAccepted: madeRoom,
     });

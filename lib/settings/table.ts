@@ -45,12 +45,21 @@ export function endpointProblem(text: string): string | undefined {
   if (text.startsWith("[") && text.endsWith("]")) return `${rule}, without brackets`;
   if (text.includes(":") && URL.canParse(`http://[${text}]`)) return undefined;
   if (/:\d+$/.test(text)) return `${rule}: give the port with --port`;
+  if (/^[\d.]+$/.test(text) && !isIpv4(text)) {
+    return `${rule}: four numbers from 0 to 255 make an address, and a name does not end in a number`;
+  }
   const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
   const labels = text.replace(/\.$/, "").split(".");
   if (text.length > 253 || !labels.every((part) => label.test(part))) {
     return `${rule} (letters, digits, "-" and ".", at most 253)`;
   }
   return undefined;
+}
+
+function isIpv4(text: string): boolean {
+  const parts = text.split(".");
+  return parts.length === 4 &&
+    parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256);
 }
 
 /** What is wrong with a client id, as the end of a sentence, or undefined. */
