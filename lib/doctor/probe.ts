@@ -56,7 +56,7 @@ const ALERT_BYTES = 7;
 
 /** Whether the server's first flight came, or began to. */
 export function isAnswered({ bytes, outcome }: TlsProbe): boolean {
-  return outcome === "secured" || bytes > ALERT_BYTES;
+  return outcome === "secured" || (bytes > ALERT_BYTES && outcome !== "failed");
 }
 
 /** A TLS handshake without verification and without our certificate. Never rejects. */

@@ -235,7 +235,13 @@ function explainCertificate(error: UserError, { look }: TlsProbe, site: Site): F
   }
   if (error.code === "server-certificate-expired") {
     const above = certificate.above.find(({ validTo }) => validTo < now);
-    return above === undefined || certificate.validTo < now ? { ...finding, saw } : {
+    if (above === undefined || certificate.validTo < now) {
+      const cause =
+        `its certificate expired at ${toSeconds(certificate.validTo)}, and this device says ` +
+        `it is ${toSeconds(now)}`;
+      return { ...finding, saw, ...(certificate.validTo < now && { cause }) };
+    }
+    return {
       ...finding,
       saw,
       cause:

@@ -4,7 +4,7 @@
  */
 
 import type { Code } from "../core/codes.ts";
-import { isAws, place, type Target } from "../core/endpoint.ts";
+import { isAws, place, presenceTopic, type Target } from "../core/endpoint.ts";
 import { EXIT, type ExitCode } from "../core/errors.ts";
 import { isAnswered, type ShownCertificate, type Speech, type TlsProbe } from "./probe.ts";
 import { quote } from "../core/text.ts";
@@ -101,13 +101,15 @@ export function verdictOnHandshake(seen: Handshakes, target: Target): Verdict {
   const { first, same, noAlpn, otherName, noName, speech, isPlainMqtt } = seen;
   const at = place(target);
   const name = quote(target.endpoint);
+  if (first === "not-tls") return verdictOnSpeech(speech, target, first);
   if (LATE.includes(first) && isAnswered(same)) return afterAnswer(seen, target);
   const ends = first === "tls-timeout" ? "nothing comes back" : "it is cut";
   if (!isAnswered(same) && noAlpn !== undefined && isAnswered(noAlpn)) {
     return {
       code: "alpn-cut",
-      cause: `with protocol ${quote(target.alpn)} in the handshake ${ends}, and without it ${at} ` +
-        "answers: a firewall, or a server that knows that protocol not",
+      cause: `${at} ${first === "tls-timeout" ? "is silent" : "hangs up"} when asked for protocol ${
+        quote(target.alpn)
+      }, and not without: a firewall, or a server that does not know that protocol`,
       hint: "ask for outgoing TLS to that host and port without inspection; for a broker without " +
         "ALPN pass --alpn none",
     };
@@ -167,10 +169,12 @@ function afterAnswer({ first, same }: Handshakes, target: Target): Verdict {
       code: "client-certificate-refused",
       exitCode: EXIT.refused,
       cause: `the handshake with ${at} ${ends} once this device's certificate is shown, and not ` +
-        "before: the server does not take it, or a larger packet does not get through (MTU)",
+        "before: most likely it does not accept this device's certificate (not registered, or not active)",
       hint:
         "AWS: in the IoT console, Security, Certificates, see that it is registered and active; " +
-        "another broker: see that it trusts the CA that signed it, and what its log says",
+        `the console's MQTT test client shows the refusal on ${
+          presenceTopic("connect_failed", target)
+        }; another broker: see that it trusts the CA that signed it, and what its log says`,
     };
   }
   return {

@@ -187,6 +187,7 @@ function nameLength(reason: UserError, ms: number, target: Target): UserError {
     message: `${reason.message}; it ends each time after about ${Math.round(ms / 1000)} s`,
     hint:
       `something ends each connection after that time: ${who}; what was not acknowledged is sent ` +
-      "again; ask who runs the network and the broker",
+      `again; ask who runs the network and the broker; or another device uses client id "${target.clientId}" ` +
+      "and comes back as regularly",
   });
 }
