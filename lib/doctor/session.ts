@@ -5,7 +5,9 @@ import type { Connection } from "../connection/mod.ts";
 import { place } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { metricsOf, payloadOf } from "../core/message.ts";
+import type { Code } from "../core/codes.ts";
 import type { World } from "../core/process.ts";
+import type { Settings } from "../settings/mod.ts";
 import { quote } from "../core/text.ts";
 import { openSources, readAll } from "../sources/mod.ts";
 import type { Check, Found } from "./checks.ts";
@@ -58,6 +60,9 @@ async function lookAtConnect(site: Site): Promise<Found> {
     return { ...finding, facts: { connection } };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
+    if (site.inspectedBy !== undefined && UNANSWERED.includes(error.code)) {
+      return explainInspected(error, site.inspectedBy, settings);
+    }
     return error.code === "connect-hung-up"
       ? await explainNoConnack(error, site)
       : findingOf(error);
@@ -147,21 +152,25 @@ async function sampleBytes({ settings, world }: Site): Promise<number | undefine
   }
 }
 
+/** CONNECT was not answered as a broker does. */
+const UNANSWERED: readonly Code[] = ["connect-hung-up", "no-connack", "not-mqtt"];
+
+function explainInspected(error: UserError, by: string, settings: Settings): Finding {
+  return {
+    ...findingOf(error),
+    code: "tls-inspected",
+    cause:
+      `TLS is inspected on the way by ${quote(by)} (see tls): it cannot hand on this device's ` +
+      "certificate",
+    hint: `ask who runs the network to let ${place(settings)} through without TLS inspection`,
+    exitCode: EXIT.refused,
+  };
+}
+
 /** Whether it was the certificate, the version or CONNECT: with the first it closes before anything is sent. */
 async function explainNoConnack(error: UserError, site: Site): Promise<Finding> {
-  const { settings, inspectedBy } = site;
+  const { settings } = site;
   const finding = findingOf(error);
-  if (inspectedBy !== undefined) {
-    return {
-      ...finding,
-      code: "tls-inspected",
-      cause:
-        `TLS is inspected on the way by ${quote(inspectedBy)} (see tls): it cannot hand on this ` +
-        "device's certificate",
-      hint: `ask who runs the network to let ${place(settings)} through without TLS inspection`,
-      exitCode: EXIT.refused,
-    };
-  }
   if (await closesUnasked(site)) return explainClosed(finding, site);
   const evidence: Evidence[] = [{
     probe: "mqtt",

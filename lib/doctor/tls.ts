@@ -7,7 +7,7 @@ import { checkClock, dayOf } from "../identity/mod.ts";
 import { openTransport, type Transport } from "../connection/mod.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { Code } from "../core/codes.ts";
-import type { Target } from "../core/endpoint.ts";
+import { isAws, type Target } from "../core/endpoint.ts";
 import { UserError } from "../core/errors.ts";
 import type { World } from "../core/process.ts";
 import { quote, toSeconds } from "../core/text.ts";
@@ -23,7 +23,7 @@ import {
   type TlsLook,
   type TlsProbe,
 } from "./probe.ts";
-import { describeSpeech, verdictOnHandshake, verdictOnIssuer } from "./verdict.ts";
+import { describeSpeech, isAmazons, verdictOnHandshake, verdictOnIssuer } from "./verdict.ts";
 
 /** How long one probe may take, in ms. */
 const PROBE_MS = 5000;
@@ -188,7 +188,16 @@ async function explainAttempt(
   const failed = error!;
   if (failed.step === "alpn") {
     const { look } = await probeOf(site, avoid, {});
-    const alpn = { ...findingOf(failed), evidence };
+    const stranger = look && isAws(site.target.endpoint) && !isAmazons(look.certificate);
+    const alpn = {
+      ...findingOf(failed),
+      ...(stranger && {
+        code: "tls-inspected" as const,
+        cause: inspected(look.certificate.issuer, site).cause!,
+        hint: inspected(look.certificate.issuer, site).hint!,
+      }),
+      evidence,
+    };
     const saw = look ? describeLook(look) : "the handshake went well, but for ALPN";
     return { ...ok(saw, look && briefOf(look)), evidence, facts: { alpn } };
   }

@@ -21,6 +21,11 @@ export interface Verdict {
 /** Who signs AWS IoT Core's certificates: Amazon Trust Services, and Starfield's root above it. */
 const AWS_ISSUERS = /\b(Amazon|Starfield)\b/;
 
+/** Whether a certificate is one of those that AWS shows. */
+export function isAmazons({ issuer, chain }: Pick<ShownCertificate, "issuer" | "chain">): boolean {
+  return AWS_ISSUERS.test([issuer, ...chain].join(" "));
+}
+
 /** Why a certificate that chains up to no CA of ours was shown. */
 export function verdictOnIssuer(
   { subject, issuer, chain }: Pick<ShownCertificate, "subject" | "issuer" | "chain">,
@@ -30,6 +35,7 @@ export function verdictOnIssuer(
   const top = chain.at(-1) ?? issuer;
   if (isAws(target.endpoint) && !AWS_ISSUERS.test(`${issuer} ${top}`)) {
     return {
+      code: "tls-inspected",
       cause: `a proxy that inspects TLS answers in place of AWS: ${
         quote(issuer)
       } issued the certificate`,

@@ -285,7 +285,7 @@ const TLS: readonly Fault[] = [
     endpoint: { clientCa: other.cert, maxVersion: "TLSv1.2" },
     check: "tls",
     says: /most likely it does not accept this device's certificate[^]*connect_failed\/gw-7/,
-    exitCode: 69,
+    exitCode: 77,
   },
   {
     what: "a server that closes after the handshake (T6)",
