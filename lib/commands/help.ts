@@ -47,12 +47,14 @@ Examples:
   mqtt443 publish --topic alpn/devicesdk --qos 0 --message "Hello on port 443"
   journalctl -f -o json | mqtt443 publish --source stdin`,
   doctor: `Checks, in this order: settings, files, key-match, dates, clock, file-modes,
-queue, dns, tcp, tls, alpn, mqtt-connect, publish. Each says what it saw and,
+queue, dns, tcp, proxy, tls, alpn, mqtt-connect, publish. Each says what it saw and,
 unless it is ok, one likely cause and what to do. It sends one test message to
 the topic. The exit code is the first failure's.
 
   --offline           only what needs no network: up to queue
   --json              print the report as JSON
+  --yes               send the test message also where it runs a rule of AWS
+                      (topic $aws/rules/…)
   --policy            print the least AWS IoT policy for this client id and
                       topic, and nothing else
   --region REGION     the AWS region, for --policy

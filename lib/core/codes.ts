@@ -15,6 +15,8 @@ export const CODES = {
   "policy-lacks-action": "The policy given with --policy-file does not allow what is needed",
   "shadow-format": "The topic is a device shadow's, and the messages are no shadow documents",
   "client-id-common": "The client id is one that many devices have",
+  "policy-unjudged":
+    "The policy given with --policy-file has conditions or variables only AWS knows",
   "keylog-set": "SSLKEYLOGFILE is set: it would write the keys of TLS to a file",
   "environment-ignored": "A variable is set that would weaken TLS elsewhere; it has no effect here",
   "not-granted": "This process was not granted what it needs: its permissions are scoped",

@@ -8,6 +8,7 @@ import { metricsOf, payloadOf } from "../core/message.ts";
 import type { Code } from "../core/codes.ts";
 import type { World } from "../core/process.ts";
 import type { Settings } from "../settings/mod.ts";
+import { isShadowTopic, shadowDoubt } from "../core/shadow.ts";
 import { quote } from "../core/text.ts";
 import { openSources, readAll } from "../sources/mod.ts";
 import type { Check, Found } from "./checks.ts";
@@ -74,7 +75,11 @@ async function lookAtLimits({ facts }: Connection, site: Site): Promise<Finding>
   const { settings } = site;
   const { receiveMaximum, ms, limits, isAws } = facts;
   const { maximumQos, maximumPacketSize, serverKeepAliveS, assignedClientId, said } = limits;
-  const sample = maximumPacketSize === undefined ? undefined : await sampleBytes(site);
+  const isShadow = isShadowTopic(settings.topic);
+  const payload = maximumPacketSize === undefined && !isShadow
+    ? undefined
+    : await samplePayload(site);
+  const sample = payload && publishBytes({ ...settings, payload }, settings.mqttVersion);
   const granted = [
     `Receive Maximum ${receiveMaximum}`,
     ...(maximumQos === undefined ? [] : [`Maximum QoS ${maximumQos}`]),
@@ -127,14 +132,25 @@ async function lookAtLimits({ facts }: Connection, site: Site): Promise<Finding>
       exitCode: EXIT.refused,
     };
   }
+  const doubt = isShadow && payload ? shadowDoubt(payload) : undefined;
+  if (doubt !== undefined) {
+    return {
+      status: "warn",
+      code: "shadow-format",
+      saw,
+      ...words,
+      evidence,
+      cause: `AWS will refuse the messages of this device for its shadow: ${doubt}`,
+      hint: "pass --format shadow, with fewer sources; AWS says what it refuses on …/rejected",
+    };
+  }
   return { ...ok(saw), ...words, evidence };
 }
 
-/** The bytes of a message as it is published now; undefined where that cannot be known before. */
-async function sampleBytes({ settings, world }: Site): Promise<number | undefined> {
-  const { topic, qos, message, source, format, clientId, mqttVersion } = settings;
-  const bytes = (payload: string) => publishBytes({ topic, payload, qos }, mqttVersion);
-  if (message !== undefined) return bytes(message);
+/** The payload of a message as it would be now; undefined where that cannot be known before. */
+async function samplePayload({ settings, world }: Site): Promise<string | undefined> {
+  const { message, source, format, clientId } = settings;
+  if (message !== undefined) return message;
   if (source.includes("stdin")) return undefined;
   try {
     const { readings } = await readAll(openSources(source, { now: world.now }), {
@@ -145,7 +161,7 @@ async function sampleBytes({ settings, world }: Site): Promise<number | undefine
       timeMs: world.now().getTime(),
       metrics: metricsOf(readings),
     };
-    return bytes(payloadOf(sample, format, Number.MAX_SAFE_INTEGER));
+    return payloadOf(sample, format, Number.MAX_SAFE_INTEGER);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     return undefined;

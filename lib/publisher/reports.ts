@@ -34,6 +34,8 @@ export interface Reports {
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
   sourceFailed(source: string, error: UserError): void;
+  /** The server refused a message; told once a minute for each cause, with how many. */
+  refused(error: UserError): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
@@ -136,6 +138,14 @@ export function createReports(
           source,
           failures,
         }));
+    },
+    refused(error) {
+      const { code, reason } = error;
+      count(
+        `refused ${code} ${reason}`,
+        1,
+        (messages) => log.warn("warning", { messages, ...failureFields(error) }),
+      );
     },
     flush() {
       endLook();
