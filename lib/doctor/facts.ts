@@ -28,6 +28,8 @@ export interface Facts {
   readonly alpn: Finding;
   /** The issuer of the certificate shown under a name of AWS's, where it is not AWS's. */
   readonly inspectedBy: string;
+  /** Addresses that failed in TLS where another did not: publish leaves them, and so do the checks after it. */
+  readonly avoid: ReadonlySet<string>;
   /** The session that the check mqtt-connect opened. */
   readonly connection: Connection;
 }
@@ -50,6 +52,8 @@ export interface Site {
   readonly target: Target;
   /** The device certificate is not valid at this time. */
   readonly isOutOfDate: boolean;
+  /** Addresses that are tried last. */
+  readonly avoid: ReadonlySet<string>;
   /** Who inspects TLS on the way, if that was seen. */
   readonly inspectedBy: string | undefined;
   /** Opens the way to the endpoint, through the proxy if there is one. */
@@ -76,6 +80,7 @@ export function siteOf(world: World, known: Known): Site {
     target,
     isOutOfDate: known.isOutOfDate ?? false,
     inspectedBy: known.inspectedBy,
+    avoid: known.avoid ?? new Set(),
     open: (signal, avoid) =>
       openFirstHop(target, identity, {
         signal,

@@ -54,7 +54,10 @@ export function sessionChecks(world: World, isYes: boolean): Check[] {
 async function lookAtConnect(site: Site): Promise<Found> {
   const { settings, identity, world } = site;
   try {
-    const connection = await openConnection(settings, identity, { now: world.now });
+    const connection = await openConnection(settings, identity, {
+      now: world.now,
+      avoid: new Set(site.avoid),
+    });
     const finding = await lookAtLimits(connection, site);
     // Nothing is published where it cannot work.
     if (finding.status === "fail") await connection.end();
@@ -79,7 +82,9 @@ async function lookAtLimits({ facts }: Connection, site: Site): Promise<Finding>
   const payload = maximumPacketSize === undefined && !isShadow
     ? undefined
     : await samplePayload(site);
-  const sample = payload && publishBytes({ ...settings, payload }, settings.mqttVersion);
+  const sample = payload === undefined
+    ? undefined
+    : publishBytes({ ...settings, payload }, settings.mqttVersion);
   const granted = [
     `Receive Maximum ${receiveMaximum}`,
     ...(maximumQos === undefined ? [] : [`Maximum QoS ${maximumQos}`]),
@@ -118,7 +123,7 @@ async function lookAtLimits({ facts }: Connection, site: Site): Promise<Finding>
       exitCode: EXIT.refused,
     };
   }
-  if (sample !== undefined && sample > maximumPacketSize!) {
+  if (sample !== undefined && sample > (maximumPacketSize ?? Infinity)) {
     return {
       status: "fail",
       code: "packet-too-large",
@@ -249,10 +254,14 @@ function explainClosed(finding: Finding, site: Site): Finding {
 }
 
 /** Whether a session with MQTT 3.1.1 comes about. */
-async function tryOlder({ settings, identity, world }: Site): Promise<boolean> {
+async function tryOlder(site: Site): Promise<boolean> {
+  const { settings, identity, world } = site;
   try {
     const older = { ...settings, mqttVersion: "3.1.1" } as const;
-    const connection = await openConnection(older, identity, { now: world.now });
+    const connection = await openConnection(older, identity, {
+      now: world.now,
+      avoid: new Set(site.avoid),
+    });
     await connection.end();
     return true;
   } catch (error) {
@@ -262,7 +271,7 @@ async function tryOlder({ settings, identity, world }: Site): Promise<boolean> {
 }
 
 async function closesUnasked(site: Site): Promise<boolean> {
-  const { stream } = await openVerified(site);
+  const { stream } = await openVerified(site, site.avoid);
   const closed = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => closed.resolve(false), IDLE_MS);
   stream.on("error", () => {}).on("close", () => closed.resolve(true)).resume();

@@ -128,6 +128,7 @@ async function lookAtTls(site: Site, addresses: readonly string[]): Promise<Foun
     cause: `of the addresses of ${site.target.endpoint} ${bad.address} fails: ${cause}`,
     hint: `publish goes on to another address by itself, a try later; for ${bad.address}: ${hint}`,
     evidence: why.evidence ?? evidence,
+    facts: { ...found.facts, avoid: new Set(addresses.filter((one) => one !== good.address)) },
   };
 }
 

@@ -105,7 +105,7 @@ Deno.test({
       { within: mounted({ "/etc/hosts": hosts, "/etc/nsswitch.conf": order }) },
     );
     assertEquals(await run.code, 0);
-    const { checks } = JSON.parse(await run.output);
+    const { checks } = JSON.parse(run.out.join("\n"));
     const tls = checks.find(({ name }: { name: string }) => name === "tls");
     assertEquals([tls.status, tls.code], ["warn", "address-differs"]);
     assertMatch(tls.cause, /of the addresses of broker\.example 127\.0\.0\.2 fails/);

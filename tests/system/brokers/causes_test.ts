@@ -164,8 +164,19 @@ shutdown_lifetime 0 seconds
   },
 };
 
+/** What each fault's rows have in common. */
+const KINDS: Readonly<Record<string, string>> = {
+  D1: "doctor names what stops TLS, and no certificate that was not sent (D1)",
+  D2: "doctor tells one fault of trust from another (D2)",
+  D4: "doctor names the certificate that is wrong, and how (D4)",
+  D5: "doctor sees TLS inspection whose CA is trusted (D5)",
+  D6: "doctor tests with the QoS that is set (D6)",
+  D7: "doctor holds a message against Maximum Packet Size (D7)",
+  D8: "doctor names every reason of a refused message (D8)",
+};
+
 for (const [name, row] of Object.entries(CAUSES) as [keyof typeof CAUSES, Cause][]) {
-  Deno.test(`doctor names the true cause: ${row.setUp} (${row.id})`, async () => {
+  Deno.test(`${KINDS[row.id]}: ${row.setUp}`, async () => {
     await using cleanup = new AsyncDisposableStack();
     const dir = await Deno.makeTempDir({ prefix: "mqtt443-causes-" });
     cleanup.defer(() => Deno.remove(dir, { recursive: true }));
