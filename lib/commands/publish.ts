@@ -14,7 +14,7 @@ import {
 import {
   checkEnvironment,
   checkGrants,
-  createConnector,
+  Connector,
   targetOf,
   warnOfProxyVariable,
 } from "../connection/mod.ts";
@@ -38,7 +38,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   checkEnvironment(world.env, log);
   warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
   const state = openStateQueue(
@@ -56,7 +56,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
-  const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
+  const unwatch = world.every(EXPIRY_LOOK_MS, () => connector.lookAtExpiry());
   try {
     log.info("start", {
       version: VERSION,
@@ -70,7 +70,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     });
     const doubt = settingsDoubt(settings);
     if (doubt) log.warn("warning", { step: "settings", ...doubt });
-    // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
+    // Only the service's unit can bind what is missing; elsewhere doctor reports it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)
       : undefined;
@@ -83,7 +83,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       queue: state.queue,
       log,
       reports,
-      connect: connector.connect,
+      connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
       gather: ({ put, room, signal }) =>
@@ -129,12 +129,12 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
     return await gatherLines(lines, { ...options, lineMetrics, waiting });
   }
   const sources = openSources(settings.source, { now: world.now });
-  // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.
+  // A source that hangs delays the others by an interval at most; a 1-Wire sensor takes 0.75 s.
   const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
   return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
 }
 
-/** Input whose failure to be read is told as such. */
+/** Standard input, with read errors in words. */
 async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* batches;
@@ -149,7 +149,7 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** Prints what would be sent, with a queue in memory that nothing leaves. */
+/** Prints what would be sent; the queue is in memory and nothing connects. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
   const queue = new MemoryQueue(queueOptions(settings, world));
@@ -185,8 +185,8 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves, SIGHUP reloads. At a terminal SIGHUP means
- * that the terminal is gone, and stops too.
+ * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves at once, SIGHUP reloads. At a terminal
+ * SIGHUP means that the terminal has closed, and stops too.
  */
 function listen(
   world: World,

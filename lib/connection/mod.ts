@@ -6,7 +6,7 @@ export { explainSilence, tunnelLimits } from "./explain_mqtt.ts";
 export { explainNotGranted } from "./explain_tcp.ts";
 export { explainAlpn } from "./explain_tls.ts";
 export { PublishRefusedError } from "./reason_codes.ts";
-export { createConnector } from "./renewal.ts";
+export { Connector } from "./renewal.ts";
 export { type Hop, openFirstHop } from "./first_hop.ts";
 export { issuersOf, nameText, strangerOf } from "./peer.ts";
 export { publishBytes } from "./packet.ts";

@@ -11,7 +11,7 @@ export interface Proxy {
   readonly caFile?: string | undefined;
 }
 
-/** What the words need to know of the attempt. */
+/** What errors and hints need to know of a connection attempt. */
 export interface Target {
   readonly endpoint: string;
   readonly port: number;
@@ -43,7 +43,7 @@ export interface Target {
  */
 export function proxyOf(text: string | undefined): Proxy | undefined {
   const [, scheme, host, port] =
-    /^(http|https|socks5):\/\/(\[[^\]]+\]|[^:/?#[\]]+):(\d{1,5})\/?$/.exec(text ?? "") ?? [];
+    /^(http|https|socks5):\/\/(\[[^\]]*:[^\]]*\]|[^:/?#[\]]+):(\d{1,5})\/?$/.exec(text ?? "") ?? [];
   if (scheme === undefined) return undefined;
   const endpoint = host!.replace(/^\[|\]$/g, "");
   return { scheme: scheme as Proxy["scheme"], endpoint, port: Number(port) };

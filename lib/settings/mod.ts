@@ -1,7 +1,4 @@
-/**
- * From the command line, the environment and the settings file to effective settings. Thin: it reads; settings.ts
- * decides.
- */
+/** The settings room: reads the file and the environment, and merges them with the flags. */
 
 import { environmentLayer, mergeSettings } from "./merge.ts";
 import type { CommandLine, EffectiveSettings, Layer } from "./types.ts";
@@ -12,14 +9,17 @@ import { CERTS_PATHS } from "./places.ts";
 export { settingsDoubt } from "./doubt.ts";
 export { allGrants, grantsOf } from "./grants.ts";
 export { settingsDocument } from "./merge.ts";
+export { settingsSchema } from "./schema.ts";
 export type { CommandLine } from "./types.ts";
 export { NOTIFY_PATH, PROXY_VARIABLES, TRUST_VARIABLES } from "./places.ts";
-export { flagOf, MAX_CLIENT_ID_BYTES, SETTINGS, type SettingSpec, variableOf } from "./table.ts";
-export type { EffectiveSettings, Layer, Settings } from "./types.ts";
+export { flagOf, SETTINGS, type Settings, type SettingSpec, variableOf } from "./table.ts";
+export { MAX_CLIENT_ID_BYTES } from "./texts.ts";
+export type { EffectiveSettings, Layer } from "./types.ts";
 
-/** Variables that are ours and no settings. */
+/** Our variables that are not settings. */
 const OTHER_VARIABLES = ["MQTT443_CONFIG", "MQTT443_RUNTIME", "MQTT443_RUNTIME_DIR"];
-/** Effective settings, and the file they came from. */
+
+/** Effective settings, and the settings file in use. */
 export interface LoadedSettings extends EffectiveSettings {
   readonly configPath: string | undefined;
 }

@@ -1,52 +1,7 @@
-/** Settings as the program has them, and the layers they come from. */
+/** The layers of settings, and what they merge to. */
 
-import type { Format, Qos } from "../core/message.ts";
-
-/** Every effective setting. Durations are in ms, sizes in bytes; absent means none. */
-export interface Settings {
-  /** Empty if not given, which only commands that do not connect allow. */
-  readonly endpoint: string;
-  readonly port: number;
-  readonly alpn: string | undefined;
-  readonly mqttVersion: "5" | "3.1.1";
-  readonly clientId: string;
-  readonly certs: string;
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  readonly keyPassphraseFile: string | undefined;
-  readonly username: string | undefined;
-  readonly passwordFile: string | undefined;
-  /** `SCHEME://HOST:PORT`. */
-  readonly proxy: string | undefined;
-  readonly proxyAuthFile: string | undefined;
-  readonly proxyCa: string | undefined;
-  /** `{clientId}` already replaced. */
-  readonly topic: string;
-  readonly qos: Qos;
-  readonly interval: number;
-  readonly count: number | undefined;
-  readonly source: readonly string[];
-  readonly format: Format;
-  readonly message: string | undefined;
-  readonly giveUpAfter: number;
-  readonly keepAlive: number;
-  readonly tlsMin: "1.2" | "1.3";
-  readonly connectTimeout: number;
-  readonly ackTimeout: number;
-  readonly backoffMax: number;
-  readonly state: string;
-  readonly queueMaxMessages: number;
-  readonly queueMaxBytes: number;
-  readonly queueMaxAge: number | undefined;
-  readonly queueFull: "drop-oldest" | "drop-newest";
-  readonly durability: "power" | "crash" | "none";
-  readonly drainRate: number | undefined;
-  readonly maxRate: number | undefined;
-  readonly inflight: number;
-  readonly logFormat: "text" | "json";
-  readonly logLevel: "debug" | "info" | "warn" | "error";
-}
+import type { Machine, Settings } from "./table.ts";
+export type { Settings } from "./table.ts";
 
 /** Where a value came from. */
 export type Origin = "default" | "file" | "environment" | "flag";
@@ -60,12 +15,8 @@ export interface Layer {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** What the defaults take from the machine, and checks that belong to others. */
-export interface Surroundings {
-  /** Default of `clientId`. */
-  readonly hostName: string;
-  /** Default of `certs`. */
-  readonly certs: string;
+/** Facts of the machine for defaults, and checks that other rooms bring. */
+export interface Surroundings extends Machine {
   /** What is wrong with a list of sources, or undefined. */
   readonly sourcesProblem: (specs: readonly string[]) => string | undefined;
 }
@@ -77,7 +28,7 @@ export interface EffectiveSettings {
   readonly origins: Readonly<Record<string, { origin: Origin; from: string }>>;
 }
 
-/** What the command line says of the settings. */
+/** The part of a command line that concerns settings. */
 export interface CommandLine {
   /** `--config`. */
   readonly config: string | undefined;

@@ -42,7 +42,7 @@ function startScheme(scheme: typeof SCHEMES[number], script: ProxyScript = {}) {
 }
 
 /** What is told when the proxy answers so, and that nothing stays open. */
-async function toldOf(answer: ProxyScript["answer"], script: ProxyScript & { auth?: string } = {}) {
+async function toldOf(answer: string | Uint8Array, script: ProxyScript & { auth?: string } = {}) {
   await using proxy = await startScheme(script.scheme ?? "http", { ...script, answer });
   const { auth } = script;
   const failure = await failureOf(
@@ -95,18 +95,15 @@ for (const scheme of SCHEMES) {
 }
 
 Deno.test("connection hands addresses to a SOCKS5 proxy as such", async () => {
-  for (
-    const [endpoint, asked] of [["192.0.2.7", "192.0.2.7:443"], [
-      "fd00::1:2",
-      /^\[fd00:.*:0001:0002\]:443$/,
-    ]]
-  ) {
+  const cases = [
+    ["192.0.2.7", "192.0.2.7:443"],
+    ["fd00::1:2", "[fd00:0000:0000:0000:0000:0000:0001:0002]:443"],
+  ] as const;
+  for (const [endpoint, asked] of cases) {
     await using proxy = await startScheme("socks5", { answer: "hang-up" });
-    const { message } = await failureOf(
-      connectThrough(proxy, 443, { endpoint: endpoint as string }),
-    );
+    const { message } = await failureOf(connectThrough(proxy, 443, { endpoint }));
     assertMatch(message, /hung up before it opened a tunnel/);
-    assertMatch(proxy.asked[0]!, new RegExp(asked));
+    assertEquals(proxy.asked, [asked]);
   }
 });
 
@@ -141,7 +138,7 @@ const BASIC =
 const TINY = 'HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm="tiny"\r\n\r\n';
 
 /** Answer; whether credentials are given; code, exit code, words. */
-const ANSWERS: readonly [string, ProxyScript["answer"], boolean, string, number, RegExp][] = [
+const ANSWERS: readonly [string, string | Uint8Array, boolean, string, number, RegExp][] = [
   [
     "407",
     BASIC,

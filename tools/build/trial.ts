@@ -55,11 +55,7 @@ export async function tryOut(path: string, options: TrialOptions): Promise<void>
 }
 
 /** Starts it. */
-async function whyNot(
-  path: string,
-  build: Build,
-  patienceMs: number,
-): Promise<string | undefined> {
+async function whyNot(path: string, build: Build, patienceMs: number): Promise<string | undefined> {
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(path, {

@@ -1,7 +1,8 @@
 /** What is to be read on a device without internet: README.txt, the manual page, the sample settings. Pure. */
 
-import { COMMANDS } from "../../lib/commands/arguments.ts";
 import { helpText, sampleFile } from "../../lib/commands/help.ts";
+import { COMMANDS } from "../../lib/commands/table.ts";
+import { settingsSchema } from "../../lib/settings/mod.ts";
 
 /** What the texts are about. */
 export interface KitFacts {
@@ -80,7 +81,8 @@ WHERE THINGS ARE
     /usr/local/lib/mqtt443                      what the executable brings along, for all users
     /var/lib/mqtt443                            the queue
     /etc/systemd/system/mqtt443.service         the service, and mqtt443-wait.target
-    /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX)
+    /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX),
+                                                mqtt443.schema.json: for editors of the settings
 
 
 WHEN IT DOES NOT PUBLISH
@@ -98,6 +100,11 @@ settings or certificate files wrong.
 /** The sample settings, as \`mqtt443 help settings\` prints them. */
 export function sampleText(): string {
   return `${sampleFile()}\n`;
+}
+
+/** The JSON Schema of a settings file, as `mqtt443 settings --schema` prints it. */
+export function schemaText(): string {
+  return `${JSON.stringify(settingsSchema(), null, 2)}\n`;
 }
 
 /** The manual page: the help texts as they are. */

@@ -3,6 +3,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { VERSION } from "../../../lib/core/build.ts";
+import { settingsSchema } from "../../../lib/settings/mod.ts";
 import { assertTold, inFolder } from "../../support/command_line.ts";
 import { kit, makeKit, runCommand } from "./kitting.ts";
 
@@ -41,6 +42,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
       "-rw-r--r-- /mqtt443-wait.target",
       "-rw-r--r-- /mqtt443.1",
       "-rw-r--r-- /mqtt443.json.sample",
+      "-rw-r--r-- /mqtt443.schema.json",
       "-rw-r--r-- /mqtt443.service",
       "-rw-r--r-- /sbom.cdx.json",
     ]);
@@ -48,7 +50,9 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
     await runCommand(["tar", "xzf", made[0]!, "-C", folder]);
     const cwd = join(folder, NAME);
     const sums = await runCommand(["sha256sum", "-c", "SHA256SUMS"], { cwd });
-    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 14]);
+    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 15]);
+    const schema = JSON.parse(Deno.readTextFileSync(join(cwd, "mqtt443.schema.json")));
+    assertEquals(schema, JSON.parse(JSON.stringify(settingsSchema())));
     const { metadata } = JSON.parse(Deno.readTextFileSync(join(cwd, "sbom.cdx.json")));
     const [sum] = (await runCommand(["sha256sum", "mqtt443"], { cwd })).stdout.split(" ");
     assertEquals(metadata.component.hashes, [{ alg: "SHA-256", content: sum }]);
@@ -116,27 +120,6 @@ Deno.test("kit --source makes the same archive twice, with Deno, the source and 
       [...paths].filter((path) => /@esbuild\/(linux-arm64|win32)|\.git\//.test(path)),
       [],
     );
-  }));
-
-Deno.test("kit with settings that are wrong says so, and leaves nothing", () =>
-  inFolder(async (folder) => {
-    const settings = join(folder, "site.json");
-    Deno.writeTextFileSync(settings, '{ "endpoint": "broker.example", "port": 0 }\n');
-    const out = join(folder, "out");
-    const outcome = await kit(["--settings", settings, "--out", out]);
-    assertTold(outcome);
-    assertEquals(outcome.code, 78);
-    assertEquals([...Deno.readDirSync(out)], []);
-  }));
-
-Deno.test("kit that cannot write says so, and leaves what was there", () =>
-  inFolder(async (folder) => {
-    const file = join(folder, "out");
-    Deno.writeTextFileSync(file, "not a folder");
-    const outcome = await kit(["--out", file]);
-    assertTold(outcome);
-    assertEquals(outcome.code, 73);
-    assertEquals(Deno.readTextFileSync(file), "not a folder");
   }));
 
 Deno.test("a kit's archive stays what it was when another one cannot be made", () =>
