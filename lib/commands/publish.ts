@@ -23,7 +23,7 @@ import {
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
-import { loadSettings, type Settings } from "../settings/mod.ts";
+import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
 import { openStateQueue, type Queue } from "../queue/mod.ts";
 import { isAws } from "../core/endpoint.ts";
 import {
@@ -77,6 +77,8 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       settings: configPath ?? "none",
       queued: queue.waiting.messages,
     });
+    const doubt = settingsDoubt(settings);
+    if (doubt) log.warn("warning", { step: "settings", ...doubt });
     // Only the service's unit can bind what is missing; elsewhere doctor reports it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)

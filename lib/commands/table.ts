@@ -46,6 +46,7 @@ reports when it is ready, and feeds the watchdog.`,
     flags: {
       offline: "only what needs no network: up to queue",
       json: "print the report as JSON",
+      yes: "send the test message also where it runs a rule of AWS\n(topic $aws/rules/…)",
       policy: "print the least AWS IoT policy for this client id and\ntopic, and nothing else",
       "region REGION": "the AWS region, for --policy",
       "account DIGITS": "the account's 12 digits, for --policy",

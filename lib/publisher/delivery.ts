@@ -303,7 +303,9 @@ export class Delivery {
     // A process that slept hears its timers before its socket: what came meanwhile is read first.
     if (monotonicMs() - this.#ackDueMs > LATE_MS) return this.#awaitAck(LATE_MS);
     const leftMs = Math.max(oldest.sentMs, this.#inTurnMs) + ackTimeoutMs - monotonicMs();
-    if (leftMs <= 0) return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target));
+    if (leftMs <= 0) {
+      return connection.abort(explainSilence("PUBACK", ackTimeoutMs, target, connection.doings()));
+    }
     this.#awaitAck(leftMs);
   }
 

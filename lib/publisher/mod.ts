@@ -14,7 +14,7 @@ import { sleep } from "../core/wait.ts";
 import { createLink, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { createOutage } from "./outage.ts";
-import { AWS_BYTES_PER_S, createPacer } from "./pacer.ts";
+import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
 import type { Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
@@ -104,7 +104,10 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     if (!outage.isFlapping()) reports.connected();
     const backlog = queue.waiting.messages;
     const inflight = Math.min(settings.inflight, connection.facts.receiveMaximum);
-    const bytes = options.isAws ? AWS_BYTES_PER_S : undefined;
+    // AWS behind a name of its user's shows by what it grants.
+    const isAws = options.isAws || connection.facts.isAws;
+    const bytes = isAws ? AWS_BYTES_PER_S : undefined;
+    const maxRate = settings.maxRate ?? (isAws ? AWS_MESSAGES_PER_S : undefined);
     const startMs = monotonicMs();
     const current = new Delivery({
       ...options,
@@ -121,8 +124,8 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       inflight,
       ackTimeoutMs: settings.ackTimeout,
       rates: {
-        live: { messages: settings.maxRate, bytes },
-        backlog: { messages: slower(settings.drainRate, settings.maxRate), bytes },
+        live: { messages: maxRate, bytes },
+        backlog: { messages: slower(settings.drainRate, maxRate), bytes },
       },
       onAccepted: madeRoom,
     });
@@ -152,7 +155,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     while (current.inFlight > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
       await sleep(HAND_OVER_POLL_MS, gone.signal);
     }
-    await endSession(connection, current);
+    await connection.end();
   };
 
   const link = createLink({
@@ -211,7 +214,8 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     await drain(() => stop.aborted ? 0 : progressMs + settings.giveUpAfter - monotonicMs());
   }
   over.abort();
-  if (open) await endSession(open, delivery);
+  if (leave.aborted) open?.abort();
+  else await open?.end();
   await loop;
   const waiting = queue.waiting.messages;
   const lost = queue.finish();
@@ -246,12 +250,6 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
 const POLL_MS = 250;
 /** How often it is looked whether the last PUBACK of a session that is to be replaced has come, in ms. */
 const HAND_OVER_POLL_MS = 20;
-
-/** Ends a session in good order, if it can: with messages in flight MQTT.js would wait for them. */
-async function endSession(connection: Connection, delivery: Delivery | undefined): Promise<void> {
-  if (delivery?.inFlight === 0) await connection.end();
-  else connection.abort();
-}
 
 /** What a run's end means. */
 function exitCode(

@@ -87,7 +87,7 @@ export function createReports(
     },
     refused(seq, why) {
       counted.add(
-        `refused ${why.message}`,
+        `refused ${why.code} ${why.reason}`,
         1,
         (messages) => log.warn("warning", { seq, ...several(messages), ...failureFields(why) }),
       );

@@ -19,6 +19,9 @@ const LABEL = "[A-Za-z0-9_]([A-Za-z0-9_\\-]{0,61}[A-Za-z0-9_])?";
 /** A host name or IPv4 address. */
 const HOST_NAME = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*\\.?$`);
 
+const BYTE = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const IPV4 = new RegExp(`^${BYTE}(\\.${BYTE}){3}$`);
+
 /** What is wrong with a host name or address, as the end of a sentence, or undefined. */
 export function endpointProblem(text: string): string | undefined {
   const rule = "must be a host name or IP address alone";
@@ -28,6 +31,9 @@ export function endpointProblem(text: string): string | undefined {
   if (text.startsWith("[") && text.endsWith("]")) return `${rule}, without brackets`;
   if (text.includes(":") && URL.canParse(`http://[${text}]`)) return undefined;
   if (/:\d+$/.test(text)) return `${rule}: give the port with --port`;
+  if (/^[\d.]+$/.test(text) && !IPV4.test(text)) {
+    return `${rule}: four numbers from 0 to 255 make an address, and a name does not end in a number`;
+  }
   return HOST_NAME.test(text) ? undefined : `${rule} (letters, digits, "-" and ".", at most 253)`;
 }
 

@@ -6,6 +6,7 @@
  */
 
 import { CODES } from "../../lib/core/codes.ts";
+import { CAUSES } from "../../tests/support/causes.ts";
 import { helpText, settingsTable } from "../../lib/commands/help.ts";
 import { readingsTable } from "../../lib/sources/table.ts";
 import { promisesTable } from "./promises.ts";
@@ -37,7 +38,17 @@ const PARTS: Readonly<Record<string, () => string | Promise<string>>> = {
   queue: queueTranscript,
   codes: codesTable,
   readings: readingsTable,
+  causes: causesTable,
 };
+
+/** The set-ups with their true causes as a table. */
+function causesTable(): string {
+  const rows = Object.values(CAUSES).map(({ id, setUp, cause, check, says, exitCode }) =>
+    `| ${id} | ${setUp} | ${cause} | ${check}: ${says} | ${exitCode} |`
+  );
+  const head = ["| id | set-up | true cause | doctor says | exit code |", "|---|---|---|---|---|"];
+  return [...head, ...rows].join("\n");
+}
 
 /** The codes of failures as a table. */
 function codesTable(): string {
