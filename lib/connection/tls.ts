@@ -71,6 +71,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     });
     reached = "tls";
     address = hop.tcp.remoteAddress ?? "";
+    if (hop.early !== "") throw new Error("corrupt message");
     let failure: unknown;
     const shown = { ...identity, ...target, ...hop, signal };
     const stream = await secure(hop.socket, shown, (error) => failure ??= error);

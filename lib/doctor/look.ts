@@ -104,7 +104,7 @@ async function exchange(open: OpenHop, send: string, timeoutMs: number): Promise
   const signal = AbortSignal.timeout(timeoutMs);
   const hop = await open(signal).catch(() => undefined);
   if (hop === undefined) return "closed";
-  const { socket } = hop;
+  const { socket, early } = hop;
   const { promise, resolve } = Promise.withResolvers<Speech>();
   const onLate = () => resolve("silent");
   signal.addEventListener("abort", onLate, { once: true });
@@ -113,6 +113,7 @@ async function exchange(open: OpenHop, send: string, timeoutMs: number): Promise
     "data",
     (bytes: Uint8Array) => resolve({ said: new TextDecoder("latin1").decode(bytes) }),
   );
+  if (early !== "") resolve({ said: early });
   socket.write(send);
   try {
     return await promise;

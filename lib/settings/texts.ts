@@ -120,6 +120,7 @@ export const USERNAME: Kind<string> = checked("NAME", usernameProblem, {
 /** Where a proxy is, without user and password. */
 export const PROXY: Kind<string> = checked("URL", proxyProblem, {
   allowed: "http, https or socks5://HOST:PORT",
+  type: "string",
   pattern: `^(https?|socks5)://(${HOST_NAME.source.slice(1, -1)}|\\[[\\d:A-Fa-f.]+\\]):` +
     `${rangePattern(1, 65_535).slice(1, -1)}/?$`,
 });
