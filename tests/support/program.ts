@@ -27,6 +27,9 @@ export const TEST_VARIABLES = { form: "TEST_FORM", program: "TEST_PROGRAM", prox
 /** The proxy through which whatever connects goes in this run of the tests, if any. */
 export const TEST_PROXY: string | undefined = Deno.env.get(TEST_VARIABLES.proxy);
 
+/** For a test whose subject is the way without a proxy. */
+export const DIRECT: { readonly ignore: boolean } = { ignore: TEST_PROXY !== undefined };
+
 /** What the packed file of the tests may do: nothing that a test needs, but for the variables that pass. */
 export const PACKED_GRANTS: Grants = {
   net: ["test.invalid:443"],

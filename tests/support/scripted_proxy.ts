@@ -98,12 +98,12 @@ export async function startProxy(script: ProxyScript = {}): Promise<ScriptedProx
     up.on("error", () => {}).on("close", () => {
       sockets.delete(up);
       changed();
-      if (isOpen) return socket.destroy();
-      void say(
-        scheme === "socks5"
-          ? Uint8Array.of(5, 5, 0, 1, 0, 0, 0, 0, 0, 0)
-          : "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
-      ).then(() => socket.end());
+      if (isOpen) socket.destroy();
+      else {void say(
+          scheme === "socks5"
+            ? Uint8Array.of(5, 5, 0, 1, 0, 0, 0, 0, 0, 0)
+            : "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+        ).then(() => socket.end());}
     });
     socket.on("close", () => up.destroy());
     up.once("connect", async () => {
