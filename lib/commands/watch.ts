@@ -10,7 +10,7 @@ import {
   targetOf,
   warnOfProxyVariable,
 } from "../connection/mod.ts";
-import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
+import { EXIT, type ExitCode, settingsError, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
 import { currentRun } from "../queue/mod.ts";
 import {
@@ -25,17 +25,17 @@ import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
 
-/** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
+/** Prints `TIME TOPIC PAYLOAD`, one line a message, and reconnects when the link is lost. */
 export async function watchCommand(command: Command, world: World): Promise<ExitCode> {
   const settings = ownClient(loadSettings(command, world, { needEndpoint: true }));
   const filter = command.operands[0]!;
   const problem = filterProblem(filter);
   if (problem !== undefined) {
-    throw new UserError(`Cannot watch ${quote(filter)}: a topic filter ${problem}`, {
-      hint: "type `mqtt443 watch 'a/+/b'` or `mqtt443 watch 'a/#'`",
-      exitCode: EXIT.config,
-      step: "settings",
-    });
+    throw settingsError(
+      "wrong-command-line",
+      `Cannot watch ${quote(filter)}: a topic filter ${problem}`,
+      "type `mqtt443 watch 'a/+/b'` or `mqtt443 watch 'a/#'`",
+    );
   }
   const log = openLogOf(settings, world);
   checkEnvironment(world.env, log);
@@ -87,10 +87,10 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
 }
 
 /**
- * The settings with a client id that no publisher has: without one on the command line, the publisher's with `-watch`
- * behind it. With one id, two sessions throw each other out.
+ * The settings with a client id of its own, as two sessions with one id disconnect each other: the one on the command
+ * line, or the publisher's with `-watch` appended.
  *
- * @throws {UserError} With exit code 64 if the id on the command line is that of the publisher which runs here.
+ * @throws {UserError} With exit code 64 if the id on the command line belongs to the publisher that runs here.
  */
 function ownClient({ settings, origins }: EffectiveSettings): Settings {
   const { clientId, state } = settings;
@@ -99,8 +99,9 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
   if (currentRun(state)?.clientId !== clientId) return settings;
   throw new UserError(
     `Cannot watch with client id ${quote(clientId)}: the publisher that runs on state directory ` +
-      `${quote(state)} uses it, and would be thrown out`,
+      `${quote(state)} uses it, and would be disconnected`,
     {
+      code: "watch-id-in-use",
       hint: `leave --client-id out (watch then uses ${quote(watchId)}), or give it another one`,
       exitCode: EXIT.usage,
       step: "settings",
@@ -110,7 +111,7 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
 
 const WATCH_SUFFIX = "-watch";
 
-/** A client id with {@linkcode WATCH_SUFFIX}, cut before it where it would be too long. */
+/** A client id with {@linkcode WATCH_SUFFIX}, cut to fit. */
 function watchIdOf(clientId: string): string {
   const letters = [...clientId];
   while (utf8Bytes(letters.join("")) > MAX_CLIENT_ID_BYTES - WATCH_SUFFIX.length) letters.pop();
@@ -122,6 +123,7 @@ function strayTopic(topic: string, filter: string, from: string): UserError {
     `${from} does not speak MQTT as it should: it sent a message on ${quote(topic)}, which does ` +
       `not match ${quote(filter)}`,
     {
+      code: "stray-topic",
       hint: "ask who runs the broker whether it rewrites topics; `mqtt443 watch '#'` takes any",
       exitCode: EXIT.unavailable,
       step: "mqtt",
@@ -129,7 +131,7 @@ function strayTopic(topic: string, filter: string, from: string): UserError {
   );
 }
 
-/** Prints until the session ends; returns why, or undefined if we ended it. */
+/** Prints until the session ends; returns why it ended, or undefined if we ended it. */
 async function watchSession(
   connection: Connection,
   { filter, print, stray, signal }: {
@@ -156,7 +158,7 @@ async function watchSession(
   }
 }
 
-/** A payload in one line: tabs as they are, other control characters replaced. */
+/** A payload on one line: tabs stay, other control characters are replaced. */
 function printable(text: string): string {
   return text.replace(
     CONTROL,

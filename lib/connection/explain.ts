@@ -7,11 +7,13 @@
 
 import { isIP } from "node:net";
 import { BUILD, grantHint } from "../core/build.ts";
+import type { Code } from "../core/codes.ts";
 import { EXIT, type ExitCode, messageOf, type Step, UserError } from "../core/errors.ts";
 import { firstHop, isAws, nameOf, place, presenceTopic, type Target } from "../core/endpoint.ts";
 import { quote } from "../core/text.ts";
 
 interface Words {
+  readonly code: Code;
   readonly message: string;
   readonly hint: string;
   readonly step: Step;
@@ -24,6 +26,7 @@ export function explainTransport(error: unknown, target: Target, now: Date): Use
   const text = messageOf(error);
   const words = notCapable(error, target) ?? network(error, target) ?? wrongName(error, target) ??
     certificate(text, target, now) ?? chain(error, text, target) ?? alert(text, target) ?? {
+    code: "tcp-failed",
     message: `Cannot connect to ${nameOf(target)}: ${text}`,
     hint: "try again with --log-level debug, and look at the network between here and there",
     step: "tcp",
@@ -48,36 +51,42 @@ export function explainTimeout(
 ): UserError {
   const seconds = `${timeoutMs / 1000} s`;
   const hop = firstHop(target);
-  const words: Record<string, Pick<Words, "message" | "hint">> = {
+  const words: Record<string, Pick<Words, "code" | "message" | "hint">> = {
     dns: {
+      code: "dns-timeout",
       message: `Cannot find the address of ${
         hostOf(hop)
       }: no name server answered within ${seconds}`,
       hint: "check `cat /etc/resolv.conf`, and ask for DNS (port 53) or a name server on this site",
     },
     tcp: {
+      code: "tcp-timeout",
       message: `Cannot connect to ${nameOf(hop)}: no answer within ${seconds}`,
       hint: hop.isProxy
         ? "check --proxy; a firewall may drop the packets"
         : "a firewall may drop the packets: ask for outgoing TCP to that host and port",
     },
     proxy: {
+      code: "proxy-timeout",
       message: `No tunnel to ${place(target)}: ${
         nameOf(hop)
       } did not answer CONNECT within ${seconds}`,
       hint: "check scheme (http, https, socks5) and port of --proxy, and ask who runs it",
     },
     tls: {
+      code: "tls-timeout",
       message: `Cannot secure the connection to ${
         place(target)
       }: connected, but no TLS answer within ${seconds}`,
       hint: "another kind of server, or a proxy, may be there: check --endpoint and --port",
     },
     mqtt: {
+      code: "no-connack",
       message: `Cannot open an MQTT session with ${place(target)}: no CONNACK within ${seconds}`,
       hint: "check that this is an MQTT broker; on a slow link raise --connect-timeout",
     },
     suback: {
+      code: "no-suback",
       message: `No SUBACK from ${place(target)} within ${seconds}`,
       hint: "see what the broker's log says of it; on a slow link raise --connect-timeout",
     },
@@ -95,6 +104,7 @@ export function explainAlpn(got: string | null | "hung-up", target: Target): Use
   const step = "alpn";
   if (got === "hung-up") {
     return failure({
+      code: "alpn-cut",
       message: `${head}: it hangs up when asked for protocol ${asked}, and not without`,
       hint: "a firewall most likely cuts it: ask for outgoing TLS to that host and port without " +
         "inspection; for a broker without ALPN pass --alpn none",
@@ -103,6 +113,7 @@ export function explainAlpn(got: string | null | "hung-up", target: Target): Use
   }
   if (got === null && target.port === 443 && isAws(target.endpoint)) {
     return failure({
+      code: "alpn-ignored",
       message:
         `${head}: protocol ${asked} was lost on the way: AWS always agrees to it on port 443, and this answer does not`,
       hint: "a proxy that inspects TLS takes it out: ask who runs the network to let it through",
@@ -110,6 +121,7 @@ export function explainAlpn(got: string | null | "hung-up", target: Target): Use
     });
   }
   return failure({
+    code: got === null ? "alpn-ignored" : "alpn-other",
     message: got === null
       ? `${head}: it answered without protocol ${asked}: the server ignores ALPN`
       : `${head}: it answered with protocol ${quote(got)} instead of ${asked}`,
@@ -132,6 +144,7 @@ export function explainHangUp(
   const limits = target.proxy === undefined ? "" : `${tunnelLimits(target)}; if not, `;
   if (reached === "connect") {
     return failure({
+      code: "connect-hung-up",
       message: `${place(target)} hung up before CONNACK`,
       hint:
         `in the AWS IoT console see that the certificate is active and attached to a policy that allows ` +
@@ -142,6 +155,7 @@ export function explainHangUp(
     }, error);
   }
   return failure({
+    code: "session-hung-up",
     message: `${place(target)} hung up${/reset/i.test(text) ? " (connection reset)" : ""}`,
     hint:
       `if this comes again and again: ${limits}another device may use client id ${
@@ -166,6 +180,7 @@ export function explainSilence(
   target: Target,
 ): UserError {
   return failure({
+    code: what === "PUBACK" ? "no-puback" : "no-pingresp",
     message: `No ${what} from ${place(target)} within ${timeoutMs / 1000} s`,
     hint:
       "the link is dead or very slow; what was not acknowledged is sent again. On a slow link " +
@@ -187,8 +202,8 @@ function hostOf({ endpoint, isProxy }: Place): string {
 }
 
 function failure(words: Words, cause?: unknown): UserError {
-  const { message, hint, step, exitCode = EXIT.unavailable } = words;
-  return new UserError(message, { hint, step, exitCode, cause });
+  const { message, exitCode = EXIT.unavailable, ...rest } = words;
+  return new UserError(message, { ...rest, exitCode, cause });
 }
 
 function notCapable(error: unknown, target: Target): Words | undefined {
@@ -203,6 +218,7 @@ function notGranted(target: Place): Words {
   const byAddress = target.isProxy && BUILD && isIP(target.endpoint) === 0 &&
     BUILD.grants.net.some((host) => host.includes("/"));
   return {
+    code: "not-granted",
     message: `Cannot connect to ${nameOf(target)}: this process was not granted to reach it`,
     hint: byAddress ? `give the proxy by its address; ${grantHint()}` : grantHint(),
     step: "settings",
@@ -228,6 +244,7 @@ function network(error: unknown, target: Target): Words | undefined {
   const { code = "", syscall } = error as { code?: string; syscall?: string };
   if (syscall === "getaddrinfo") {
     return {
+      code: "dns-failed",
       message: `Cannot find the address of ${hostOf(target)}: ${RESOLVER[code] ?? code}`,
       hint: `check --endpoint, and the name server (\`getent hosts ${target.endpoint}\`)`,
       step: "dns",
@@ -235,6 +252,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code === "ECONNREFUSED") {
     return {
+      code: "tcp-refused",
       message: `${head}: connection refused`,
       hint: "nothing listens there, or a firewall says no: check --endpoint and --port",
       step: "tcp",
@@ -242,6 +260,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code in UNREACHABLE) {
     return {
+      code: "tcp-unreachable",
       message: `${head}: ${UNREACHABLE[code]}`,
       hint: "this device has no route to it: check cable, gateway and `ip route`",
       step: "tcp",
@@ -249,6 +268,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code === "EPERM" || code === "EACCES") {
     return {
+      code: "tcp-forbidden",
       message: `${head}: a firewall on this device forbids it`,
       hint: "as root look at `nft list ruleset` (or `iptables -S OUTPUT`)",
       step: "tcp",
@@ -256,6 +276,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code === "ETIMEDOUT") {
     return {
+      code: "tcp-timeout",
       message: `${head}: no answer`,
       hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
       step: "tcp",
@@ -263,6 +284,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code === "ECONNRESET" || code === "EPIPE") {
     return {
+      code: "tls-hung-up",
       message: `Cannot secure the connection to ${
         nameOf(target)
       }: it hung up during the TLS handshake`,
@@ -292,6 +314,7 @@ function wrongName(error: unknown, target: Target): Words | undefined {
     ? "no name at all"
     : quote(common);
   return {
+    code: "server-name",
     message: `Cannot trust ${nameOf(target)}: its certificate is for ${offered}, not for ${
       quote(target.endpoint)
     }`,
@@ -308,6 +331,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
       ? "it speaks neither TLS 1.2 nor 1.3"
       : `no common TLS (${lack})`;
     return {
+      code: "tls-version",
       message: `Cannot secure the connection to ${nameOf(target)}: ${what}`,
       hint: "check --endpoint and --port; a server this old must be renewed",
       step: "tls",
@@ -316,6 +340,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   if (fault === undefined) {
     if (!/corrupt message|InvalidContentType|InvalidMessage/i.test(text)) return undefined;
     return {
+      code: "not-tls",
       message: `Cannot secure the connection to ${
         nameOf(target)
       }: what answers there does not speak TLS`,
@@ -326,7 +351,12 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
     };
   }
   const head = `Cannot trust ${nameOf(target)}`;
-  const words = (message: string, hint: string): Words => ({ message, hint, step: "tls" });
+  const words = (code: Code, message: string, hint: string): Words => ({
+    code,
+    message,
+    hint,
+    step: "tls",
+  });
   const instant = (pattern: RegExp) => {
     const seconds = pattern.exec(fault)?.[1];
     return seconds === undefined
@@ -335,6 +365,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   };
   if (/expired/i.test(fault)) {
     return words(
+      "server-certificate-expired",
       `${head}: its certificate expired at ${
         instant(/not valid after (\d+)/)
       }; this device says it is ${now.toISOString()}`,
@@ -343,6 +374,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   }
   if (/not valid yet|NotValidYet/i.test(fault)) {
     return words(
+      "server-certificate-not-yet-valid",
       `${head}: its certificate is valid from ${
         instant(/not valid before (\d+)/)
       } only, and this device says it is ` +
@@ -352,6 +384,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   }
   if (/UnknownIssuer|BadSignature|CaUsedAsEndEntity/.test(fault)) return notSigned(target);
   return words(
+    "server-certificate-wrong",
     `${head}: its certificate is wrong (${fault})`,
     "ask who runs the server, or check --endpoint",
   );
@@ -363,6 +396,7 @@ function chain(error: unknown, text: string, target: Target): Words | undefined 
   if (/^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_GET_ISSUER)/.test(code)) return notSigned(target);
   if (!/^(UNABLE_|CERT_)/.test(code)) return undefined;
   return {
+    code: "server-certificate-wrong",
     message: `Cannot trust ${nameOf(target)}: its certificate chain does not hold (${text})`,
     hint: "`mqtt443 doctor` shows the certificate; check its dates, this device's clock and --ca",
     step: "tls",
@@ -374,6 +408,7 @@ function notSigned(target: Target): Words {
     ? "the public roots"
     : `the configured CA (${target.caFiles.map(quote).join(", ")})`;
   return {
+    code: "server-untrusted",
     message: `Cannot trust ${nameOf(target)}: its certificate is not signed by ${by}`,
     hint: target.isProxy
       ? "pass the CA that signed it with --proxy-ca PATH"
@@ -388,6 +423,7 @@ function alert(text: string, target: Target): Words | undefined {
   if (name === undefined) return undefined;
   if (name === "NoApplicationProtocol") {
     return {
+      code: "alpn-refused",
       message: `${place(target)} does not offer protocol ${quote(target.alpn)}`,
       hint:
         "AWS IoT Core offers x-amzn-mqtt-ca on port 443: check --endpoint and --port; for another " +
@@ -397,6 +433,7 @@ function alert(text: string, target: Target): Words | undefined {
   }
   if (name === "ProtocolVersion" && target.tlsMin === "1.3") {
     return {
+      code: "tls-version",
       message: `Cannot secure the connection to ${place(target)}: it does not speak TLS 1.3`,
       hint: target.proxy !== undefined
         ? "in a proxy's tunnel TLS 1.3 alone is spoken, as TLS 1.2 would show the device certificate: " +
@@ -408,6 +445,7 @@ function alert(text: string, target: Target): Words | undefined {
   }
   if (/Certificate|UnknownCA|AccessDenied|DecryptError/.test(name)) {
     return {
+      code: "client-certificate-refused",
       message: `${place(target)} refused the device certificate (TLS alert ${name})`,
       hint:
         "see in the AWS IoT console that this certificate is registered and active, in this region",
@@ -416,6 +454,7 @@ function alert(text: string, target: Target): Words | undefined {
     };
   }
   return {
+    code: "tls-alert",
     message: `Cannot secure the connection to ${nameOf(target)}: it sent the TLS alert ${name}`,
     hint: "its TLS versions or ciphers may not fit: TLS 1.2 and 1.3 are spoken here",
     step: "tls",

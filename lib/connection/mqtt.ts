@@ -308,6 +308,7 @@ function passOver(packet: ReceivedPacket): void {
 
 function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
   return new UserError(`${place(target)} does not speak MQTT as it should: ${what}`, {
+    code: "not-mqtt",
     hint: "check --endpoint, --port and --mqtt-version",
     step: "mqtt",
     exitCode: EXIT.unavailable,
@@ -323,6 +324,8 @@ function subscribeRefused(
 ): UserError {
   const said = `SUBACK ${reasonName(code)}`;
   return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
+    code: "suback-refused",
+    reason: code,
     hint:
       `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
     step: "mqtt",

@@ -162,10 +162,8 @@ export class Connector {
     if (this.#repeats.due("renewed")) {
       this.#log.error("warning", { ...failureFields(error), cause });
     }
-    const { message, hint, step } = error;
     // Not as slow as after a refusal: the old one may well be taken.
-    const exitCode = EXIT.unavailable;
-    return new UserError(message, { hint, exitCode, ...(step && { step }), cause });
+    return error.with({ exitCode: EXIT.unavailable, cause });
   }
 }
 
@@ -189,6 +187,7 @@ function subjectOf({ facts }: Identity): string {
 function checkTrust(before: Identity, now: Identity): void {
   if ((before.caPems.length > 0) === (now.caPems.length > 0)) return;
   throw fileError(
+    "trust-changed",
     "Cannot go over between public roots and a CA of your own while running; the old files are used on",
     "restart mqtt443",
   );

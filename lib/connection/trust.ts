@@ -18,6 +18,7 @@ export function checkEnvironment(env: World["env"], log: Logger): void {
     throw new UserError(
       "Cannot run with SSLKEYLOGFILE set: it would write the keys of TLS to a file",
       {
+        code: "keylog-set",
         hint: "unset SSLKEYLOGFILE",
         exitCode: EXIT.config,
         step: "settings",
@@ -29,6 +30,7 @@ export function checkEnvironment(env: World["env"], log: Logger): void {
   for (const name of ignored) {
     log.warn("warning", {
       step: "settings",
+      code: "environment-ignored",
       cause: `${name} is set in the environment; it has no effect here`,
       hint: `unset ${name}; trust is set with --ca`,
     });
@@ -38,7 +40,7 @@ export function checkEnvironment(env: World["env"], log: Logger): void {
 /** Says so where the environment names a proxy to other programs, and the settings name none. */
 export function warnOfProxyVariable(env: World["env"], settings: Settings, log: Logger): void {
   const found = proxyVariable(env, settings);
-  if (found) log.warn("warning", { step: "settings", ...found });
+  if (found) log.warn("warning", { step: "settings", code: "environment-ignored", ...found });
 }
 
 /** The proxy that the environment names to other programs, where the settings name none; and the flag to type. */
@@ -63,9 +65,7 @@ export function withProxyHint(error: unknown, env: World["env"], settings: Setti
   if (!(error instanceof UserError) || !["dns", "tcp"].includes(error.step ?? "")) return error;
   const found = proxyVariable(env, settings);
   if (found === undefined) return error;
-  const { message, exitCode, step, cause } = error;
-  const hint = `${error.hint}; ${found.cause}: ${found.hint}`;
-  return new UserError(message, { hint, exitCode, ...(step && { step }), cause });
+  return error.with({ hint: `${error.hint}; ${found.cause}: ${found.hint}` });
 }
 
 /**

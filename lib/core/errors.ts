@@ -1,11 +1,11 @@
 /**
- * The words for what went wrong: one error class that carries everything a user needs, and the one
- * place that turns it into the lines they read.
+ * The error that a user can act on, and the lines that show it.
  *
- * Rules: a message is a sentence without a final period that names the thing, the rule and what was
- * found; the hint can be typed or clicked; neither ever holds key material. Printing is left to app.ts.
+ * Rules: a message is a sentence without a final period that names the thing, the rule and what was found; the hint can
+ * be typed or clicked; neither ever holds key material. app.ts prints.
  */
 
+import type { Code } from "./codes.ts";
 import { oneLine } from "./text.ts";
 
 /** Exit codes of the process, after sysexits(3). Scripts depend on them. */
@@ -47,15 +47,17 @@ export type Step =
 
 /** What {@linkcode UserError} needs besides its message. */
 export interface UserErrorOptions {
+  /** Which failure it is: codes.ts has what each code means. Code branches on it, never on the message. */
+  readonly code: Code;
   /** What to type or click next. */
   readonly hint: string;
   /** Exit code if this error ends the process. */
   readonly exitCode: ExitCode;
   /** The step at which it happened, for the log. */
   readonly step?: Step;
-  /** What it is, in kebab-case, for programs. */
-  readonly code?: string;
-  /** One line per problem, where several are told at once. */
+  /** MQTT's reason code, if the server gave one. */
+  readonly reason?: number | undefined;
+  /** One line per problem, where there are several. */
   readonly problems?: readonly string[];
   /** The error beneath this one. */
   readonly cause?: unknown;
@@ -70,6 +72,7 @@ export interface UserErrorOptions {
  * import { EXIT, UserError } from "./errors.ts";
  *
  * const error = new UserError('Cannot read device key "certs/private.pem.key": file not found', {
+ *   code: "file-not-found",
  *   hint: "copy the key that came with the certificate there, or pass --key PATH",
  *   exitCode: EXIT.config,
  * });
@@ -78,25 +81,50 @@ export interface UserErrorOptions {
  */
 export class UserError extends Error {
   override readonly name: string = "UserError";
+  /** Which failure it is. */
+  readonly code: Code;
   /** What to type or click next. */
   readonly hint: string;
   /** Exit code if this error ends the process. */
   readonly exitCode: ExitCode;
+  /** MQTT's reason code, if the server gave one. */
+  readonly reason: number | undefined;
   /** The step at which it happened, if it happened on the way to the endpoint. */
   readonly step: Step | undefined;
-  /** What it is, in kebab-case, for programs. */
-  readonly code: string | undefined;
-  /** One line per problem, where several are told at once. */
+  /** One line per problem, where there are several. */
   readonly problems: readonly string[];
 
   constructor(message: string, options: UserErrorOptions) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = options.code;
     this.hint = options.hint;
     this.exitCode = options.exitCode;
     this.step = options.step;
-    this.code = options.code;
+    this.reason = options.reason;
     this.problems = options.problems ?? [];
   }
+
+  /** The same failure in other words. */
+  with(
+    { message = this.message, ...changes }: Partial<UserErrorOptions> & { message?: string },
+  ): UserError {
+    const { code, hint, exitCode, step, reason, problems } = this;
+    return new UserError(message, {
+      ...{ code, hint, exitCode, reason, problems, cause: this },
+      ...(step && { step }),
+      ...changes,
+    });
+  }
+}
+
+/** An error about settings: exit code 78, step `settings`. */
+export function settingsError(
+  code: Code,
+  message: string,
+  hint: string,
+  more: Pick<UserErrorOptions, "problems" | "cause"> = {},
+): UserError {
+  return new UserError(message, { code, hint, exitCode: EXIT.config, step: "settings", ...more });
 }
 
 /**
@@ -115,15 +143,28 @@ export function formatError(error: unknown): string {
   return `error: internal error, please report it: ${stack}`;
 }
 
-/** The deepest message of an error, for the end of a sentence. */
+/** The message of anything thrown, for the end of a sentence. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** What the log says of a failure: how far it got, why, and what to do. */
-export function failureFields(
-  error: unknown,
-): { readonly step?: Step | undefined; readonly cause: string; readonly hint?: string } {
+/** What the log says of a failure: how far it got, which one it is, why, and what to do. */
+export function failureFields(error: unknown): FailureFields {
   if (!(error instanceof UserError)) return { cause: messageOf(error) };
-  return { step: error.step, cause: error.message, hint: error.hint };
+  const { step, code, reason, message, hint } = error;
+  return { step, code, ...reasonField(reason), cause: message, hint };
+}
+
+/** The fields of a failure in the log. */
+export type FailureFields = {
+  readonly step?: Step | undefined;
+  readonly code?: Code;
+  readonly reason?: string;
+  readonly cause: string;
+  readonly hint?: string;
+};
+
+/** A reason code as it is shown: `0x87`. */
+export function reasonField(reason: number | undefined): { readonly reason?: string } {
+  return reason === undefined ? {} : { reason: `0x${reason.toString(16).padStart(2, "0")}` };
 }

@@ -7,10 +7,8 @@
 
 import { connect as connectTls } from "node:tls";
 import type { Target } from "../core/endpoint.ts";
-import { type Hop, serverNameOf } from "../connection/mod.ts";
-
-/** Opens the way to the endpoint, through the proxy if there is one. */
-export type OpenHop = (signal: AbortSignal) => Promise<Hop>;
+import { serverNameOf } from "../connection/mod.ts";
+import type { OpenHop } from "./facts.ts";
 
 /** A certificate as a server shows it. */
 export interface ShownCertificate {

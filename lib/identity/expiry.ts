@@ -1,7 +1,4 @@
-/**
- * Tells of a device certificate that runs out: 30, 7 and 1 days before its end, and at its end, each once for each
- * certificate. A clock that cannot be right tells nothing.
- */
+/** Logs that the device certificate expires in 30, 7 and 1 days, and that it has expired; each once a certificate. */
 
 import { fileError } from "./certificate.ts";
 import { failureFields } from "../core/errors.ts";
@@ -10,48 +7,41 @@ import type { Logger } from "../core/log.ts";
 import { checkClock, checkDates, expiryStage } from "./validity.ts";
 import { quote } from "../core/text.ts";
 
-/** How often {@linkcode ExpiryWatch.look} is wanted, in ms. */
+/** How often to call {@linkcode ExpiryWatch.look}, in ms. */
 export const EXPIRY_LOOK_MS = 3_600_000;
 
-/** Looks at the certificate in use. */
+/** Watches the certificate in use. */
 export interface ExpiryWatch {
-  /** Says that a stage was crossed since the last look. */
+  /** Logs a stage that was reached since the last look; nothing where the clock is wrong. */
   look(): void;
 }
 
-/** Options of {@linkcode createExpiryWatch}. */
-export interface ExpiryOptions {
-  /** The identity in use. */
+/** Makes a watch of the identity in use; a clock before `builtAt` is wrong. */
+export function createExpiryWatch({ identity, now, builtAt, log }: {
   readonly identity: () => Pick<Identity, "certFile" | "facts">;
   readonly now: () => Date;
-  /** No clock is right that is before this. */
   readonly builtAt: Date;
   readonly log: Logger;
-}
-
-/** Makes a watch that has said nothing yet. */
-export function createExpiryWatch({ identity, now, builtAt, log }: ExpiryOptions): ExpiryWatch {
-  let told = { fingerprint: "", stage: Infinity };
+}): ExpiryWatch {
+  let logged = { fingerprint: "", stage: Infinity };
   return {
     look() {
       const { certFile, facts } = identity();
       const clock = { now: now(), builtAt };
       if (certFile === undefined || facts === undefined || checkClock(clock) !== undefined) return;
       const { fingerprint, validTo } = facts;
-      if (fingerprint !== told.fingerprint) told = { fingerprint, stage: Infinity };
+      if (fingerprint !== logged.fingerprint) logged = { fingerprint, stage: Infinity };
       const stage = expiryStage(validTo, clock.now);
-      if (stage >= told.stage) return;
-      told.stage = stage;
+      if (stage >= logged.stage) return;
+      logged.stage = stage;
       if (stage === 0) {
-        return log.error(
-          "warning",
-          failureFields(fileError(
-            `Device certificate ${
-              quote(certFile)
-            } expired at ${validTo.toISOString()}: the endpoint will not take it any more`,
-            "make a new certificate and put it in place; it is read at the next attempt and on SIGHUP",
-          )),
+        const expired = fileError(
+          "certificate-expired",
+          `Device certificate ${quote(certFile)} expired at ${validTo.toISOString()}: the ` +
+            "endpoint no longer accepts it",
+          "make a new certificate and put it in place; it is read at the next attempt and on SIGHUP",
         );
+        return log.error("warning", failureFields(expired));
       }
       for (const warning of checkDates(certFile, facts, clock)) {
         log.warn("warning", failureFields(warning));

@@ -8,7 +8,7 @@
 import { backoffMs, slowBackoffMs } from "./backoff.ts";
 import { place, presenceTopic, type Target } from "../core/endpoint.ts";
 import { type Connection, tunnelLimits } from "../connection/mod.ts";
-import { EXIT, failureFields, UserError } from "../core/errors.ts";
+import { EXIT, failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
 
@@ -137,18 +137,17 @@ export function createOutage(options: OutageOptions): Outage {
 
 /** The likely cause of sessions that end early again and again. */
 function namePattern(reason: UserError, fruitless: boolean, target: Target): UserError {
-  const options = { exitCode: reason.exitCode, step: "mqtt", cause: reason } as const;
   if (fruitless) {
-    return new UserError(`${reason.message}, ${PATTERN} times or more right after a PUBLISH`, {
-      ...options,
+    return reason.with({
+      message: `${reason.message}, ${PATTERN} times or more right after a PUBLISH`,
       hint:
         `the policy most likely lacks iot:Publish on this topic (\`mqtt443 settings\` shows it), or another ` +
         `device uses client id "${target.clientId}"; ` +
         `watch ${presenceTopic("disconnected", target)}`,
     });
   }
-  return new UserError(`${reason.message}, ${PATTERN} times or more soon after connecting`, {
-    ...options,
+  return reason.with({
+    message: `${reason.message}, ${PATTERN} times or more soon after connecting`,
     hint: (target.proxy === undefined
       ? "most likely another"
       : `most likely ${tunnelLimits(target)}; if not, another`) +

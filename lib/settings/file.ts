@@ -1,15 +1,17 @@
-/** The settings file: where it is, who may have written it, and what it holds. */
+/** The settings file: finds it, checks its owner, reads and parses it. */
 
 import stripJsonComments from "strip-json-comments";
-import { EXIT, messageOf, UserError } from "../core/errors.ts";
+import { messageOf, settingsError, UserError } from "../core/errors.ts";
 import { guardFile } from "../core/file_guard.ts";
 import type { Layer } from "./types.ts";
 import { quote } from "../core/text.ts";
 import { grantHint, placeHint } from "../core/build.ts";
 import { CONFIG_PATHS } from "./places.ts";
 
-/** No settings file is as large; a wrong path may be. */
+/** Larger than any settings file; a wrong path may lead to one. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
+
+const SAMPLE = "`mqtt443 help settings` shows a sample";
 
 /**
  * Parses a settings file: JSON with comments, trailing commas and a `$schema` that only editors read.
@@ -23,28 +25,28 @@ export function fileLayer(path: string, text: string): Layer {
   try {
     values = JSON.parse(json);
   } catch (cause) {
-    throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`, {
-      hint: `correct it; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-      cause,
-    });
+    throw settingsError(
+      "wrong-settings-file",
+      `Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`,
+      `correct it; ${SAMPLE}`,
+      { cause },
+    );
   }
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
-    throw new UserError(`Cannot use settings file ${quote(path)}: must hold one JSON object`, {
-      hint: `write {"endpoint": "HOST"}; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-    });
+    throw settingsError(
+      "wrong-settings-file",
+      `Cannot use settings file ${quote(path)}: must hold one JSON object`,
+      `write {"endpoint": "HOST"}; ${SAMPLE}`,
+    );
   }
   const { $schema: _, ...settings } = values as Record<string, unknown>;
   return { origin: "file", name: path, values: settings };
 }
 
 /**
- * The settings file that is named, or the first one of {@linkcode CONFIG_PATHS} that is there.
+ * Reads the named settings file, or the first of {@linkcode CONFIG_PATHS} that exists.
  *
- * @throws {UserError} If it cannot be read, or may not be believed.
+ * @throws {UserError} If it cannot be read, or others may write to it.
  */
 export function readConfig(named: string | undefined): { path: string; text: string } | undefined {
   if (named !== undefined) return { path: named, text: readText(named) };
@@ -52,7 +54,7 @@ export function readConfig(named: string | undefined): { path: string; text: str
     try {
       Deno.statSync(path);
     } catch {
-      // Not there, or not granted because it was not there when the grants were made.
+      // Absent, or not granted because it was absent when the grants were made.
       continue;
     }
     return { path, text: readText(path) };
@@ -71,11 +73,11 @@ function readText(path: string): string {
     }
     const found = guardFile(path, { isSecret: false });
     if (found) {
-      throw new UserError(`Cannot use settings file ${quote(path)}: ${found.problem}`, {
-        hint: found.hint,
-        exitCode: EXIT.config,
-        step: "settings",
-      });
+      throw settingsError(
+        "settings-not-safe",
+        `Cannot use settings file ${quote(path)}: ${found.problem}`,
+        found.hint,
+      );
     }
     return decode(Deno.readFileSync(path));
   } catch (cause) {
@@ -86,14 +88,12 @@ function readText(path: string): string {
       : cause instanceof Deno.errors.NotFound
       ? "file not found"
       : messageOf(cause);
-    throw new UserError(`Cannot read settings file ${quote(path)}: ${why}`, {
-      hint: isDenied
-        ? grantHint("settings")
-        : `${placeHint("settings")}; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-      cause,
-    });
+    throw settingsError(
+      "wrong-settings-file",
+      `Cannot read settings file ${quote(path)}: ${why}`,
+      isDenied ? grantHint("settings") : `${placeHint("settings")}; ${SAMPLE}`,
+      { cause },
+    );
   }
 }
 
@@ -107,14 +107,14 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-/** Where the text stops being JSON, and why, without quoting it: a wrong path may lead to a secret. */
+/** Where and why the text is not JSON, without quoting it: a wrong path may lead to a secret. */
 function jsonProblem(text: string, cause: unknown): string {
   if (cause instanceof RangeError) return "nested too deep";
   const why = (cause as Error).message.split(/ in JSON| after JSON|, (?:\.\.\.)?"/)[0]!;
   return `not JSON: line ${badLine(text)}: ${why}`;
 }
 
-/** The line of the first character that JSON cannot have there. V8 does not always tell it, but where it stops. */
+/** The line of the first wrong character: V8 does not always report it, so a binary search finds it. */
 function badLine(text: string): number {
   let [good, bad] = [0, text.length];
   while (good + 1 < bad) {
@@ -125,7 +125,7 @@ function badLine(text: string): number {
   return text.slice(0, bad).trimEnd().split("\n").length;
 }
 
-/** Whether a text is the beginning of some JSON, or all of it. */
+/** Whether a text is valid JSON, or the beginning of some. */
 function mayGoOn(text: string): boolean {
   try {
     JSON.parse(text);

@@ -1,6 +1,6 @@
 /**
  * The settings, each said once: the type {@linkcode Settings}, parsing, defaults, help, `mqtt443 settings`, the sample
- * file, the JSON Schema and the made table in README.md all come from {@linkcode TABLE}. To add a setting, add a row.
+ * file, the JSON Schema and the table in lib/settings/README.md come from {@linkcode TABLE}. To add a setting, add a row.
  */
 
 import { isAws } from "../core/endpoint.ts";
@@ -19,7 +19,7 @@ import {
   USERNAME,
 } from "./texts.ts";
 
-/** What defaults take from the machine. */
+/** Facts of the machine for defaults. */
 export interface Machine {
   /** Default of `clientId`. */
   readonly hostName: string;

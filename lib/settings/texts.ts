@@ -77,7 +77,7 @@ function messageProblem(text: string): string | undefined {
 
 function pathProblem(text: string): string | undefined {
   if (text === "") return "must be a path, not empty";
-  if (text.includes("-----BEGIN ")) return "must be the path of a file, not what is in it";
+  if (text.includes("-----BEGIN ")) return "must be the path of a file, not its content";
   return text.includes("\0") ? "must not hold NUL" : undefined;
 }
 

@@ -4,7 +4,7 @@
  * `stdin` is no {@linkcode Source}: it is a stream of messages, see {@linkcode readLines}.
  */
 
-import { EXIT, UserError } from "../core/errors.ts";
+import { settingsError, type UserError } from "../core/errors.ts";
 import { clockReadings } from "./clock.ts";
 import { readNumberFile } from "./file.ts";
 import { openHost } from "./host.ts";
@@ -67,9 +67,9 @@ export function sourceLimits(specs: readonly string[]): UserError | undefined {
 }
 
 function specError(text: string, problem: string): UserError {
-  return new UserError(`Cannot use source "${text}": ${problem}`, {
-    hint: "correct the setting source, or --source",
-    exitCode: EXIT.config,
-    step: "settings",
-  });
+  return settingsError(
+    "wrong-settings",
+    `Cannot use source "${text}": ${problem}`,
+    "correct the setting source, or --source",
+  );
 }

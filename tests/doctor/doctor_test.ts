@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import { run, runHere } from "../support/command_line.ts";
-import { FAULTS } from "../support/doctor_cases.ts";
+import { FAULTS, fileIn } from "../support/doctor_cases.ts";
 import { assertNamed, examine, withSite } from "../support/doctor_site.ts";
 import { canMount, mountMemory } from "../support/mounting.ts";
 import { DIRECT } from "../support/program.ts";
@@ -148,5 +148,16 @@ Deno.test("doctor --policy prints the least policy for the client id and the top
         Resource: "arn:aws:iot:eu-central-1:ACCOUNT:topic/dt/mqtt443/gw-7/telemetry",
       },
     ],
+  });
+});
+
+Deno.test("doctor --json gives each finding that is not ok its code", async () => {
+  await withSite({}, async ({ args, certs }) => {
+    const closed = await examine(args, ["--port", "1"]);
+    const code = (report: typeof closed, name: string) =>
+      report.checks.find((check) => check.name === name)?.code;
+    assertEquals(code(closed, "tcp"), "tcp-refused");
+    Deno.removeSync(fileIn(certs, "private.pem.key"));
+    assertEquals(code(await examine(args), "files"), "file-not-found");
   });
 });

@@ -90,5 +90,9 @@ export function parseFlags(
 
 /** An error of a task's command line. */
 export function usageError(task: TaskFlags["task"], message: string): UserError {
-  return new UserError(message, { hint: `see \`deno task ${task} --help\``, exitCode: EXIT.usage });
+  return new UserError(message, {
+    code: "tool-failed",
+    hint: `see \`deno task ${task} --help\``,
+    exitCode: EXIT.usage,
+  });
 }

@@ -163,6 +163,7 @@ async function inFolder<T>(out: string, work: (folder: string) => Promise<T>): P
   } catch (cause) {
     if (isMade) throw cause;
     throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "name another folder with --out DIR",
       exitCode: EXIT.cannotCreate,
       cause,

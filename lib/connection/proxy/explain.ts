@@ -6,6 +6,7 @@
  */
 
 import { firstHop, nameOf, place, type Proxy, type Target } from "../../core/endpoint.ts";
+import type { Code } from "../../core/codes.ts";
 import { EXIT, type ExitCode, UserError } from "../../core/errors.ts";
 import { quote } from "../../core/text.ts";
 
@@ -184,7 +185,7 @@ function cut(text: string): string {
 }
 
 function failure(
-  code: string,
+  code: Code,
   message: string,
   hint: string,
   exitCode: ExitCode = EXIT.unavailable,

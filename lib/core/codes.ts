@@ -1,0 +1,108 @@
+/**
+ * The codes of failures: kebab-case, stable, one meaning each, as `code` in the log and in `doctor --json`. The program
+ * branches on them, never on a sentence. It uses only their type, so the meanings cost it no bytes; lib/doctor/README.md
+ * has them as a table (`deno task docs`).
+ */
+
+/** Every code and what it means. */
+export const CODES = {
+  // The command line and the settings.
+  "wrong-command-line": "The command line cannot be understood",
+  "wrong-settings": "Settings are unknown, out of range, missing or contradict each other",
+  "wrong-settings-file": "The settings file cannot be read or is no JSON object",
+  "settings-not-safe": "Another user may change the settings file",
+  "wrong-policy-file": "The file given with --policy-file is not a valid policy",
+  "policy-lacks-action": "The policy given with --policy-file lacks an action that is needed",
+  "keylog-set": "SSLKEYLOGFILE is set: it would write the keys of TLS to a file",
+  "environment-ignored": "A variable is set that would weaken TLS elsewhere; it has no effect here",
+  "not-granted":
+    "This process lacks a permission: it may reach and read only what it was started for",
+  "notify-failed": "The service manager cannot be notified",
+  "watch-id-in-use": "`watch` was given the client id of the publisher that runs here",
+  "clock-jumped": "The clock was set by more than a few seconds while the program ran",
+  "stuck": "Publishing stands still; the watchdog will end the process",
+  "output-failed": "Standard output cannot be written to",
+  "run-as-publisher": "root looks at the files of another user's publisher",
+  // The files of the identity.
+  "file-not-found": "A file of the identity does not exist",
+  "file-not-readable": "A file of the identity cannot be read",
+  "file-not-safe": "Another user may change a file of the identity, or read a secret",
+  "file-ambiguous": "More than one file in the certificate directory matches",
+  "wrong-file": "A file of the identity has the wrong content",
+  "wrong-passphrase": "The key's passphrase is missing or wrong, or its encryption is not known",
+  "key-mismatch": "The key does not belong to the certificate",
+  "unfit-certificate": "TLS does not accept this kind of certificate or key",
+  "ca-doubtful": "A configured CA certificate is expired, not valid yet, or not marked as a CA",
+  "trust-changed": "CA files appeared or disappeared while the program ran",
+  "certificate-expired": "The device certificate has expired",
+  "certificate-expires-soon": "The device certificate expires within 30 days",
+  "certificate-not-yet-valid": "The device certificate is not valid yet by this clock",
+  "clock-wrong": "The clock is before the day this program was built",
+  // The state directory and the queue.
+  "state-in-use": "Another mqtt443 holds the state directory",
+  "state-not-safe": "Another user may change the state directory or a file in it",
+  "state-unusable": "The state directory cannot be made or written to",
+  "state-volatile": "The state directory is in memory, but messages should survive a power cut",
+  "queue-damaged": "The queue file is damaged",
+  "queue-newer": "A newer mqtt443 wrote the queue file",
+  "queue-failed": "The queue file cannot be read or written",
+  "queue-quarantine": "Messages that the endpoint rejected are in quarantine",
+  "not-confirmed": "Discarding messages was not confirmed",
+  // Sources and messages.
+  "source-unreadable": "A source gave no reading",
+  "source-limited": "The permissions hide a part of the machine from the source `system`",
+  "no-reading": "No source gave a reading in time",
+  "input-failed": "Standard input cannot be read",
+  "message-too-large": "A message is larger than the endpoint accepts",
+  // The way to the endpoint.
+  "dns-failed": "The name has no address, or the name server refused to answer",
+  "dns-timeout": "No name server answered in time",
+  "tcp-refused": "The connection was refused",
+  "tcp-timeout": "No answer to the attempt to connect",
+  "tcp-unreachable": "This device has no route to the address",
+  "tcp-forbidden": "A firewall on this device forbids the connection",
+  "tcp-failed": "The connection failed in another way",
+  "proxy-timeout": "The proxy did not answer in time",
+  "proxy-auth-required": "The proxy wants a user and password, but none is set",
+  "proxy-auth-refused": "The proxy refuses the user and password",
+  "proxy-auth-unsupported": "The proxy wants a kind of authentication that is not supported",
+  "proxy-auth-too-long": "User or password is longer than SOCKS5 allows",
+  "proxy-forbidden": "The proxy does not allow a tunnel to the endpoint",
+  "proxy-portal": "A log-in page answers in place of the proxy",
+  "proxy-unreachable": "The proxy cannot reach the endpoint",
+  "proxy-not-a-proxy": "The answer is not that of a proxy of this kind",
+  "proxy-hung-up": "The proxy hung up before it opened a tunnel",
+  "tls-timeout": "Connected, but no answer to the TLS handshake in time",
+  "tls-hung-up": "The other side hung up during the TLS handshake",
+  "not-tls": "The other side does not speak TLS",
+  "tls-version": "No common version of TLS",
+  "tls-alert": "The server ended the handshake with a TLS alert",
+  "server-untrusted": "The server's certificate is not signed by a trusted CA",
+  "server-name": "The server's certificate is for another name",
+  "server-certificate-expired": "The server's certificate has expired",
+  "server-certificate-not-yet-valid": "The server's certificate is not valid yet by this clock",
+  "server-certificate-wrong": "The server's certificate has another fault",
+  "client-certificate-refused": "The server refused the device certificate with a TLS alert",
+  "alpn-refused": "The server does not offer the ALPN protocol asked for",
+  "alpn-ignored": "The server answered without an ALPN protocol",
+  "alpn-other": "The server answered with another ALPN protocol",
+  "alpn-cut": "The connection is cut with the ALPN protocol, but not without it",
+  // The MQTT session.
+  "no-connack": "No CONNACK in time",
+  "connect-hung-up": "The server hung up before CONNACK",
+  "connack-refused": "CONNACK with a reason code other than success (`reason`)",
+  "not-mqtt": "The other side does not speak MQTT, or breaks its rules",
+  "no-suback": "No SUBACK in time",
+  "suback-refused": "SUBACK with a reason code that refuses (`reason`)",
+  "no-puback": "No PUBACK in time",
+  "puback-refused": "PUBACK with a reason code that refuses (`reason`)",
+  "no-pingresp": "No PINGRESP in time: the link is dead",
+  "session-hung-up": "The server hung up in an open session without a DISCONNECT",
+  "disconnected": "The server ended the session with DISCONNECT (`reason`)",
+  "stray-topic": "The server sent a message on a topic that the filter does not match",
+  // Tools of the project, not the program.
+  "tool-failed": "A tool of the project could not do its work",
+} as const satisfies Readonly<Record<string, string>>;
+
+/** The code of a failure. */
+export type Code = keyof typeof CODES;
