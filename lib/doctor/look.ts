@@ -112,6 +112,8 @@ async function exchange(open: OpenHop, send: string, timeoutMs: number): Promise
     (bytes: Uint8Array) => resolve({ said: new TextDecoder("latin1").decode(bytes) }),
   );
   if (early !== "") resolve({ said: early });
+  // A tunnel is paused when it is open.
+  socket.resume();
   socket.write(send);
   try {
     return await promise;

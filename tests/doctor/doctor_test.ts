@@ -151,7 +151,7 @@ Deno.test("doctor --policy prints the least policy for the client id and the top
   });
 });
 
-Deno.test("doctor --json gives each finding that is not ok its code", async () => {
+Deno.test("doctor --json gives each finding that is not ok its code", DIRECT, async () => {
   await withSite({}, async ({ args, certs }) => {
     const closed = await examine(args, ["--port", "1"]);
     const code = (report: typeof closed, name: string) =>
