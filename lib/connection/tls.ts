@@ -78,6 +78,7 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     reached = "tls";
     before = hop.socket.bytesRead;
     address = hop.tcp.remoteAddress ?? "";
+    if (hop.early !== "") throw new Error("corrupt message");
     let failure: unknown;
     const shown = { ...identity, ...target, ...hop, signal };
     const stream = await secure(hop.socket, shown, (error) => failure ??= error);

@@ -196,7 +196,7 @@ async function exchange(open: OpenHop, send: Uint8Array, timeoutMs: number): Pro
   const signal = AbortSignal.timeout(timeoutMs);
   const hop = await open(signal).catch(() => undefined);
   if (hop === undefined) return "closed";
-  const { socket } = hop;
+  const { socket, early } = hop;
   const { promise, resolve } = Promise.withResolvers<Speech>();
   const onLate = () => resolve("silent");
   signal.addEventListener("abort", onLate, { once: true });
@@ -206,6 +206,9 @@ async function exchange(open: OpenHop, send: Uint8Array, timeoutMs: number): Pro
     "data",
     (bytes: Uint8Array) => resolve({ said: new TextDecoder("latin1").decode(bytes) }),
   );
+  if (early !== "") resolve({ said: early });
+  // A tunnel is paused when it is open.
+  socket.resume();
   if (send.length > 0) socket.write(send);
   try {
     return await promise;

@@ -47,6 +47,7 @@ export function reachChecks(world: World): Check[] {
     {
       name: "proxy",
       needs: ["tcp", "files", "file-modes"],
+      idle: ({ loaded }) => loaded && !loaded.settings.proxy ? "none is set" : undefined,
       look: (known) => lookAtProxy(world, known),
     },
   ];
@@ -71,10 +72,9 @@ async function reach(world: World, known: Known): Promise<string> {
 async function lookAtProxy(world: World, known: Known): Promise<Finding> {
   const site = siteOf(world, known);
   const { proxy, ...target } = site.target;
-  if (proxy === undefined) return { status: "skipped", saw: "none is set" };
   const hop = await inTime(world, known, "proxy", site.open);
   hop.tcp.destroy();
-  return ok(`${proxy.scheme} proxy ${place(proxy)} opened a tunnel to ${place(target)}`);
+  return ok(`${proxy!.scheme} proxy ${place(proxy!)} opened a tunnel to ${place(target)}`);
 }
 
 /** One step of an attempt, with the whole attempt's time. @throws {UserError} */
