@@ -6,7 +6,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { messageOf } from "../../lib/core/errors.ts";
 import { launcherOf } from "../build/packed.ts";
 import { writeAr } from "./ar.ts";
 import { type Entry, writeArchive } from "./archive.ts";

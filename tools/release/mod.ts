@@ -71,7 +71,11 @@ export function parseRelease(args: readonly string[]): ReleaseOptions | "help" {
 }
 
 function usageError(message: string): UserError {
-  return new UserError(message, { hint: "see `deno task release --help`", exitCode: EXIT.usage });
+  return new UserError(message, {
+    code: "tool-failed",
+    hint: "see `deno task release --help`",
+    exitCode: EXIT.usage,
+  });
 }
 
 /**
@@ -86,6 +90,7 @@ export async function makeRelease(
 ): Promise<string[]> {
   if (await Deno.lstat(out).then(() => true, () => false)) {
     throw new UserError(`Cannot make a release in ${quote(out)}: it is there already`, {
+      code: "tool-failed",
       hint: `move it away: \`mv ${out} ${out}.old\`; or name another folder with --out DIR`,
       exitCode: EXIT.cannotCreate,
     });
@@ -116,6 +121,7 @@ export async function makeRelease(
   }).catch((cause) => {
     if (cause instanceof UserError) throw cause;
     throw new UserError(`Cannot make a release in ${quote(out)}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "free some space (`df -h`), or name another folder with --out DIR",
       exitCode: EXIT.cannotCreate,
       cause,

@@ -41,6 +41,7 @@ async function run(args: readonly string[], key: string): Promise<string> {
     env: { LC_ALL: "C" },
   }).output().catch((cause) => {
     throw new UserError("Cannot sign: there is no ssh-keygen here", {
+      code: "tool-failed",
       hint: "install OpenSSH's client: `apt-get install openssh-client`",
       exitCode: EXIT.unavailable,
       cause,
@@ -49,6 +50,7 @@ async function run(args: readonly string[], key: string): Promise<string> {
   if (success) return text.decode(stdout);
   const said = text.decode(stderr).trim().split("\n").at(-1);
   throw new UserError(`Cannot sign with key ${quote(key)}: ${said}`, {
+    code: "tool-failed",
     hint: "pass the file of a private key, or of the public key of one in ssh-agent; " +
       "`ssh-keygen -t ed25519 -f release_key` makes one",
     exitCode: EXIT.config,
