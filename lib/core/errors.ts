@@ -1,9 +1,8 @@
 /**
- * The words for what went wrong: one error class that carries everything a user needs, and the one
- * place that turns it into the lines they read.
+ * The error that a user can act on, and the lines that show it.
  *
- * Rules: a message is a sentence without a final period that names the thing, the rule and what was
- * found; the hint can be typed or clicked; neither ever holds key material. Printing is left to app.ts.
+ * Rules: a message is a sentence without a final period that names the thing, the rule and what was found; the hint can
+ * be typed or clicked; neither ever holds key material. app.ts prints.
  */
 
 import type { Code } from "./codes.ts";
@@ -58,7 +57,7 @@ export interface UserErrorOptions {
   readonly step?: Step;
   /** MQTT's reason code, if the server gave one. */
   readonly reason?: number | undefined;
-  /** One line per problem, where several are told at once. */
+  /** One line per problem, where there are several. */
   readonly problems?: readonly string[];
   /** The error beneath this one. */
   readonly cause?: unknown;
@@ -92,7 +91,7 @@ export class UserError extends Error {
   readonly reason: number | undefined;
   /** The step at which it happened, if it happened on the way to the endpoint. */
   readonly step: Step | undefined;
-  /** One line per problem, where several are told at once. */
+  /** One line per problem, where there are several. */
   readonly problems: readonly string[];
 
   constructor(message: string, options: UserErrorOptions) {
@@ -118,6 +117,16 @@ export class UserError extends Error {
   }
 }
 
+/** An error about settings: exit code 78, step `settings`. */
+export function settingsError(
+  code: Code,
+  message: string,
+  hint: string,
+  more: Pick<UserErrorOptions, "problems" | "cause"> = {},
+): UserError {
+  return new UserError(message, { code, hint, exitCode: EXIT.config, step: "settings", ...more });
+}
+
 /**
  * The lines a user reads: `error:`, one indented line per problem, `hint:`. Anything that is not a
  * {@linkcode UserError} is a bug and shows its stack.
@@ -134,7 +143,7 @@ export function formatError(error: unknown): string {
   return `error: internal error, please report it: ${stack}`;
 }
 
-/** The deepest message of an error, for the end of a sentence. */
+/** The message of anything thrown, for the end of a sentence. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

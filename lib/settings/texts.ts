@@ -77,7 +77,7 @@ function messageProblem(text: string): string | undefined {
 
 function pathProblem(text: string): string | undefined {
   if (text === "") return "must be a path, not empty";
-  if (text.includes("-----BEGIN ")) return "must be the path of a file, not what is in it";
+  if (text.includes("-----BEGIN ")) return "must be the path of a file, not its content";
   return text.includes("\0") ? "must not hold NUL" : undefined;
 }
 
@@ -120,6 +120,7 @@ export const USERNAME: Kind<string> = checked("NAME", usernameProblem, {
 /** Where a proxy is, without user and password. */
 export const PROXY: Kind<string> = checked("URL", proxyProblem, {
   allowed: "http, https or socks5://HOST:PORT",
+  type: "string",
   pattern: `^(https?|socks5)://(${HOST_NAME.source.slice(1, -1)}|\\[[\\d:A-Fa-f.]+\\]):` +
     `${rangePattern(1, 65_535).slice(1, -1)}/?$`,
 });
@@ -141,10 +142,53 @@ export const MESSAGE: Kind<string> = checked("TEXT", messageProblem, {
 /** Names of sources with commas between them; a JSON array in the file arrives here joined. */
 export const SOURCES: Kind<readonly string[]> = {
   parse: (text) => text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== ""),
-  allowed: "system, clock, file:NAME=PATH[*SCALE], stdin",
+  allowed: "stdin, or system, clock, file:NAME=PATH[*SCALE], disk:NAME=PATH",
   placeholder: "LIST",
   mayBeList: true,
   schema: () => ({ anyOf: [SOURCE, { type: "array", minItems: 1, items: SOURCE }] }),
+};
+
+/** A list with commas of which each entry has a form. */
+function listOf(allowed: string, form: RegExp, rule: string): Kind<readonly string[]> {
+  const entry = { type: "string", pattern: form.source.replaceAll("\\P{Cc}", `[^${UNFIT}]`) };
+  const rest = form.source.slice(1, -1).replaceAll("\\P{Cc}", `[^,${UNFIT}]`);
+  const text = { type: "string", pattern: `^\\s*${rest}\\s*(,\\s*(${rest}\\s*)?)*$` };
+  return {
+    parse(text) {
+      const entries = SOURCES.parse(text);
+      if (entries.length > 0 && entries.every((each) => form.test(each))) return entries;
+      throw new RangeError(rule);
+    },
+    allowed,
+    placeholder: "LIST",
+    mayBeList: true,
+    schema: () => ({ anyOf: [text, { type: "array", minItems: 1, items: entry }] }),
+  };
+}
+
+/** Patterns of names of readings. */
+export const PATTERNS: Kind<readonly string[]> = listOf(
+  "names, with * and ?",
+  /^[A-Za-z_*?][\w*?]*$/,
+  "must be names of readings, in which * and ? may stand",
+);
+
+const TAG_LIST = listOf(
+  "NAME=VALUE",
+  /^[a-zA-Z_]\w*=\P{Cc}+$/u,
+  "must be NAME=VALUE, with a NAME of letters, digits and _",
+);
+
+/** Fixed texts by name, no name twice. */
+export const TAGS: Kind<readonly string[]> = {
+  ...TAG_LIST,
+  parse(text) {
+    const entries = TAG_LIST.parse(text);
+    if (new Set(entries.map((entry) => entry.split("=")[0])).size === entries.length) {
+      return entries;
+    }
+    throw new RangeError("must not give a name twice");
+  },
 };
 
 /** A path, to what `allowed` says. */

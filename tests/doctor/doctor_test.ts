@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
+import { StateDirectory } from "../../lib/queue/state_directory.ts";
 import { run, runHere } from "../support/command_line.ts";
 import { FAULTS, fileIn } from "../support/doctor_cases.ts";
 import { assertNamed, examine, withSite } from "../support/doctor_site.ts";
@@ -93,7 +93,7 @@ Deno.test("doctor says that the clock is behind the program's build", async () =
 Deno.test("doctor beside a running publisher does not throw it out", async () => {
   await withSite({}, async ({ args, connections }) => {
     const state = args[args.indexOf("--state") + 1]!;
-    const held = holdStateDirectory(state);
+    const held = new StateDirectory(state);
     try {
       const report = await examine(args);
       const found = Object.fromEntries(report.checks.map(({ name, status }) => [name, status]));

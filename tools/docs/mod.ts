@@ -7,6 +7,7 @@
 
 import { CODES } from "../../lib/core/codes.ts";
 import { helpText, settingsTable } from "../../lib/commands/help.ts";
+import { readingsTable } from "../../lib/sources/table.ts";
 import { promisesTable } from "./promises.ts";
 import { doctorTranscript, queueTranscript } from "./transcripts.ts";
 
@@ -35,6 +36,7 @@ const PARTS: Readonly<Record<string, () => string | Promise<string>>> = {
   doctor: doctorTranscript,
   queue: queueTranscript,
   codes: codesTable,
+  readings: readingsTable,
 };
 
 /** The codes of failures as a table. */
