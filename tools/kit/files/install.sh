@@ -187,7 +187,7 @@ do_uninstall() {
     if [ -n "$dry" ]; then
       say "would stop and disable the service"
     else
-      out=$(systemctl disable --now mqtt443.service 2>&1) ||
+      out=$(systemctl disable --now $(cd "$UNITS" && ls mqtt443.service mqtt443.socket 2>/dev/null) 2>&1) ||
         die "$SERVICE_ERROR" "Cannot stop the service: ${out##*"$nl"}; nothing was removed" \
           "systemctl status mqtt443 tells more; --no-service removes the rest all the same"
       say "stopped and disabled the service"
@@ -245,8 +245,8 @@ sums=$(cd -- "$here" && sha256sum -c SHA256SUMS 2>/dev/null) || {
 }
 
 if [ -n "$live" ]; then
-  case $(dpkg-query -W -f '${Status}' mqtt443 2>/dev/null) in
-    *' installed') die "$USAGE_ERROR" "Cannot install: the package mqtt443 is installed here" \
+  case $(dpkg-query -W -f '${Status};' mqtt443 mqtt443-site 2>/dev/null) in
+    *' installed;'*) die "$USAGE_ERROR" "Cannot install: the package mqtt443 is installed here" \
       "upgrade it with its .deb: sudo dpkg -i mqtt443_$VERSION*.deb" ;;
   esac
   machine=$(uname -m)
