@@ -93,7 +93,7 @@ export function createReports(
       );
     },
     quarantined({ seq, topic }, cause, code) {
-      counted.add(`quarantined ${cause}`, 1, (messages) =>
+      const isSaid = counted.add(`quarantined ${cause}`, 1, (messages) =>
         log.error("quarantined", {
           step: "publish",
           code,
@@ -103,6 +103,7 @@ export function createReports(
           cause,
           hint: "it is kept on disk and not sent again; `mqtt443 queue` counts it",
         }));
+      if (!isSaid) log.debug("quarantined", { seq, topic, cause });
     },
     flush() {
       deliveries.flush();
@@ -207,11 +208,16 @@ class Counted {
     this.#every = every;
   }
 
-  add(kind: string, n: number, say: Say): void {
+  /** Counts events; returns whether their line was written at once. */
+  add(kind: string, n: number, say: Say): boolean {
     this.#unsaid.set(kind, { total: (this.#unsaid.get(kind)?.total ?? 0) + n, say });
-    if (this.#often.due(kind)) return this.#say(kind);
+    if (this.#often.due(kind)) {
+      this.#say(kind);
+      return true;
+    }
     // No later event of this kind may come that would write the line.
     this.#end ??= this.#every(LOOK_MS, () => this.#look());
+    return false;
   }
 
   flush(): void {

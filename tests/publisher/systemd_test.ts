@@ -231,6 +231,7 @@ Deno.test("service feeds the watchdog while deliveries go on, and not while they
       assertEquals(stuck.includes("WATCHDOG"), false);
     }
     assertEquals(errors, [{
+      code: "stuck",
       cause: "Publishing is stuck: messages wait, and none was acknowledged for 110 s of a session",
       hint: "the watchdog of systemd restarts it; please report this with the log before it",
     }]);
