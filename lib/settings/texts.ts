@@ -21,6 +21,8 @@ const HOST_NAME = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*\\.?$`);
 
 const BYTE = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4 = new RegExp(`^${BYTE}(\\.${BYTE}){3}$`);
+/** What can be an address alone. */
+const NUMBERS = /^\d[\d.]*$/;
 
 /** What is wrong with a host name or address, as the end of a sentence, or undefined. */
 export function endpointProblem(text: string): string | undefined {
@@ -31,7 +33,7 @@ export function endpointProblem(text: string): string | undefined {
   if (text.startsWith("[") && text.endsWith("]")) return `${rule}, without brackets`;
   if (text.includes(":") && URL.canParse(`http://[${text}]`)) return undefined;
   if (/:\d+$/.test(text)) return `${rule}: give the port with --port`;
-  if (/^[\d.]+$/.test(text) && !IPV4.test(text)) {
+  if (NUMBERS.test(text) && !IPV4.test(text)) {
     return `${rule}: four numbers from 0 to 255 make an address, and a name does not end in a number`;
   }
   return HOST_NAME.test(text) ? undefined : `${rule} (letters, digits, "-" and ".", at most 253)`;
@@ -99,7 +101,11 @@ const SOURCE = { type: "string", pattern: "^\\s*[a-z]" };
 /** A host name or IP address. */
 export const HOST: Kind<string> = checked("HOST", endpointProblem, {
   allowed: "host name or IP, no scheme",
-  anyOf: [{ pattern: HOST_NAME.source }, { pattern: ":", format: "ipv6" }],
+  anyOf: [
+    { pattern: `(?!${NUMBERS.source})${HOST_NAME.source}` },
+    { pattern: IPV4.source },
+    { pattern: ":", format: "ipv6" },
+  ],
 });
 
 /** The name of a protocol within TLS. */

@@ -198,7 +198,10 @@ Deno.test("delivery sends all of a backlog but its last at the backlog's rate, h
   const log = { debug() {}, info() {}, warn() {}, error() {} };
   const monotonicMs = () => 0;
   const delivery = new Delivery({
-    connection: { publish() {} } as unknown as Connection,
+    connection: {
+      publish() {},
+      doings: () => ({ sent: 0, acknowledged: 0, ms: 0 }),
+    } as unknown as Connection,
     queue,
     poison: new Poison(),
     pacer: { waitMs: () => 0, sent: (_nowMs, _bytes, rates) => void used.push(rates) },
