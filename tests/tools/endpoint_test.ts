@@ -179,7 +179,7 @@ Deno.test("endpoint says its limits in an MQTT 5 CONNACK and closes beyond its r
   assert(typeof connack === "object" && connack.cmd === "connack");
   const { receiveMaximum, maximumQoS, maximumPacketSize, serverKeepAlive } = connack.properties!;
   assertEquals([receiveMaximum, maximumQoS, maximumPacketSize, serverKeepAlive], [
-    ...[2, 1, 149_504, 30],
+    ...[2, 1, 150_000, 30],
   ]);
   for (const messageId of [1, 2, 3]) await client.send(message("dt", { messageId }));
   assertEquals(codeOf(await client.next()), ["disconnect", 0x93]);
