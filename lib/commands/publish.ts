@@ -5,8 +5,10 @@ import {
   type ClockWatch,
   createClockWatch,
   createReports,
+  type Draft,
   gatherLines,
   gatherTicks,
+  numbered,
   openService,
   type Reports,
   runPublisher,
@@ -21,10 +23,17 @@ import {
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
-import { loadSettings, type Settings } from "../settings/mod.ts";
-import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
+import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
+import { openStateQueue, type Queue } from "../queue/mod.ts";
 import { isAws } from "../core/endpoint.ts";
-import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
+import {
+  isSynchronised,
+  nameFilter,
+  openSources,
+  readAll,
+  readLines,
+  sourceLimits,
+} from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
@@ -41,7 +50,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
-  const state = openStateQueue(
+  const queue = openStateQueue(
     settings,
     log,
     { ...world, now: () => new Date(clock.ageTimeMs()) },
@@ -50,7 +59,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const target = targetOf(settings, connector.identity());
   const socket = world.env.get("NOTIFY_SOCKET");
   const service = socket
-    ? openService(socket, { settings, target, queue: state.queue, reports, log }, world)
+    ? openService(socket, { settings, target, queue, reports, log }, world)
     : undefined;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
@@ -66,8 +75,10 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       topic: settings.topic,
       certificate: connector.identity().facts?.subject ?? "none",
       settings: configPath ?? "none",
-      queued: state.queue.stats().waiting,
+      queued: queue.waiting.messages,
     });
+    const doubt = settingsDoubt(settings);
+    if (doubt) log.warn("warning", { step: "settings", ...doubt });
     // Only the service's unit can bind what is missing; elsewhere doctor reports it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)
@@ -78,14 +89,14 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       settings,
       target,
       isAws: isAws(settings.endpoint),
-      queue: state.queue,
+      queue,
       log,
       reports,
       connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
       gather: ({ put, room, signal }) =>
-        gather(settings, world, { put, room, signal, reports, clock, queue: state.queue }),
+        gather(settings, world, { put, room, signal, reports, clock, queue }),
       stop,
       leave,
       random: world.random,
@@ -96,12 +107,17 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     unwatch();
     reports.flush();
     done();
-    state.close();
+    queue.close();
   }
 }
 
 function openClock(world: World, log: Logger): ClockWatch {
-  return createClockWatch({ ...world, builtAt: BUILT_AT, log });
+  return createClockWatch({
+    ...world,
+    builtAt: BUILT_AT,
+    isSynchronised: isSynchronised(),
+    log,
+  });
 }
 
 interface GatherTools {
@@ -110,7 +126,7 @@ interface GatherTools {
   readonly signal: AbortSignal;
   readonly reports: Reports;
   readonly clock: ClockWatch;
-  readonly queue: Queue;
+  readonly queue: Pick<Queue, "load">;
 }
 
 async function gather(settings: Settings, world: World, tools: GatherTools): Promise<void> {
@@ -123,13 +139,19 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
-    const waiting = () => tools.queue.waiting();
-    return await gatherLines(lines, { ...options, lineMetrics, waiting });
+    return await gatherLines(lines, options);
   }
-  const sources = openSources(settings.source, { now: world.now });
-  // A source that hangs delays the others by an interval at most; a 1-Wire sensor takes 0.75 s.
-  const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
-  return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
+  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ") });
+  const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
+  const intervalsMs = [...new Set(sources.map(intervalOf))];
+  // A source that hangs delays the others by an interval at most; 1-Wire sensors take 0.75 s each, one after the other.
+  const timeoutMs = Math.min(Math.max(Math.min(...intervalsMs) / 2, 1000), 5000);
+  const wants = nameFilter(settings.only, settings.except);
+  return await gatherTicks(
+    (dueMs) =>
+      readAll(sources.filter((source) => dueMs.includes(intervalOf(source))), { timeoutMs, wants }),
+    { ...options, intervalsMs },
+  );
 }
 
 /** Standard input, with read errors in words. */
@@ -147,17 +169,16 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** Prints what would be sent; the queue is in memory and nothing connects. */
+/** Prints what would be sent, numbered from 1; nothing is queued. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
-  const queue = new MemoryQueue(queueOptions(settings, world));
   const { stop, done } = listen(world);
+  let nextSeq = 1;
   const put = (drafts: readonly Draft[]) => {
-    for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);
-    const take = () => queue.take(drafts.length);
-    for (let messages = take(); messages.length > 0; messages = take()) {
-      for (const { topic, payload } of messages) world.out(`${topic} ${payload}\n`);
-      queue.accept(messages);
+    const tooLarge = (bytes: number) => world.err(`warn: ${bytes} bytes are too large`);
+    for (const { topic, payload } of numbered(drafts, nextSeq, tooLarge)) {
+      world.out(`${topic} ${payload}\n`);
+      nextSeq++;
     }
   };
   try {
@@ -171,15 +192,15 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
         sourceFailed: failed,
       },
       clock: openClock(world, SILENT),
-      queue,
+      queue: { load: { used: { messages: 0, bytes: 0 }, most: NO_LIMIT } },
     });
     return EXIT.ok;
   } finally {
     done();
-    queue.close();
   }
 }
 
+const NO_LIMIT = { messages: Infinity, bytes: Infinity };
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**

@@ -6,13 +6,14 @@ import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
 import {
   checkState,
-  deliveredThrough,
+  currentStatus,
   EMPTY_STATS,
-  holdStateDirectory,
-  openQueue,
+  NoStorageError,
   queueOptions,
   queuePathOf,
   type QueueStats,
+  SqliteQueue,
+  StateDirectory,
 } from "../queue/mod.ts";
 import { quote, roundSize } from "../core/text.ts";
 import type { World } from "../core/process.ts";
@@ -35,9 +36,9 @@ export function queueCommand(command: Command, world: World): ExitCode {
 }
 
 /**
- * Reads the queue, also beside a running publisher. An empty file is a queue without a message yet.
+ * An empty file is a queue whose first message is still to come.
  *
- * @throws {UserError} With exit code 73, also where there is no queue: that is not the same as an empty one.
+ * @throws {UserError} With exit code 73, also where no queue is: an empty one would be another answer.
  */
 function statsOf(settings: Settings, world: World): QueueStats {
   const path = queuePathOf(settings.state);
@@ -57,12 +58,21 @@ function statsOf(settings: Settings, world: World): QueueStats {
     });
   }
   checkState(settings.state);
-  const delivered = { through: deliveredThrough(settings.state), write() {} };
-  const queue = openQueue(path, { ...queueOptions(settings, world), delivered, readOnly: true });
+  // A running publisher has the file for itself, and tells how it stands beside it; so does the last one where the disk
+  // cannot be written to.
+  const running = currentStatus(settings.state);
+  if (running !== undefined) return running;
   try {
-    return queue.stats();
-  } finally {
+    const queue = new SqliteQueue(path, queueOptions(settings, world));
+    const stats = queue.stats();
     queue.close();
+    return stats;
+  } catch (error) {
+    const last = error instanceof NoStorageError
+      ? currentStatus(settings.state, { isRunning: false })
+      : undefined;
+    if (last === undefined) throw error;
+    return last;
   }
 }
 
@@ -96,11 +106,14 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
     }
     if (!world.confirm(question)) return EXIT.ok;
   }
-  const directory = holdStateDirectory(settings.state);
+  const directory = new StateDirectory(settings.state);
   try {
-    const { delivered } = directory;
-    const queue = openQueue(directory.queuePath, { ...queueOptions(settings, world), delivered });
+    directory.prepare();
+    const queue = new SqliteQueue(directory.queuePath, queueOptions(settings, world));
     const discarded = queue.clear();
+    queue.shrink();
+    const { lastSeq: seqOnDisk } = queue;
+    directory.writeStatus({ ...directory.status, ...queue.stats(), seqOnDisk, inMemory: 0 });
     queue.close();
     const json = `${JSON.stringify({ discarded })}\n`;
     world.out(command.switches.has("json") ? json : `discarded: ${discarded}\n`);

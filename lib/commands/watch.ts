@@ -12,7 +12,7 @@ import {
 } from "../connection/mod.ts";
 import { EXIT, type ExitCode, settingsError, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
-import { currentRun } from "../queue/mod.ts";
+import { currentStatus } from "../queue/mod.ts";
 import {
   type EffectiveSettings,
   loadSettings,
@@ -96,7 +96,7 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
   const { clientId, state } = settings;
   const watchId = watchIdOf(clientId);
   if (origins.clientId?.origin !== "flag") return { ...settings, clientId: watchId };
-  if (currentRun(state)?.clientId !== clientId) return settings;
+  if (currentStatus(state)?.clientId !== clientId) return settings;
   throw new UserError(
     `Cannot watch with client id ${quote(clientId)}: the publisher that runs on state directory ` +
       `${quote(state)} uses it, and would be disconnected`,

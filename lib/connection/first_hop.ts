@@ -28,6 +28,8 @@ export interface Hop {
   readonly socket: Socket;
   /** The TCP socket beneath it. */
   readonly tcp: Socket;
+  /** What a server in a tunnel has said already; one that speaks TLS waits for the client. */
+  readonly early: string;
 }
 
 /**
@@ -47,7 +49,7 @@ export async function openFirstHop(
   const tcp = await openTcp(at, options).catch((error) => {
     throw explained(error);
   });
-  if (!isProxied(target)) return { socket: tcp, tcp };
+  if (!isProxied(target)) return { socket: tcp, tcp, early: "" };
   options.onConnected?.();
   const onAbort = () => void tcp.destroy();
   signal.addEventListener("abort", onAbort, { once: true });
@@ -55,8 +57,7 @@ export async function openFirstHop(
     const socket = target.proxy.scheme === "https"
       ? await securedProxy(tcp, at, secrets, signal)
       : tcp;
-    await openTunnel(wireOf(socket), target, secrets);
-    return { socket, tcp };
+    return { socket, tcp, early: await openTunnel(wireOf(socket), target, secrets) };
   } catch (error) {
     tcp.destroy();
     if (signal.aborted || error instanceof UserError) throw explained(error);

@@ -57,7 +57,9 @@ export interface UserErrorOptions {
   readonly step?: Step;
   /** MQTT's reason code, if the server gave one. */
   readonly reason?: number | undefined;
-  /** One line per problem, where there are several. */
+  /** What the server said in words, cut. */
+  readonly said?: string | undefined;
+  /** One line per problem, where several are told at once. */
   readonly problems?: readonly string[];
   /** The error beneath this one. */
   readonly cause?: unknown;
@@ -89,6 +91,8 @@ export class UserError extends Error {
   readonly exitCode: ExitCode;
   /** MQTT's reason code, if the server gave one. */
   readonly reason: number | undefined;
+  /** What the server said in words, cut. */
+  readonly said: string | undefined;
   /** The step at which it happened, if it happened on the way to the endpoint. */
   readonly step: Step | undefined;
   /** One line per problem, where there are several. */
@@ -101,6 +105,7 @@ export class UserError extends Error {
     this.exitCode = options.exitCode;
     this.step = options.step;
     this.reason = options.reason;
+    this.said = options.said;
     this.problems = options.problems ?? [];
   }
 
@@ -108,9 +113,9 @@ export class UserError extends Error {
   with(
     { message = this.message, ...changes }: Partial<UserErrorOptions> & { message?: string },
   ): UserError {
-    const { code, hint, exitCode, step, reason, problems } = this;
+    const { code, hint, exitCode, step, reason, said, problems } = this;
     return new UserError(message, {
-      ...{ code, hint, exitCode, reason, problems, cause: this },
+      ...{ code, hint, exitCode, reason, said, problems, cause: this },
       ...(step && { step }),
       ...changes,
     });
@@ -151,8 +156,14 @@ export function messageOf(error: unknown): string {
 /** What the log says of a failure: how far it got, which one it is, why, and what to do. */
 export function failureFields(error: unknown): FailureFields {
   if (!(error instanceof UserError)) return { cause: messageOf(error) };
-  const { step, code, reason, message, hint } = error;
-  return { step, code, ...reasonField(reason), cause: message, hint };
+  const { step, code, reason, message, said, hint } = error;
+  return {
+    ...{ step, code },
+    ...(reason !== undefined && { reason: reasonText(reason) }),
+    cause: message,
+    ...(said !== undefined && { said }),
+    hint,
+  };
 }
 
 /** The fields of a failure in the log. */
@@ -161,10 +172,11 @@ export type FailureFields = {
   readonly code?: Code;
   readonly reason?: string;
   readonly cause: string;
+  readonly said?: string;
   readonly hint?: string;
 };
 
 /** A reason code as it is shown: `0x87`. */
-export function reasonField(reason: number | undefined): { readonly reason?: string } {
-  return reason === undefined ? {} : { reason: `0x${reason.toString(16).padStart(2, "0")}` };
+export function reasonText(reason: number): string {
+  return `0x${reason.toString(16).padStart(2, "0")}`;
 }

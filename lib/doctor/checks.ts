@@ -38,6 +38,8 @@ export interface Check {
   readonly name: CheckName;
   /** Checks without whose success this one says nothing. */
   readonly needs: readonly CheckName[];
+  /** Why there is nothing to look at, which is in no later check's way; undefined if there is something. */
+  readonly idle?: (known: Known) => string | undefined;
   /** Looks. A {@linkcode UserError} it throws is a failure. */
   readonly look: (known: Known) => Found | Promise<Found>;
 }
@@ -70,15 +72,17 @@ export async function runChecks(
   },
 ): Promise<Report> {
   const results = new Map<CheckName, Result>();
-  /** What failed, or was skipped for that; a check that has nothing to look at is in nobody's way. */
+  /** What failed, or was skipped for that. */
   const blocked = new Set<CheckName>();
   let known: Known = {};
-  for (const { name, needs, look } of checks) {
-    const unmet = needs.find((need) => blocked.has(need));
-    if (unmet === undefined) onLook?.(name);
-    const { facts, ...finding } = unmet === undefined
+  for (const { name, needs, idle, look } of checks) {
+    const nothing = idle?.(known);
+    const unmet = nothing === undefined ? needs.find((need) => blocked.has(need)) : undefined;
+    const skipped = nothing ?? (unmet === undefined ? undefined : `needs ${unmet}`);
+    if (skipped === undefined) onLook?.(name);
+    const { facts, ...finding } = skipped === undefined
       ? await attempt(() => look(known), asFailure)
-      : { status: "skipped" as const, saw: `needs ${unmet}`, facts: {} };
+      : { status: "skipped" as const, saw: skipped, facts: {} };
     known = { ...known, ...facts };
     const result: Result = { name, ...finding };
     results.set(name, result);

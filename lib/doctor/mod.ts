@@ -8,6 +8,7 @@ import { type DoctorCommand, localChecks } from "./local.ts";
 import { queueCheck } from "./queue.ts";
 import { reachChecks } from "./reach.ts";
 import { sessionChecks } from "./session.ts";
+import { tlsChecks } from "./tls.ts";
 
 export type { Report, Result } from "./checks.ts";
 export { accountOf, policyDocument } from "./policy.ts";
@@ -25,7 +26,12 @@ export async function diagnose(
   },
 ): Promise<Report> {
   const local = [...localChecks(command, world), queueCheck(world)];
-  const checks = isOffline ? local : [...local, ...reachChecks(world), ...sessionChecks(world)];
+  const checks = isOffline ? local : [
+    ...local,
+    ...reachChecks(world),
+    ...tlsChecks(world),
+    ...sessionChecks(world, command.isYes),
+  ];
   return await runChecks(checks, {
     asFailure(error) {
       if (!(error instanceof UserError)) throw error;

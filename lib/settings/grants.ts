@@ -14,13 +14,14 @@ import {
   WARNED_VARIABLES,
 } from "./places.ts";
 import type { Settings } from "./table.ts";
-import { HOST_VIEW, sourcePaths, sourceSysKinds } from "../sources/mod.ts";
+import { HOST_VIEW, sourcePaths, sourceSysKinds, TIMESYNC } from "../sources/mod.ts";
 import { quote } from "../core/text.ts";
 
 /** Environment variables that the program may read. */
 const VARIABLES = [
   "MQTT443_*",
   "NO_COLOR",
+  "TZ",
   "JOURNAL_STREAM",
   ...TRUST_VARIABLES,
   ...WARNED_VARIABLES,
@@ -53,7 +54,8 @@ export function generalGrants(proxyPorts: readonly number[] = []): Grants {
       ...STATE_PATHS,
       // For `file:/sys/…`, where the unit binds it.
       `${HOST_VIEW}/sys`,
-      ...sourcePaths(["system"]),
+      TIMESYNC,
+      ...sourcePaths(["system", "clock"]),
     ]),
     write: STATE_PATHS,
     env: VARIABLES,
@@ -100,6 +102,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
       ...files,
       USERS_PATH,
       ...(settings.durability === "none" ? [] : [state]),
+      TIMESYNC,
       ...sourcePaths(settings.source),
     ]),
     write: settings.durability === "none" ? [] : [state],

@@ -11,10 +11,12 @@ import {
   HOST,
   MESSAGE,
   path,
+  PATTERNS,
   PROTOCOL,
   PROXY,
   secretFile,
   SOURCES,
+  TAGS,
   TOPIC,
   USERNAME,
 } from "./texts.ts";
@@ -158,7 +160,24 @@ const TABLE = {
     "time from message to message; a missed tick is skipped",
   ),
   count: setting(orNone(integer(1, 1_000_000_000)), "none", "stop after so many messages"),
-  source: setting(SOURCES, "system", "what is measured, separated by commas"),
+  source: setting(
+    SOURCES,
+    "system",
+    "what is measured, separated by commas; each may have @INTERVAL",
+  ),
+  /** Patterns of names of readings. */
+  only: setting(
+    orNone(PATTERNS),
+    "none",
+    "names of the readings that are sent, separated by commas",
+  ),
+  except: setting(orNone(PATTERNS), "none", "names of readings that are not sent"),
+  /** `NAME=VALUE` each. */
+  tags: setting(
+    orNone(TAGS),
+    "none",
+    "fixed texts that each json payload has beside device, separated by commas",
+  ),
   format: setting(
     choice("FORMAT", ["json", "text", "shadow"]),
     "json",

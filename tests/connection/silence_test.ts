@@ -6,6 +6,7 @@ import { AWS_ALPN, makePki, startEndpoint } from "../../tools/endpoint/mod.ts";
 import { assertAllClosed } from "../support/connecting.ts";
 import { canUnshare, mounted } from "../support/mounting.ts";
 import { inputOf, makeRig, numbered, replaced, seqsOf } from "../support/publishing.ts";
+import { DIRECT } from "../support/program.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -27,7 +28,7 @@ Deno.test("publisher whose attempts meet silence closes each at its deadline, an
 Deno.test({
   name:
     "publisher with the grants of the executable for any endpoint of AWS outlives silence (F1; needs root and unshare)",
-  ignore: !canUnshare,
+  ignore: !canUnshare || DIRECT.ignore,
   async fn() {
     const name = "abc-ats.iot.eu-central-1.amazonaws.com";
     const certificates = await makePki({ names: [name] });

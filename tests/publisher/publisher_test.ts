@@ -14,6 +14,7 @@ import {
   type Rig,
   seqsOf,
 } from "../support/publishing.ts";
+import { DIRECT } from "../support/program.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -280,7 +281,7 @@ Deno.test("publisher says how many the last burst had, though nothing comes afte
   assertEquals(await run.code, 0);
 });
 
-Deno.test("publisher says its facts once connected: TLS, ALPN, SNI, peer", async () => {
+Deno.test("publisher says its facts once connected: TLS, ALPN, SNI, peer", DIRECT, async () => {
   await using rig = await makeRig();
   const run = rig.publish(["--message", "hello"]);
   const { alpn, sni, peer, mqtt } = await run.said("connected");

@@ -3,6 +3,7 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
+import { TEST_PROXY } from "./program.ts";
 import { openConnection } from "../../lib/connection/open.ts";
 import type { Connection, ConnectionSettings } from "../../lib/connection/types.ts";
 import { UserError } from "../../lib/core/errors.ts";
@@ -42,6 +43,7 @@ export function settingsFor(
     keepAlive: 60_000,
     connectTimeout: 8000,
     ackTimeout: 20_000,
+    ...(TEST_PROXY !== undefined && { proxy: TEST_PROXY }),
     ...more,
   };
 }

@@ -5,6 +5,7 @@ import type { Report } from "../../lib/doctor/checks.ts";
 import { type EndpointOptions, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
 import { inFolder, type Outcome, run } from "./command_line.ts";
 import { type Fault, pki } from "./doctor_cases.ts";
+import { TEST_PROXY } from "./program.ts";
 
 /** What a test needs of it. */
 export interface Site {
@@ -31,6 +32,7 @@ export async function withSite(
         ...["--certs", certs, "--state", `${folder}/state`, "--client-id", "gw-7"],
         // The temporary folder may be in memory, which doctor would warn of.
         ...["--durability", "crash"],
+        ...(TEST_PROXY === undefined ? [] : ["--proxy", TEST_PROXY]),
       ],
       certs,
       endpointPort: endpoint.port,

@@ -3,7 +3,7 @@
  * variables that `deno task publish` sets. A permission that is missing there would be missing for users: it fails the
  * test (see {@linkcode assertGranted}).
  *
- * `TEST_FORM` says which form runs; tools/test.ts makes it, and names it in `TEST_PROGRAM`.
+ * `TEST_PROXY` names a proxy for everything that connects. `TEST_FORM` says which form runs; tools/test.ts makes it, and names it in `TEST_PROGRAM`.
  * - `source` (when nothing is said): main.ts.
  * - `bundle`: the bundle, under Deno.
  * - `executable`: the self-extracting file, unpacked once. The grants of a real one are those of its site, and to pack one
@@ -22,7 +22,13 @@ import { grantsFor, runArguments } from "../../tools/shared/scoped.ts";
 export type TestForm = "source" | "bundle" | "executable";
 
 /** Where tests find the form to start. */
-export const TEST_VARIABLES = { form: "TEST_FORM", program: "TEST_PROGRAM" };
+export const TEST_VARIABLES = { form: "TEST_FORM", program: "TEST_PROGRAM", proxy: "TEST_PROXY" };
+
+/** The proxy through which whatever connects goes in this run of the tests, if any. */
+export const TEST_PROXY: string | undefined = Deno.env.get(TEST_VARIABLES.proxy);
+
+/** For a test whose subject is the way without a proxy. */
+export const DIRECT: { readonly ignore: boolean } = { ignore: TEST_PROXY !== undefined };
 
 /** What the packed file of the tests may do: nothing that a test needs, but for the variables that pass. */
 export const PACKED_GRANTS: Grants = {

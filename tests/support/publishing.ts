@@ -11,6 +11,7 @@ import {
   startEndpoint,
 } from "../../tools/endpoint/mod.ts";
 import { atRest } from "./connecting.ts";
+import { TEST_PROXY } from "./program.ts";
 import {
   type HereOptions,
   type Run,
@@ -103,6 +104,7 @@ export function flagsFor(
   return [
     ...["--endpoint", "localhost", "--port", String(port), "--client-id", "gw-7"],
     ...["--certs", `${folder}/certs`, "--state", `${folder}/state`],
+    ...(TEST_PROXY === undefined ? [] : ["--proxy", TEST_PROXY]),
     ...["--backoff-max", "1s", "--log-format", "json", "--log-level", logLevel],
   ];
 }

@@ -94,19 +94,20 @@ export async function startProxy(script: ProxyScript = {}): Promise<ScriptedProx
     const { host, port } = script.to ?? place;
     const up = connect({ host, port, noDelay: true, autoSelectFamily: true });
     sockets.add(up);
+    let isOpen = false;
     up.on("error", () => {}).on("close", () => {
       sockets.delete(up);
-      socket.destroy();
       changed();
+      if (isOpen) socket.destroy();
+      else {void say(
+          scheme === "socks5"
+            ? Uint8Array.of(5, 5, 0, 1, 0, 0, 0, 0, 0, 0)
+            : "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
+        ).then(() => socket.end());}
     });
     socket.on("close", () => up.destroy());
-    up.once("error", () =>
-      void say(
-        scheme === "socks5"
-          ? Uint8Array.of(5, 5, 0, 1, 0, 0, 0, 0, 0, 0)
-          : "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n",
-      ).then(() => socket.end()));
     up.once("connect", async () => {
+      isOpen = true;
       await say(
         scheme === "socks5"
           ? Uint8Array.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0)

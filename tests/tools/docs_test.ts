@@ -16,9 +16,11 @@ Deno.test("the pages hold each made part once", () => {
   assertEquals(names.toSorted(), [
     "README.md: doctor",
     "README.md: help",
+    "lib/doctor/README.md: causes",
     "lib/doctor/README.md: codes",
     "lib/queue/README.md: queue",
     "lib/settings/README.md: settings",
+    "lib/sources/README.md: readings",
     "tests/README.md: promises",
   ]);
 });

@@ -14,6 +14,7 @@ import { measureDrain } from "./drain.ts";
 import { findForms, sizeFigure } from "./forms.ts";
 import { findPeers } from "./peers.ts";
 import { isFile } from "./run.ts";
+import { measureProxy } from "./proxy.ts";
 import { type Figure, jsonOf, missedBy, tableOf, unjudgedBy } from "./report.ts";
 import { startServers } from "./servers.ts";
 import { measureStart } from "./start.ts";
@@ -22,7 +23,7 @@ import { PEERS } from "./targets.ts";
 import { denoDir } from "../build/run_deno.ts";
 
 /** In their order. */
-const PHASES = ["start", "steady", "bulk", "drain"] as const;
+const PHASES = ["start", "steady", "bulk", "drain", "proxy"] as const;
 
 const HELP =
   `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
@@ -126,6 +127,7 @@ export async function bench(
     rates.find(({ id }) => id === rateId(window))?.samples[PEERS.c] ?? [],
   ]));
   await phase("drain", () => measureDrain({ ...all, live }));
+  await phase("proxy", () => measureProxy({ ...all, runs: Math.min(size.runs, 3) }));
   return { figures: [sizeFigure(forms), ...[...figures.values()].flat()], failed };
 }
 

@@ -128,12 +128,14 @@ require_certificate true
   return { name: "mosquitto", port, alpn: "none", [Symbol.asyncDispose]: stop };
 }
 
-function freePort(): number {
+/** A port that nobody uses. */
+export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
 
-async function isListening(port: number): Promise<boolean> {
+/** Whether something listens at that port. */
+export async function isListening(port: number): Promise<boolean> {
   try {
     (await Deno.connect({ hostname: "127.0.0.1", port })).close();
     return true;

@@ -28,6 +28,7 @@ export const PEERS = {
   empty: "empty Deno program",
   memory: "memory only",
   bundle: "bundle",
+  direct: "without a proxy",
 } as const;
 
 /** The targets, by figure. */
@@ -54,5 +55,8 @@ export const TARGETS = {
   drainSlope: [atMost(1)],
   size: [atMost(WANTED_BUNDLE_BYTES / 1000)], // 109
   wakeups: [atMost(0)],
+  proxyRate: [atLeast(0.9, PEERS.direct)],
+  proxyStart: [{ is: "at most", value: 40, of: PEERS.direct, as: "difference" }],
+  proxyRss: [{ is: "at most", value: 3, of: PEERS.direct, as: "difference" }],
   packed: [{ is: "at most", value: 30, of: PEERS.bundle, as: "difference" }],
 } satisfies Record<string, readonly Target[]>;

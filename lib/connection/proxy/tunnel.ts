@@ -2,7 +2,6 @@
 
 import type { Target } from "../../core/endpoint.ts";
 import type { Identity } from "../../identity/mod.ts";
-import { explainTransport } from "../explain.ts";
 import type { ProxyTarget } from "./explain.ts";
 import { openHttpTunnel } from "./http.ts";
 import { openSocksTunnel } from "./socks5.ts";
@@ -16,14 +15,17 @@ export function isProxied(target: Target): target is ProxyTarget {
   return target.proxy !== undefined;
 }
 
-/** Has the proxy open the tunnel. @throws {UserError} If it does not. */
-export async function openTunnel(
+/**
+ * Has the proxy open the tunnel.
+ *
+ * @returns What the endpoint has said already, in one piece with the proxy's answer.
+ * @throws {UserError} If it does not open it.
+ */
+export function openTunnel(
   wire: Wire,
   target: ProxyTarget,
   { proxyAuth }: Pick<ProxySecrets, "proxyAuth">,
-): Promise<void> {
+): Promise<string> {
   const open = target.proxy.scheme === "socks5" ? openSocksTunnel : openHttpTunnel;
-  const early = await open(wire, target, proxyAuth);
-  // In TLS the client speaks first.
-  if (early !== "") throw explainTransport(new Error("corrupt message"), target, new Date());
+  return open(wire, target, proxyAuth);
 }
