@@ -22,11 +22,11 @@ export const CODES = {
   "not-granted":
     "This process lacks a permission: it may reach and read only what it was started for",
   "notify-failed": "The service manager cannot be notified",
-  "watch-id-in-use": "`watch` was given the client id of the publisher that runs here",
+  "watch-id-in-use": "The command `watch` was given the client id of the publisher that runs here",
   "clock-jumped": "The clock was set by more than a few seconds while the program ran",
   "stuck": "Publishing stands still; the watchdog will end the process",
   "output-failed": "Standard output cannot be written to",
-  "run-as-publisher": "root looks at the files of another user's publisher",
+  "run-as-publisher": "Root looks at the files of another user's publisher",
   // The files of the identity.
   "file-not-found": "A file of the identity does not exist",
   "file-not-readable": "A file of the identity cannot be read",
