@@ -243,6 +243,10 @@ Deno.test("grants of an executable for any endpoint name single files of /proc, 
     ...["/proc/net/dev", "/proc/net/pppoe"],
   ]);
   assertEquals(read.filter((path) => "/run/mqtt443/host/proc/self/root".startsWith(path)), []);
+  // Of the file system of / an empty folder alone.
+  assertEquals(read.filter((path) => path.startsWith("/run/mqtt443/host/root")), [
+    "/run/mqtt443/host/root/sys",
+  ]);
 });
 
 Deno.test("grants of an executable for one site are one endpoint, one certificate directory and one state directory", () => {
