@@ -56,7 +56,7 @@ inTerminal("doctor that finds something is whole", async (folder) => {
   assertStringIncludes(text, ENDPOINT);
   assertStringIncludes(text, "hint: ");
   // Longer than the column it stands in: it is to be copied.
-  assertStringIncludes(text, "BindReadOnlyPaths=/proc/loadavg:/run/mqtt443/host/proc/loadavg");
+  assertStringIncludes(text, "BindReadOnlyPaths=-/proc/loadavg:/run/mqtt443/host/proc/loadavg");
 });
 
 inTerminal("queue that holds something is whole", async (folder) => {

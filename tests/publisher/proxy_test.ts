@@ -78,7 +78,7 @@ Deno.test("publisher loses nothing when the proxy dies six times under load (Q1)
   const lost = await run.said("disconnected");
   assertMatch(
     String(lost.hint),
-    /^if this comes again and again: the proxy 127\.0\.0\.1:\d+ may limit how long a tunnel lives.*; if not, another device/,
+    /^if this comes again and again: the proxy 127\.0\.0\.1:\d+ may limit how long a tunnel lives.*; if not, the policy may lack iot:Publish on this topic, or another device/,
   );
 });
 

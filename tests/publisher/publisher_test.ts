@@ -123,7 +123,10 @@ Deno.test("publisher leaves out payloads of more than 131,072 bytes, says so onc
   assertEquals((await run.said("stopped")).published, 3);
   const failed = run.log.filter(({ event }) => event === "source-failed");
   assertEquals(failed.map(({ failures }) => failures), [1, 2], "at once, and the rest at the end");
-  assertMatch(String(failed[0]!.cause), /^Cannot publish a message of 131073 bytes: /);
+  assertMatch(
+    String(failed[0]!.cause),
+    /^Cannot publish a message of 131073 bytes, line 2 of the input: /,
+  );
 });
 
 Deno.test("publisher leaves out a payload that becomes too large around its line, and gives its seq to the next (P7)", async () => {
