@@ -101,6 +101,7 @@ const SOURCE = { type: "string", pattern: "^\\s*[a-z]" };
 /** A host name or IP address. */
 export const HOST: Kind<string> = checked("HOST", endpointProblem, {
   allowed: "host name or IP, no scheme",
+  type: "string",
   anyOf: [
     { pattern: `(?!${NUMBERS.source})${HOST_NAME.source}` },
     { pattern: IPV4.source },

@@ -12,7 +12,7 @@ import { publishBytes } from "../../lib/connection/packet.ts";
 import { KNOWN_REASONS } from "../../lib/connection/reason_codes.ts";
 import type { Connection } from "../../lib/connection/types.ts";
 import { AWS_ALPN, makePki, startEndpoint } from "../../tools/endpoint/mod.ts";
-import { connectTo, failureOf, reasonOf } from "../support/connecting.ts";
+import { connectTo, failureOf, reasonOf, start } from "../support/connecting.ts";
 import { startScriptedBroker } from "../support/scripted_broker.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
@@ -251,14 +251,14 @@ Deno.test("silence after PUBACKs at a steady rate names --max-rate, and other si
 });
 
 Deno.test("AWS behind a custom domain is known by what it grants (D14)", async () => {
-  await using endpoint = await startEndpoint({
+  await using endpoint = await start({
     certificates: pki,
     limits: { maximumPacketSize: 149_504 },
   });
   const aws = await connectTo(endpoint);
   assertEquals(aws.facts.isAws, true);
   await aws.end();
-  await using other = await startEndpoint({ certificates: pki });
+  await using other = await start({ certificates: pki });
   const broker = await connectTo(other);
   assertEquals(broker.facts.isAws, false);
   await broker.end();

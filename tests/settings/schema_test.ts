@@ -104,8 +104,6 @@ Deno.test("schema takes what JSON Schema cannot refuse, and the program does", (
     // Bytes of UTF-8, where it counts letters.
     { clientId: "ü".repeat(65) },
     { message: "ü".repeat(65_537) },
-    // The text of a number.
-    { endpoint: -1 },
     // The names of sources, and rules between settings.
     { source: "clock,5" },
     { clientId: "a/b/c/d/e/f" },

@@ -17,7 +17,8 @@ const ROOT = new URL("../../", import.meta.url);
 const { tasks } = JSON.parse(read("deno.json"));
 
 /** What a block of commands begins with; any other block is output. */
-const COMMAND = /^(mqtt443|npx|cat|alias|mkdir|cp|chmod|curl|aws|ARN=|scp|ssh|openssl|apt-get)\b/;
+const COMMAND =
+  /^(mqtt443(?! is )|npx|cat|alias|mkdir|cp|chmod|curl|aws|ARN=|scp|ssh|openssl|apt-get)\b/;
 
 /** They need an account, another machine or the internet. */
 const ELSEWHERE = /^(curl|aws|ARN=|scp|ssh)/;
@@ -29,6 +30,7 @@ const RUN_BY: Readonly<Record<string, readonly [file: string, text: string]>> = 
   endpoint: ["tests/tools/endpoint_test.ts", "tools/endpoint/mod.ts"],
   "compile --settings": ["tests/system/executables/compile_test.ts", "settings"],
   "compile --help": ["tests/tools/compile_test.ts", "--help"],
+  release: ["tests/system/executables/release_test.ts", "`deno task release`"],
   "kit --source": ["tests/system/executables/airgap_test.ts", "--source"],
 };
 
@@ -64,7 +66,7 @@ function wordsOf(command: string): string[] {
 
 Deno.test("the pages show the commands that this file knows how to try", () => {
   assert(ALL.length >= 30, `${ALL.length} commands`);
-  const known = /^(cat \w+ \| )?mqtt443 |^npx -y deno@\S+ (task|test) /;
+  const known = /^(cat \w+ \| )?mqtt443 |^npx -y deno@\S+ (task|test|install) /;
   const tried = /^(alias|mkdir|cp|chmod|openssl|apt-get|systemctl) ?/;
   assertEquals(
     ALL.filter(({ command }) => ![known, tried, ELSEWHERE].some((kind) => kind.test(command))),

@@ -76,6 +76,14 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G8: "an environment that would weaken TLS: without effect",
   G15:
     "a flood from the server: the session ends at the first packet that nobody asked for, and messages that were asked for leave signals and timers their turn",
+  Q12: "a disk without space or inodes, at the start or in a run: publishing goes on from memory",
+  Q13: "a damaged queue and little room: nothing replaced before the replacement is whole",
+  Q14: "input that ends, on a small disk: waits for the room there is",
+  Q15: "what ends with the process: counted as dropped, and told as an error",
+  Q16: "refusals between PUBACKs, in any order: counts are those of the rows",
+  Q17: "quarantine and damaged copies: bounded, and their space given back",
+  Q18: "a file that is not exactly ours: mended as damage is",
+  Q19: "a disk that is really memory: warned of under durability power",
   D1:
     "a firewall that stops TLS by name, protocol or size: told as such, and no certificate blamed that was not sent",
   D2: "a CA made anew, a key too small, a self-signed server: each its own sentence, or taken",
