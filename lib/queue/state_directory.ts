@@ -152,7 +152,8 @@ export class StateDirectory {
       for (const [at, bytes] of RESERVES.entries()) {
         try {
           using file = openOwn(path);
-          return fill(file, bytes);
+          fill(file, bytes);
+          return syncDirectory(this.#path);
         } catch (error) {
           removeIfThere(path);
           if (at === RESERVES.length - 1) throw error;
