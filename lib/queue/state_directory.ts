@@ -152,8 +152,7 @@ export class StateDirectory {
       for (const [at, bytes] of RESERVES.entries()) {
         try {
           using file = openOwn(path);
-          fill(file, bytes);
-          return syncDirectory(this.#path);
+          return fill(file, bytes);
         } catch (error) {
           removeIfThere(path);
           if (at === RESERVES.length - 1) throw error;

@@ -147,9 +147,13 @@ export class DiskModel {
     }
   }
 
-  /** Paths that a cut could harm: bytes or names not synced. */
-  unsynced(): string[] {
-    return walk(this.#top, "").flatMap(([path, node]) => node.pending.length > 0 ? [path] : []);
+  /** Paths that a cut could harm: bytes or names not synced, but for names that hold nothing anybody would miss. */
+  unsynced(spare: readonly string[] = []): string[] {
+    const isPending = (node: Node) =>
+      node instanceof File
+        ? node.pending.length > 0
+        : node.pending.some(({ names }) => names.keys().some((name) => !spare.includes(name)));
+    return walk(this.#top, "").flatMap(([path, node]) => isPending(node) ? [path] : []);
   }
 
   /** The bytes of a file while the power is on. */
