@@ -18,6 +18,7 @@ export const COMMANDS = [
   "queue",
   "settings",
   "version",
+  "send",
   "help",
 ] as const;
 
@@ -37,15 +38,20 @@ export interface Command {
   readonly config: string | undefined;
   /** Flags with a value that only `doctor` has. */
   readonly doctor?: Readonly<Partial<Record<DoctorFlag, string>>>;
+  /** Flags with a value that only `send` has. */
+  readonly valued?: Readonly<Partial<Record<(typeof SEND_FLAGS)[number], string>>>;
   /** The settings given as flags. */
   readonly flags: Layer;
 }
 
-/** Flags with a value that are no settings. */
+/** Flags of `doctor` with a value that are no settings. */
 export const DOCTOR_FLAGS = ["policy-file", "region", "account"] as const;
 
 /** One of them. */
 export type DoctorFlag = (typeof DOCTOR_FLAGS)[number];
+
+/** Those of `send`. */
+const SEND_FLAGS = ["timeout"] as const;
 
 /** Flags of mosquitto_pub, mosquitto_sub and other clients, and what they are here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -93,6 +99,11 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   },
   settings: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
   version: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
+  send: {
+    switches: ["json"],
+    operands: [0, 1],
+    usage: "[MESSAGE] [--topic TOPIC] [--timeout DURATION] [--json] [SETTINGS]",
+  },
   help: { switches: [], operands: [0, 1], usage: "[COMMAND | settings]" },
 };
 
@@ -142,6 +153,7 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
     ...keys.map((key) => flagOf(key).slice(2)),
     ...(takesSettings ? ["config"] : []),
     ...(name === "doctor" ? DOCTOR_FLAGS : []),
+    ...(name === "send" ? SEND_FLAGS : []),
   ];
   const switches = [...shape.switches, "help"];
   // With every flag a collected string, a value stays what was typed and a flag given twice is seen.
@@ -174,6 +186,9 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
       doctor: Object.fromEntries(
         DOCTOR_FLAGS.flatMap((flag) => parsed[flag] === undefined ? [] : [[flag, single(flag)!]]),
       ),
+    }),
+    ...(name === "send" && parsed.timeout !== undefined && {
+      valued: { timeout: single("timeout")! },
     }),
     flags: {
       origin: "flag",

@@ -12,6 +12,7 @@ const SUMMARIES: Record<(typeof COMMANDS)[number], string> = {
   queue: "show what waits on disk; `queue clear` discards it",
   settings: "print every effective setting and where its value came from",
   version: "print version, Deno, V8, TLS, ALPN, and what is permitted",
+  send: "hand messages to the running publisher",
   help: "print this, the help of a command, or all settings",
 };
 
@@ -76,6 +77,16 @@ connects nowhere.
 this process is permitted to do.
 
   --json  print it as JSON`,
+  send: `Hands MESSAGE, or each line of standard input, to the publisher that listens on
+the socket of the setting listen, else on /run/mqtt443/in.sock. Ends when all
+are on disk. A JSON object becomes the metrics, anything else is text.
+
+  --topic TOPIC       publish it below the publisher's topicPrefix
+  --timeout DURATION  how long a receipt is awaited (10s)
+  --json              print the receipts
+
+Exit codes: 0 all are queued, 64 a message is not taken, 69 nobody listens,
+75 try again later, 77 not allowed to connect`,
   help: "",
 };
 

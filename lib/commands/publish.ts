@@ -17,6 +17,16 @@ import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
 import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
+import {
+  answering,
+  type Intake,
+  notWithListen,
+  oddLine,
+  openIntake,
+  type Refusal,
+  refusedLine,
+} from "../intake/mod.ts";
+import { aborted } from "../core/wait.ts";
 import { isAws } from "../core/endpoint.ts";
 import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
@@ -50,7 +60,9 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
   const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
+  let intake: Intake | undefined;
   try {
+    intake = await openIntakeOf(settings, world, { clock, reports, log });
     log.info("start", {
       version: VERSION,
       endpoint: settings.endpoint,
@@ -59,6 +71,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       topic: settings.topic,
       certificate: connector.identity().facts.subject,
       settings: configPath ?? "none",
+      listen: settings.listen,
       queued: state.queue.stats().waiting,
     });
     // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
@@ -77,14 +90,21 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       connect: connector.connect,
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
-      gather: ({ put, room, signal }) =>
-        gather(settings, world, { put, room, signal, reports, clock, queue: state.queue }),
+      async gather({ put, room, signal }) {
+        intake?.start(answering((drafts) => put(drafts, true)));
+        // What was read is answered before the queue is drained.
+        const stopped = intake && aborted(signal).then(() => intake?.stop());
+        const tools = { put, room, signal, reports, clock, queue: state.queue };
+        const gathered = gather(settings, world, tools).then(() => stopped);
+        await Promise.race(intake ? [gathered, intake.failed] : [gathered]);
+      },
       stop,
       leave,
       random: world.random,
       monotonicMs: world.monotonicMs,
     });
   } finally {
+    await intake?.stop();
     service?.close();
     unwatch();
     reports.flush();
@@ -95,6 +115,40 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
 
 function openClock(world: World, log: Logger): ClockWatch {
   return createClockWatch({ ...world, builtAt: BUILT_AT, log });
+}
+
+/** @throws {UserError} If the settings name a socket that cannot be opened, or one beside what it does not go with. */
+async function openIntakeOf(
+  settings: Settings,
+  world: World,
+  { clock, reports, log }: { clock: ClockWatch; reports: Reports; log: Logger },
+): Promise<Intake | undefined> {
+  if (settings.listen === undefined) return undefined;
+  const { message, count, source } = settings;
+  const flag = message !== undefined
+    ? "--message"
+    : count !== undefined
+    ? "--count"
+    : source.includes("stdin")
+    ? "--source stdin"
+    : undefined;
+  if (flag !== undefined) throw notWithListen(flag);
+  const counts = reports.totals.intake = { handedIn: 0, refused: 0 };
+  return await openIntake({
+    settings,
+    env: world.env,
+    sampleTime: clock.sampleTime,
+    log,
+    reports: {
+      handedIn: (messages) => void (counts.handedIn += messages),
+      refused({ error }: Refusal) {
+        counts.refused++;
+        reports.sourceFailed("listen", refusedLine(error), /^\w+/.exec(error)?.[0]);
+      },
+      odd: (cause) => reports.sourceFailed("listen", oddLine(cause), "odd"),
+      unread: (error) => log.warn("warning", failureFields(error)),
+    },
+  });
 }
 
 interface GatherTools {
@@ -122,7 +176,7 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const sources = openSources(settings.source, { now: world.now });
   // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.
   const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
-  return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
+  if (sources.length > 0) return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
 }
 
 /** Input whose failure to be read is told as such. */

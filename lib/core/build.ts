@@ -15,6 +15,8 @@ export interface Grants {
   readonly sys: readonly string[];
   /** Socket of the service manager, which may be told how the program fares. */
   readonly notify?: string;
+  /** Socket on which lines are handed in. */
+  readonly listen?: string;
 }
 
 /** What is written into an executable when it is built. */

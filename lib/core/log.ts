@@ -17,6 +17,7 @@ export type Event =
   | "connecting"
   | "connected"
   | "queued"
+  | "accepted"
   | "published"
   | "disconnected"
   | "retrying"

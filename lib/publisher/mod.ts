@@ -15,7 +15,7 @@ import { createLink, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, createPacer } from "./pacer.ts";
-import type { Draft, Queue } from "../queue/mod.ts";
+import type { Draft, PutResult, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import { createSuspicion } from "./poison.ts";
@@ -41,7 +41,7 @@ export interface PublisherOptions {
    */
   readonly gather: (
     tools: {
-      put: (drafts: readonly Draft[]) => void;
+      put: (drafts: readonly Draft[], isHandedIn?: boolean) => PutResult;
       room: () => Promise<void>;
       signal: AbortSignal;
     },
@@ -86,9 +86,9 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     onRoom = Promise.withResolvers();
   };
 
-  const put = (drafts: readonly Draft[]) => {
-    const result = queue.put(drafts);
-    for (const bytes of result.tooLarge) {
+  const put = (drafts: readonly Draft[], isHandedIn = false) => {
+    const result = queue.put(drafts, 0, isHandedIn);
+    for (const bytes of isHandedIn ? [] : result.tooLarge) {
       // The one message of the run: there is nothing else to do.
       if (settings.message !== undefined) throw tooLarge(bytes);
       reports.sourceFailed("payload", tooLarge(bytes));
@@ -96,6 +96,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     reports.dropped(result.dropped, "the queue is full");
     log.debug("queued", { messages: result.stored, seq: result.lastSeq });
     delivery?.wake(result.droppedThrough);
+    return result;
   };
 
   const session = async (connection: Connection) => {
@@ -216,7 +217,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   reports.flush();
   // Without a disk, what was not delivered is gone.
   const isKept = settings.durability !== "none";
-  const { published, dropped } = reports.totals;
+  const { published, dropped, intake } = reports.totals;
   const lost = isKept ? 0 : waiting;
   const code = exitCode({
     waiting,
@@ -226,7 +227,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   });
   const why = code === EXIT.ok || lastFailure === undefined ? {} : failureFields(lastFailure);
   const say = code === EXIT.ok && lost === 0 ? log.info : log.warn;
-  say("stopped", { published, queued: waiting - lost, dropped: dropped + lost, ...why });
+  say("stopped", { published, queued: waiting - lost, dropped: dropped + lost, ...intake, ...why });
   return code === EXIT.ok ? inputFailure?.exitCode ?? code : code;
 }
 

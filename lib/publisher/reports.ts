@@ -33,11 +33,17 @@ export interface Reports {
   connected(): void;
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
-  sourceFailed(source: string, error: UserError): void;
+  /** @param kind What is counted apart of one source. */
+  sourceFailed(source: string, error: UserError, kind?: string): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
-  readonly totals: { published: number; dropped: number };
+  readonly totals: {
+    published: number;
+    dropped: number;
+    /** Of lines handed in, where there is a socket for them. */
+    intake?: { handedIn: number; refused: number };
+  };
 }
 
 /**
@@ -53,7 +59,7 @@ export function createReports(
   every: (ms: number, action: () => void) => () => void = () => () => {},
   isTerminal = false,
 ): Reports {
-  const totals = { published: 0, dropped: 0 };
+  const totals: Reports["totals"] = { published: 0, dropped: 0 };
   const summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
   const summaryMs = isTerminal ? SUMMARY_MS.terminal : SUMMARY_MS.elsewhere;
   /** When the next line is due, on a terminal. */
@@ -128,8 +134,8 @@ export function createReports(
       totals.dropped += n;
       count(`dropped ${why}`, n, (messages) => log.warn("dropped", { messages, cause: why }));
     },
-    sourceFailed(source, error) {
-      count(`source ${source}`, 1, (failures) =>
+    sourceFailed(source, error, kind = "") {
+      count(`source ${source} ${kind}`, 1, (failures) =>
         log.warn("source-failed", {
           step: "source",
           source,

@@ -29,11 +29,16 @@ export type Oldest = Pick<TakenMessage, "seq" | "bytes" | "timeMs">;
 /** Drops what is beyond the limits. */
 export interface Limits {
   /**
-   * Lets messages in, each by `add`, and makes room for them; what is left out has its `seq` all the same.
+   * Lets messages in, each by `add`, and makes room for them; what is left out has its `seq` all the same, but for what is
+   * handed in: with the first that finds no room it ends.
    *
    * @returns The last `seq` of those that were dropped for them, or 0.
    */
-  admit(messages: readonly TakenMessage[], add: (message: TakenMessage) => void): number;
+  admit(
+    messages: readonly TakenMessage[],
+    add: (message: TakenMessage) => void,
+    isHandedIn?: boolean,
+  ): number;
   /** Drops the oldest until number and bytes are within their limits; returns the last `seq` dropped, or 0. */
   dropOldest(): number;
   /** Drops what is too old; returns the last `seq` dropped, or 0. */
@@ -81,11 +86,12 @@ export function createLimits(
   };
 
   return {
-    admit(messages, add) {
+    admit(messages, add, isHandedIn = false) {
       let through = 0;
       for (const message of messages) {
-        counts.lastSeq = message.seq;
         const over = isOver(1, message.bytes);
+        if (over && full === "drop-newest" && isHandedIn) break;
+        counts.lastSeq = message.seq;
         if (over && full === "drop-newest") {
           counts.dropped++;
           continue;

@@ -42,12 +42,12 @@ export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOpti
   /** The last one that the disk knows of. */
   let seqOnDisk = lastSeq;
 
-  const attempt = <T>(action: () => T, otherwise: () => T): T => {
+  const attempt = <T>(action: () => T, otherwise: (error: unknown) => T): T => {
     try {
       return action();
     } catch (error) {
       onFailure(error as UserError);
-      return otherwise();
+      return otherwise(error);
     }
   };
   /** Taken from memory in this session, then moved to disk: not to be taken a second time in it. */
@@ -74,13 +74,14 @@ export function createSpill({ disk, openMemory, onFailure, onHealed }: SpillOpti
     for (const seq of spilled) if (memory().find(seq) === undefined) spilled.delete(seq);
   };
   return {
-    put(drafts, afterSeq = 0) {
+    put(drafts, afterSeq = 0, isHandedIn = false) {
       return attempt(() => {
         heal();
-        const result = disk.put(drafts, Math.max(afterSeq, lastSeq));
+        const result = disk.put(drafts, Math.max(afterSeq, lastSeq), isHandedIn);
         lastSeq = seqOnDisk = result.lastSeq;
         return result;
-      }, () => {
+      }, (error) => {
+        if (isHandedIn) throw error;
         const after = Math.max(afterSeq, lastSeq);
         const result = memory().put(drafts, after);
         lastSeq = result.lastSeq;

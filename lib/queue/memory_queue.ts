@@ -50,7 +50,7 @@ export class MemoryQueue implements Queue {
     this.#limits = createLimits(store, this.#counts, options);
   }
 
-  put(drafts: readonly Draft[], afterSeq = 0): PutResult {
+  put(drafts: readonly Draft[], afterSeq = 0, isHandedIn = false): PutResult {
     const counts = this.#counts;
     const { messages, tooLarge } = numbered(drafts, Math.max(counts.lastSeq, afterSeq));
     const { dropped } = counts;
@@ -60,7 +60,7 @@ export class MemoryQueue implements Queue {
     const through = this.#limits.admit(messages, (message) => {
       this.#messages.push(message);
       stored++;
-    });
+    }, isHandedIn);
     return {
       lastSeq: counts.lastSeq,
       stored,

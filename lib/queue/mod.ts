@@ -26,6 +26,7 @@ export {
   type Draft,
   EMPTY_STATS,
   type Leaving,
+  type PutResult,
   type Queue,
   type QueueStats,
   type TakenMessage,
@@ -169,8 +170,8 @@ function marked(directory: StateDirectory, queue: Queue): Queue {
   let mark = directory.seqMark;
   return {
     ...queue,
-    put(drafts, afterSeq) {
-      const result = queue.put(drafts, afterSeq);
+    put(drafts, afterSeq, isHandedIn) {
+      const result = queue.put(drafts, afterSeq, isHandedIn);
       if (result.lastSeq > mark - MARK_NEAR) {
         try {
           directory.markSeq(result.lastSeq + MARK_STEP);

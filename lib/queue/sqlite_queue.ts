@@ -95,7 +95,7 @@ class SqliteQueue implements DiskQueue {
     this.#limits = createLimits(store, this.#counts, options);
   }
 
-  put(drafts: readonly Draft[], afterSeq = 0): PutResult {
+  put(drafts: readonly Draft[], afterSeq = 0, isHandedIn = false): PutResult {
     const counts = this.#counts;
     const before = { ...counts };
     const lastSeq = Math.max(counts.lastSeq, this.#left.numbered, afterSeq);
@@ -108,7 +108,7 @@ class SqliteQueue implements DiskQueue {
       const dropped = this.#limits.admit(messages, (message) => {
         this.#rows.add(message);
         stored.push(message);
-      });
+      }, isHandedIn);
       this.#rows.flush();
       droppedThrough = Math.max(aged, dropped);
       this.#writeCounts();

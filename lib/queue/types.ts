@@ -75,8 +75,10 @@ export interface Queue {
    * Adds messages in one commit; all or nothing.
    *
    * @param afterSeq The least `seq` already given elsewhere.
+   * @param isHandedIn What is handed in is kept as `durability` says or not taken: a failing storage throws, and a full
+   * queue that drops the newest takes only the first ones, up to `lastSeq`.
    */
-  put(drafts: readonly Draft[], afterSeq?: number): PutResult;
+  put(drafts: readonly Draft[], afterSeq?: number, isHandedIn?: boolean): PutResult;
   /** Adds messages that have their `seq` already, from a damaged file or from memory; whatever is there stays. */
   restore(messages: readonly QueuedMessage[]): void;
   /**

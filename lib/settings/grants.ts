@@ -4,12 +4,14 @@
  */
 
 import type { Grants } from "../core/build.ts";
+import { SOCKET_PATH } from "../core/socket_guard.ts";
 import { place } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { USERS_PATH } from "../core/file_guard.ts";
 import {
   CERTS_PATHS,
   CONFIG_PATHS,
+  LISTEN_VARIABLES,
   NOTIFY_PATH,
   NOTIFY_VARIABLES,
   TRUST_VARIABLES,
@@ -26,6 +28,7 @@ const VARIABLES = [
   "JOURNAL_STREAM",
   ...TRUST_VARIABLES,
   ...WARNED_VARIABLES,
+  ...LISTEN_VARIABLES,
 ];
 
 /** Where an executable for any endpoint keeps its queue: where it is started, or as a service. */
@@ -55,6 +58,7 @@ export function generalGrants(): Grants {
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(["system"])]),
     notify: NOTIFY_PATH,
+    listen: SOCKET_PATH,
   };
 }
 
@@ -67,7 +71,9 @@ const CREDENTIALS = "/run/credentials/mqtt443.service";
  * @param isCertsGiven Whether the file names the certificate directory; else both usual places are meant.
  */
 export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
-  const grants = { ...grantsOf(settings, undefined), notify: NOTIFY_PATH };
+  // Where systemd listens, `send` is to reach it.
+  const listen = settings.listen === "systemd" ? { listen: SOCKET_PATH } : {};
+  const grants = { ...grantsOf(settings, undefined), notify: NOTIFY_PATH, ...listen };
   return isCertsGiven ? grants : { ...grants, read: unique([...grants.read, ...CERTS_PATHS]) };
 }
 
@@ -97,16 +103,24 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
     write: settings.durability === "none" ? [] : [state],
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
+    ...(settings.listen?.startsWith("/") && { listen: settings.listen }),
   };
 }
 
-/** The grants with what the service manager's socket takes: Deno wants it both as a file and as an address. */
-export function allGrants({ notify, ...grants }: Grants): Grants {
-  return notify === undefined ? grants : {
+/**
+ * The grants with what the two sockets take: Deno wants each both as an address and as a file, which it only writes to
+ * where it is told something, and reads too where it listens or awaits an answer.
+ */
+export function allGrants(
+  { notify, listen, ...grants }: Grants,
+): Omit<Grants, "notify" | "listen"> {
+  const sockets = [notify, listen].filter((path) => path !== undefined);
+  return sockets.length === 0 ? grants : {
     ...grants,
-    net: [...grants.net, `unix:${notify}`],
-    write: [...grants.write, notify],
-    env: [...grants.env, ...NOTIFY_VARIABLES],
+    net: [...grants.net, ...sockets.map((path) => `unix:${path}`)],
+    read: listen === undefined ? grants.read : unique([...grants.read, listen]),
+    write: unique([...grants.write, ...sockets]),
+    env: notify === undefined ? grants.env : [...grants.env, ...NOTIFY_VARIABLES],
   };
 }
 

@@ -96,9 +96,21 @@ export function mergeSettings(
   }
   const source = sourcesProblem(settings.source);
   if (source !== undefined) problems.push(`source: ${source}: ${about("source")}`);
-  const topic = topicProblem(settings.topic);
-  if (topic !== undefined && !problems.some((p) => p.startsWith("topic:"))) {
-    problems.push(`topic: ${topic}, with {clientId} replaced: ${about("topic")}`);
+  for (const key of ["topic", "topicPrefix"] as const) {
+    const topic = settings[key] === undefined ? undefined : topicProblem(settings[key]);
+    if (topic !== undefined && !problems.some((p) => p.startsWith(`${key}:`))) {
+      problems.push(`${key}: ${topic}, with {clientId} replaced: ${about(key)}`);
+    }
+  }
+  if (settings.source.includes("none") && settings.listen === undefined) {
+    problems.push(`source: must not be none without listen: ${about("source")}`);
+  }
+  if (settings.listen === "systemd" && origins.listenMode) {
+    problems.push(
+      `listenMode: must not be given with listen systemd, whose SocketMode= counts: ${
+        about("listenMode")
+      }`,
+    );
   }
   if (isAws(settings.endpoint)) {
     for (const key of ["maxRate", "inflight"] as const) {
@@ -151,7 +163,12 @@ function withDefaults(
     const fallback = spec.key in computed ? computed[spec.key] : spec.parse(spec.default);
     return [spec.key, spec.key in given ? given[spec.key] : fallback];
   })) as unknown as Settings;
-  return { ...settings, topic: expandTopic(settings.topic, settings.clientId) };
+  const { topic, topicPrefix, clientId } = settings;
+  return {
+    ...settings,
+    topic: expandTopic(topic, clientId),
+    topicPrefix: topicPrefix && expandTopic(topicPrefix, clientId),
+  };
 }
 
 function problemsError(problems: readonly string[]): UserError {

@@ -11,6 +11,7 @@ import type { World } from "../core/process.ts";
 import { CERTS_PATHS } from "./places.ts";
 export { allGrants, grantsOf } from "./grants.ts";
 export { settingsDocument } from "./merge.ts";
+export { duration } from "./parsers.ts";
 export type { CommandLine } from "./types.ts";
 export { NOTIFY_PATH, TRUST_VARIABLES } from "./places.ts";
 export { flagOf, MAX_CLIENT_ID_BYTES, SETTINGS, type SettingSpec, variableOf } from "./table.ts";

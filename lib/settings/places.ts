@@ -18,5 +18,8 @@ export const WARNED_VARIABLES = [
 /** The variables by which systemd says where it listens, and how often it wants to hear that all is well. */
 export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
 
+/** The variables by which systemd hands over a socket. */
+export const LISTEN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS"] as const;
+
 /** Where the system's systemd listens. */
 export const NOTIFY_PATH = "/run/systemd/notify";

@@ -3,6 +3,7 @@
  * from this table. Adding a setting means adding it here and to {@linkcode Settings}.
  */
 
+import { MAX_SOCKET_PATH_BYTES } from "../core/socket_guard.ts";
 import { MAX_PAYLOAD_BYTES, textProblem, topicProblem, utf8Bytes } from "../core/message.ts";
 import { checked, choice, duration, integer, orNone, type Parser, size } from "./parsers.ts";
 import { formatDuration, formatSize } from "../core/text.ts";
@@ -78,6 +79,15 @@ function passphrasePathProblem(text: string): string | undefined {
     (/^\.{0,2}\//.test(text)
       ? undefined
       : "must be the path of a file that holds the passphrase, beginning with /, ./ or ../");
+}
+
+function listenProblem(text: string): string | undefined {
+  if (text === "systemd") return undefined;
+  if (!text.startsWith("/")) return "must be an absolute path, or systemd";
+  const bytes = utf8Bytes(text);
+  return bytes > MAX_SOCKET_PATH_BYTES
+    ? `must be at most ${MAX_SOCKET_PATH_BYTES} bytes, as Linux has it, and is ${bytes}`
+    : pathProblem(text);
 }
 
 function alpnProblem(text: string): string | undefined {
@@ -165,9 +175,23 @@ export const SETTINGS: readonly SettingSpec[] = [
     sentence: "stop after so many messages",
     parse: orNone(integer(1, 1_000_000_000)),
   }),
-  setting("source", "LIST", "system", "system, clock, file:NAME=PATH[*SCALE], stdin", {
+  setting("source", "LIST", "system", "system, clock, file:NAME=PATH[*SCALE], stdin, none", {
     sentence: "what is measured, separated by commas",
     parse: list,
+  }),
+  setting("listen", "PATH", "none", "absolute path of a Unix socket, systemd, or none", {
+    sentence: "where other processes hand in messages",
+    example: "/run/mqtt443/in.sock",
+    parse: orNone(checked(listenProblem)),
+  }),
+  setting("listenMode", "MODE", "0660", "0600 or 0660; not with systemd", {
+    sentence: "who may connect there: the owner, or the group too",
+    parse: choice(["0600", "0660"]),
+  }),
+  setting("topicPrefix", "TOPIC", "none", "a topic, or none", {
+    sentence: "messages handed in may name a topic below it; {clientId} is replaced",
+    example: "dt/mqtt443/{clientId}",
+    parse: orNone(checked(topicProblem)),
   }),
   setting("format", "FORMAT", "json", "json, text or shadow", {
     sentence: "how readings become a payload",

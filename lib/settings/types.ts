@@ -21,6 +21,12 @@ export interface Settings {
   readonly interval: number;
   readonly count: number | undefined;
   readonly source: readonly string[];
+  /** Absolute path of a Unix socket, or `systemd`. */
+  readonly listen: string | undefined;
+  /** Octal. */
+  readonly listenMode: "0600" | "0660";
+  /** `{clientId}` already replaced. */
+  readonly topicPrefix: string | undefined;
   readonly format: Format;
   readonly message: string | undefined;
   readonly giveUpAfter: number;

@@ -1,5 +1,5 @@
 /**
- * The words of the `source` setting: `system`, `clock`, `stdin`, `file:NAME=PATH[*SCALE]`.
+ * The words of the `source` setting: `system`, `clock`, `stdin`, `none`, `file:NAME=PATH[*SCALE]`.
  *
  * Pure: what a word means, what is wrong with it, and what it takes to read it.
  */
@@ -10,7 +10,7 @@ import { HOST_VIEW, kernelPath, PROC_FILES } from "./host.ts";
 
 /** One entry of the `source` setting. */
 export type Spec =
-  | { readonly kind: "system" | "clock" | "stdin" }
+  | { readonly kind: "system" | "clock" | "stdin" | "none" }
   | FileSpec;
 
 /** A number in a file. */
@@ -24,7 +24,7 @@ export interface FileSpec {
   readonly scale: number;
 }
 
-const PLAIN = ["system", "clock", "stdin"] as const;
+const PLAIN = ["system", "clock", "stdin", "none"] as const;
 const FILE_FORM = "file:NAME=PATH or file:NAME=PATH*SCALE";
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
@@ -52,7 +52,7 @@ export function parseDecimal(text: string): number | undefined {
  *   path: "/sys/bus/iio/devices/iio:device0/in_temp_input",
  *   scale: 0.001,
  * });
- * assertEquals(parseSpec("sytem"), 'must be system, clock, stdin or file:NAME=PATH: did you mean "system"?');
+ * assertEquals(parseSpec("sytem"), 'must be system, clock, stdin, none or file:NAME=PATH: did you mean "system"?');
  * ```
  */
 export function parseSpec(text: string): Spec | string {
@@ -100,6 +100,7 @@ export function sourcesProblem(specs: readonly string[]): string | undefined {
     if (spec.kind === "stdin" && specs.some((other) => other !== "stdin")) {
       return "must be stdin alone: each line is one message, other sources have an interval";
     }
+    if (spec.kind === "none" && specs.length > 1) return "must be none alone";
     const key = spec.kind === "file" ? `file:${spec.name}` : spec.kind;
     if (seen.has(key)) {
       return spec.kind === "file"
@@ -145,7 +146,7 @@ export function sourceSysKinds(specs: readonly string[]): string[] {
 }
 
 function unknownSource(text: string): string {
-  const rule = "must be system, clock, stdin or file:NAME=PATH";
+  const rule = "must be system, clock, stdin, none or file:NAME=PATH";
   const head = text.toLowerCase().split(/[:=]/)[0]!.slice(0, 20);
   const near = nearest(head, [...PLAIN, "file"]);
   if (near === undefined) return rule;

@@ -1,0 +1,46 @@
+/**
+ * The intake room: other processes hand messages to the running publisher through a Unix socket, and learn when each is on
+ * disk. It knows no queue: that comes in as `put`.
+ */
+
+import type { Logger } from "../core/log.ts";
+import type { SampleTime } from "../core/message.ts";
+import type { Settings } from "../settings/mod.ts";
+import { draftOf } from "./draft.ts";
+import { Intake, type IntakeReports } from "./intake.ts";
+import { openSocket } from "./socket.ts";
+export { answering } from "./answers.ts";
+export { notWithListen, oddLine, refusedLine } from "./errors.ts";
+export { Intake, type IntakeReports, type Put } from "./intake.ts";
+export { type Answer, notNow, type Refusal } from "./receipt.ts";
+export { handIn, type HandInOptions } from "./hand_in.ts";
+
+/** Options of {@linkcode openIntake}. */
+export interface OpenIntakeOptions {
+  /** `listen` is set. */
+  readonly settings: Settings;
+  readonly env: Pick<Deno.Env, "get">;
+  readonly sampleTime: () => SampleTime;
+  readonly reports: IntakeReports;
+  readonly log: Logger;
+}
+
+/**
+ * Opens the socket that the settings name; its clients wait until {@linkcode Intake.start}.
+ *
+ * @throws {UserError} With exit code 73.
+ */
+export async function openIntake(
+  { settings, env, sampleTime, reports, log }: OpenIntakeOptions,
+): Promise<Intake> {
+  const server = await openSocket({ listen: settings.listen!, mode: settings.listenMode, env });
+  return new Intake(server, {
+    drafter() {
+      const now = sampleTime();
+      return (line) => draftOf(line, settings, now, reports.odd);
+    },
+    limits: { messages: settings.queueMaxMessages, bytes: settings.queueMaxBytes },
+    reports,
+    log,
+  });
+}
