@@ -7,10 +7,10 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { DENO_VERSION } from "./compile/targets.ts";
-import { type Endpoint, makePki, startEndpoint, writeCerts } from "./endpoint.ts";
+import { DENO_VERSION } from "./build/targets.ts";
+import { type Endpoint, makePki, startEndpoint, writeCerts } from "./endpoint/mod.ts";
 import { ENVIRONMENT } from "./publish.ts";
-import { grantsFor, runArguments } from "./scoped.ts";
+import { grantsFor, runArguments } from "./shared/scoped.ts";
 
 /** Milliseconds from message to message. */
 const INTERVAL_MS = 500;

@@ -12,10 +12,10 @@ import { formatError, UserError } from "../lib/core/errors.ts";
 import { checkOwners, findIdentityFiles } from "../lib/identity/files.ts";
 import { loadSettings } from "../lib/settings/mod.ts";
 import { realWorld } from "../lib/core/process.ts";
-import { freshBundle } from "./bundle/fresh.ts";
-import { passed } from "./environment.ts";
-import { grantsFor, runArguments } from "./scoped.ts";
-import { MALLOC } from "./v8_flags.ts";
+import { freshBundle } from "./build/fresh.ts";
+import { passed } from "./shared/environment.ts";
+import { grantsFor, runArguments } from "./shared/scoped.ts";
+import { MALLOC } from "./build/v8_flags.ts";
 
 /** What the program's process gets besides what passes: run from source, Deno would ask for its newest version. */
 export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1", ...MALLOC } as const;

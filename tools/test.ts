@@ -7,11 +7,11 @@
  * port), no file in the temporary folder.
  */
 
-import { makeBundle } from "./bundle.ts";
-import { packed } from "./compile/packed.ts";
-import { inTempFolder } from "./temp_folder.ts";
+import { makeBundle } from "./build/bundle.ts";
+import { packed } from "./build/packed.ts";
+import { inTempFolder } from "./shared/temp_folder.ts";
 import { VERSION } from "../lib/core/build.ts";
-import { PACKED_GRANTS, TEST_VARIABLES, type TestForm } from "../tests/program.ts";
+import { PACKED_GRANTS, TEST_VARIABLES, type TestForm } from "../tests/support/program.ts";
 
 /** How long a process that was killed may take to be gone, in ms. */
 const GONE_MS = 2000;

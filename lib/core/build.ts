@@ -30,7 +30,7 @@ export interface Build {
   readonly grants: Grants;
 }
 
-// tools/bundle.ts puts it here.
+// tools/build/bundle.ts puts it here.
 declare const MQTT443_BUILD: Build | undefined;
 
 /** What this executable was built from; undefined when run from source. */

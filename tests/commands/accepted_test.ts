@@ -13,9 +13,16 @@ import {
   type Pair,
   startEndpoint,
   writeCerts,
-} from "../../tools/endpoint.ts";
-import { type Around, canBeTyped, inFolder, type Outcome, run, runHere } from "../command_line.ts";
-import { TEST_VARIABLES } from "../program.ts";
+} from "../../tools/endpoint/mod.ts";
+import {
+  type Around,
+  canBeTyped,
+  inFolder,
+  type Outcome,
+  run,
+  runHere,
+} from "../support/command_line.ts";
+import { TEST_VARIABLES } from "../support/program.ts";
 
 const pki = await makePki();
 const rsa = await pki.authority.issue("gw-rsa", { keyType: "rsa" });

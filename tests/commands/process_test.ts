@@ -2,9 +2,15 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { helpText } from "../../lib/commands/help.ts";
-import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
-import { NO_SETTINGS, spawnProgram } from "../program.ts";
-import { assertTold, inFolder, outcomeOf, runProcess, withUntouchedPort } from "../command_line.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
+import { NO_SETTINGS, spawnProgram } from "../support/program.ts";
+import {
+  assertTold,
+  inFolder,
+  outcomeOf,
+  runProcess,
+  withUntouchedPort,
+} from "../support/command_line.ts";
 
 const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;
 const pki = await makePki();

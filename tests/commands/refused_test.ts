@@ -4,7 +4,13 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { formatKey, makeAuthority, makePki, type Pair, writeCerts } from "../../tools/endpoint.ts";
+import {
+  formatKey,
+  makeAuthority,
+  makePki,
+  type Pair,
+  writeCerts,
+} from "../../tools/endpoint/mod.ts";
 import {
   assertTold,
   canBeTyped,
@@ -12,7 +18,7 @@ import {
   run,
   runHere,
   withUntouchedPort,
-} from "../command_line.ts";
+} from "../support/command_line.ts";
 
 const DAY_MS = 86_400_000;
 const pki = await makePki();

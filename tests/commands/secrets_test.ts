@@ -3,8 +3,8 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { app } from "../../lib/app.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import { formatKey, makePki, writeCerts } from "../../tools/endpoint.ts";
-import { inFolder, makeEnv, run } from "../command_line.ts";
+import { formatKey, makePki, writeCerts } from "../../tools/endpoint/mod.ts";
+import { inFolder, makeEnv, run } from "../support/command_line.ts";
 
 const PASSPHRASE = "MARKED-SECRET-PASSPHRASE";
 const pki = await makePki();

@@ -9,8 +9,8 @@ import { COMMANDS } from "../../lib/commands/arguments.ts";
 import { helpText } from "../../lib/commands/help.ts";
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import { SETTINGS } from "../../lib/settings/table.ts";
-import { assertTold, inFolder, run, runHere } from "../command_line.ts";
-import { draft, OPTIONS } from "../queueing.ts";
+import { assertTold, inFolder, run, runHere } from "../support/command_line.ts";
+import { draft, OPTIONS } from "../support/queueing.ts";
 
 interface Refusal {
   readonly args: readonly string[];

@@ -1,9 +1,16 @@
 /** `watch` against the endpoint: what it prints, as which client, and how it ends. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { startChild } from "../children.ts";
-import { makeRig, pki, replaced, type Rig, type Run, type RunOptions } from "../publishing.ts";
-import { type ScriptedBroker, startScriptedBroker } from "../scripted_broker.ts";
+import { startChild } from "../support/children.ts";
+import {
+  makeRig,
+  pki,
+  replaced,
+  type Rig,
+  type Run,
+  type RunOptions,
+} from "../support/publishing.ts";
+import { type ScriptedBroker, startScriptedBroker } from "../support/scripted_broker.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

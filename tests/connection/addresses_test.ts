@@ -1,9 +1,17 @@
 /** A name with several addresses, of which not all are well: the program as a scoped process. */
 
 import { assertEquals } from "@std/assert";
-import { makePki, startEndpoint } from "../../tools/endpoint.ts";
-import { canUnshare, mounted } from "../mounting.ts";
-import { inputOf, makeRig, numbered, replaced, type Rig, type Run, seqsOf } from "../publishing.ts";
+import { makePki, startEndpoint } from "../../tools/endpoint/mod.ts";
+import { canUnshare, mounted } from "../support/mounting.ts";
+import {
+  inputOf,
+  makeRig,
+  numbered,
+  replaced,
+  type Rig,
+  type Run,
+  seqsOf,
+} from "../support/publishing.ts";
 
 const NAME = "broker.example";
 const certificates = await makePki({ names: [NAME] });

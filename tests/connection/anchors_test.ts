@@ -1,10 +1,10 @@
 /** CA certificates that TLS trusts though they say themselves that they shall not be trusted. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { makeAuthority } from "../../tools/endpoint.ts";
-import { run } from "../command_line.ts";
-import { sh } from "../key_kinds.ts";
-import { makeRig, pki, type Rig } from "../publishing.ts";
+import { makeAuthority } from "../../tools/endpoint/mod.ts";
+import { run } from "../support/command_line.ts";
+import { sh } from "../support/key_kinds.ts";
+import { makeRig, pki, type Rig } from "../support/publishing.ts";
 
 const DAY_MS = 86_400_000;
 

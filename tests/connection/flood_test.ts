@@ -3,8 +3,8 @@
 import { assertEquals, assertLess, assertMatch } from "@std/assert";
 import type { Packet } from "mqtt-packet";
 import { rssKib } from "../../tools/bench/process.ts";
-import { makeRig, pki, replaced } from "../publishing.ts";
-import { startScriptedBroker } from "../scripted_broker.ts";
+import { makeRig, pki, replaced } from "../support/publishing.ts";
+import { startScriptedBroker } from "../support/scripted_broker.ts";
 
 const MESSAGE = { cmd: "publish", topic: "a", payload: "x", dup: false, retain: false } as const;
 

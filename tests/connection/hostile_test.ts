@@ -1,4 +1,4 @@
-/** A server with a good certificate that says what it should not (S5). The long run is in tests/faults. */
+/** A server with a good certificate that says what it should not (S5). The long run is in tests/system/faults. */
 
 import {
   assertEquals,
@@ -10,8 +10,8 @@ import {
 import { Buffer } from "node:buffer";
 import mqtt from "mqtt-packet";
 import { openConnection } from "../../lib/connection/open.ts";
-import { atRest, reasonOf, settingsFor, transportOver } from "../connecting.ts";
-import { meetHostile } from "../hostile.ts";
+import { atRest, reasonOf, settingsFor, transportOver } from "../support/connecting.ts";
+import { meetHostile } from "../support/hostile.ts";
 
 Deno.test("connection survives 300 hostile streams, each told or overcome (S5)", async () => {
   const report = await meetHostile({ seed: 1, count: 300, deadlineMs: 60_000 });

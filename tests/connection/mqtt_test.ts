@@ -4,15 +4,20 @@ import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { createLengthWatch } from "../../lib/connection/length_watch.ts";
 import { EXIT } from "../../lib/core/errors.ts";
 import { PublishRefusedError } from "../../lib/connection/reason_codes.ts";
-import { type Endpoint, type EndpointOptions, HUGE_LENGTH, makePki } from "../../tools/endpoint.ts";
-import { seeded } from "../../tools/seeded.ts";
+import {
+  type Endpoint,
+  type EndpointOptions,
+  HUGE_LENGTH,
+  makePki,
+} from "../../tools/endpoint/mod.ts";
+import { seeded } from "../../tools/shared/seeded.ts";
 import {
   assertAllClosed,
   connectTo,
   failureOf,
   reasonOf,
   start as startAny,
-} from "../connecting.ts";
+} from "../support/connecting.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

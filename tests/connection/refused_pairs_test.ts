@@ -1,10 +1,10 @@
 /** A pair that TLS will not take, in each command, and put in place under a running publisher. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { inFolder, runProcess, withUntouchedPort } from "../command_line.ts";
-import { startChild } from "../children.ts";
-import { type Kind, KINDS, makeAuthorityFiles, makeKind } from "../key_kinds.ts";
-import { flagsFor, makeRig } from "../publishing.ts";
+import { inFolder, runProcess, withUntouchedPort } from "../support/command_line.ts";
+import { startChild } from "../support/children.ts";
+import { type Kind, KINDS, makeAuthorityFiles, makeKind } from "../support/key_kinds.ts";
+import { flagsFor, makeRig } from "../support/publishing.ts";
 
 const REFUSED = KINDS.filter(({ name }) =>
   ["X.509 version 1", "an unknown critical extension", "P-224", "RSA-PSS"].includes(name)

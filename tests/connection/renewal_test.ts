@@ -6,8 +6,8 @@ import { createConnector } from "../../lib/connection/renewal.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { loadSettings } from "../../lib/settings/mod.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import type { Pair } from "../../tools/endpoint.ts";
-import { makeEnv } from "../command_line.ts";
+import type { Pair } from "../../tools/endpoint/mod.ts";
+import { makeEnv } from "../support/command_line.ts";
 import {
   makeRig,
   numbered,
@@ -18,7 +18,7 @@ import {
   type Run,
   seqsOf,
   writeIdentity,
-} from "../publishing.ts";
+} from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

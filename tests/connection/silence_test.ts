@@ -2,10 +2,10 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { generalGrants } from "../../lib/settings/grants.ts";
-import { AWS_ALPN, makePki, startEndpoint } from "../../tools/endpoint.ts";
-import { assertAllClosed } from "../connecting.ts";
-import { canUnshare, mounted } from "../mounting.ts";
-import { inputOf, makeRig, numbered, replaced, seqsOf } from "../publishing.ts";
+import { AWS_ALPN, makePki, startEndpoint } from "../../tools/endpoint/mod.ts";
+import { assertAllClosed } from "../support/connecting.ts";
+import { canUnshare, mounted } from "../support/mounting.ts";
+import { inputOf, makeRig, numbered, replaced, seqsOf } from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

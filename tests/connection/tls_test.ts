@@ -3,8 +3,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { openConnection } from "../../lib/connection/open.ts";
 import { EXIT } from "../../lib/core/errors.ts";
-import { type Endpoint, makeAuthority, makePki } from "../../tools/endpoint.ts";
-import { parseClientHello } from "../client_hello.ts";
+import { type Endpoint, makeAuthority, makePki } from "../../tools/endpoint/mod.ts";
+import { parseClientHello } from "../support/client_hello.ts";
 import {
   assertAllClosed,
   connectTo,
@@ -12,7 +12,7 @@ import {
   identityOf,
   settingsFor,
   start,
-} from "../connecting.ts";
+} from "../support/connecting.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,8 +1,8 @@
 /** An impostor whose CA Deno's own trust store holds: no command believes it, however it is started. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { makePki } from "../../tools/endpoint.ts";
-import { makeRig, pki, replaced } from "../publishing.ts";
+import { makePki } from "../../tools/endpoint/mod.ts";
+import { makeRig, pki, replaced } from "../support/publishing.ts";
 
 /** What an impostor's CA can be given to Deno with, or its checks be weakened. */
 const STORES = (ca: string): readonly Record<string, string>[] => [

@@ -3,8 +3,8 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { createLineSink } from "../../lib/core/line_sink.ts";
 import { openLog } from "../../lib/core/log.ts";
-import { spawnProgram } from "../program.ts";
-import { flagsFor, makeRig, range, type Rig, seqsOf } from "../publishing.ts";
+import { spawnProgram } from "../support/program.ts";
+import { flagsFor, makeRig, range, type Rig, seqsOf } from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

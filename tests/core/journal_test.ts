@@ -1,9 +1,9 @@
 /** What the program says under systemd: a process whose stderr is the stream that JOURNAL_STREAM names, or is not. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { makePki, writeCerts } from "../../tools/endpoint.ts";
-import { startChild } from "../children.ts";
-import { inFolder } from "../command_line.ts";
+import { makePki, writeCerts } from "../../tools/endpoint/mod.ts";
+import { startChild } from "../support/children.ts";
+import { inFolder } from "../support/command_line.ts";
 
 /** A shell that sets the variable as systemd does, for the stderr that the program gets; or for another stream. */
 const UNDER = {

@@ -2,9 +2,9 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { denoArguments, ENVIRONMENT } from "../../tools/publish.ts";
-import { signalled } from "../listening.ts";
-import { NO_SETTINGS } from "../program.ts";
-import { makeRig, replaced, type Rig } from "../publishing.ts";
+import { signalled } from "../support/listening.ts";
+import { NO_SETTINGS } from "../support/program.ts";
+import { makeRig, replaced, type Rig } from "../support/publishing.ts";
 
 const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;
 

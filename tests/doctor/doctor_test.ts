@@ -5,10 +5,10 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
-import { run, runHere } from "../command_line.ts";
-import { FAULTS } from "../doctor_cases.ts";
-import { assertNamed, examine, withSite } from "../doctor_site.ts";
-import { canMount, mountMemory } from "../mounting.ts";
+import { run, runHere } from "../support/command_line.ts";
+import { FAULTS } from "../support/doctor_cases.ts";
+import { assertNamed, examine, withSite } from "../support/doctor_site.ts";
+import { canMount, mountMemory } from "../support/mounting.ts";
 
 for (const fault of FAULTS) {
   Deno.test(`doctor names ${fault.what}`, () => assertNamed(fault, run));

@@ -1,8 +1,8 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UserError } from "../../lib/core/errors.ts";
 import { chooseFiles, type FileSettings, readIdentityFiles } from "../../lib/identity/files.ts";
-import { inFolder } from "../command_line.ts";
-import { lchown } from "../owners.ts";
+import { inFolder } from "../support/command_line.ts";
+import { lchown } from "../support/owners.ts";
 
 const NONE: FileSettings = {
   certs: "certs",

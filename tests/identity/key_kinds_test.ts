@@ -7,8 +7,8 @@ import { UserError } from "../../lib/core/errors.ts";
 import { type Identity, inspectIdentity } from "../../lib/identity/parse.ts";
 import { certificateProblem } from "../../lib/identity/key_kinds.ts";
 import { derOf, pemBlocks } from "../../lib/identity/pem.ts";
-import { inFolder } from "../command_line.ts";
-import { type Kind, KINDS, makeAuthorityFiles, makeKind, sh } from "../key_kinds.ts";
+import { inFolder } from "../support/command_line.ts";
+import { type Kind, KINDS, makeAuthorityFiles, makeKind, sh } from "../support/key_kinds.ts";
 
 const FILES = {
   ca: [],

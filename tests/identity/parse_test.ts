@@ -7,7 +7,7 @@ import {
   type IdentityTexts,
   inspectIdentity,
 } from "../../lib/identity/parse.ts";
-import { formatKey, makeAuthority, makePki, type Pair } from "../../tools/endpoint.ts";
+import { formatKey, makeAuthority, makePki, type Pair } from "../../tools/endpoint/mod.ts";
 
 const PASSPHRASE = "MARKED-SECRET 42";
 

@@ -9,11 +9,11 @@ import { generalGrants, grantFlags, grantsOf } from "../../lib/settings/grants.t
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import { mergeSettings } from "../../lib/settings/merge.ts";
-import { makeBundle } from "../../tools/bundle.ts";
-import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
-import { inFolder, type Outcome } from "../command_line.ts";
-import { lchown } from "../owners.ts";
-import { draft, isRoot, OPTIONS } from "../queueing.ts";
+import { makeBundle } from "../../tools/build/bundle.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
+import { inFolder, type Outcome } from "../support/command_line.ts";
+import { lchown } from "../support/owners.ts";
+import { draft, isRoot, OPTIONS } from "../support/queueing.ts";
 
 // esbuild's process ends some time after it was told to, and nobody can wait for that.
 Deno.test.sanitizer({ ops: false, resources: false });

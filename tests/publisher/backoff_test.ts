@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backoffMs, slowBackoffMs } from "../../lib/publisher/backoff.ts";
-import { seeded } from "../../tools/seeded.ts";
-import { judgeWaits } from "../waits.ts";
+import { seeded } from "../../tools/shared/seeded.ts";
+import { judgeWaits } from "../support/waits.ts";
 
 const SEEDS = Array.from({ length: 20 }, (_, index) => index + 1);
 

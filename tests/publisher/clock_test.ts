@@ -13,7 +13,7 @@ import {
   type Run,
   seqsOf,
   writeIdentity,
-} from "../publishing.ts";
+} from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
 import { openConnection } from "../../lib/connection/open.ts";
 import { startForwarder } from "../../tools/endpoint/forwarder.ts";
-import { identityOf, reasonOf, settingsFor, start } from "../connecting.ts";
+import { identityOf, reasonOf, settingsFor, start } from "../support/connecting.ts";
 import {
   countsOf,
   firsts,
@@ -14,8 +14,8 @@ import {
   range,
   replaced,
   seqsOf,
-} from "../publishing.ts";
-import { seeded } from "../../tools/seeded.ts";
+} from "../support/publishing.ts";
+import { seeded } from "../../tools/shared/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -7,7 +7,7 @@ import type { Rates } from "../../lib/publisher/pacer.ts";
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
 import { createSuspicion } from "../../lib/publisher/poison.ts";
-import type { ReceivedMessage } from "../../tools/endpoint.ts";
+import type { ReceivedMessage } from "../../tools/endpoint/mod.ts";
 import {
   firsts,
   inputOf,
@@ -18,8 +18,8 @@ import {
   range,
   type Rig,
   seqsOf,
-} from "../publishing.ts";
-import { draft, OPTIONS } from "../queueing.ts";
+} from "../support/publishing.ts";
+import { draft, OPTIONS } from "../support/queueing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -13,7 +13,7 @@ import {
   range,
   type Rig,
   seqsOf,
-} from "../publishing.ts";
+} from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,9 +1,9 @@
 /** kill -9 at any instant: what was reported as queued is delivered after the restart. Real processes. */
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { firsts, makeRig, numbered, range, type Rig, seqsOf } from "../publishing.ts";
-import { lastQueued, startChild } from "../children.ts";
-import { seeded } from "../../tools/seeded.ts";
+import { firsts, makeRig, numbered, range, type Rig, seqsOf } from "../support/publishing.ts";
+import { lastQueued, startChild } from "../support/children.ts";
+import { seeded } from "../../tools/shared/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

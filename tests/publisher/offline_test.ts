@@ -10,7 +10,7 @@ import {
   range,
   seqsOf,
   writeIdentity,
-} from "../publishing.ts";
+} from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

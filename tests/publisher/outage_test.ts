@@ -3,8 +3,8 @@ import type { Connection } from "../../lib/connection/types.ts";
 import { EXIT, UserError } from "../../lib/core/errors.ts";
 import type { Fields } from "../../lib/core/log.ts";
 import { createOutage, type Outage } from "../../lib/publisher/outage.ts";
-import { seeded } from "../../tools/seeded.ts";
-import { judgeWaits, type Verdict } from "../waits.ts";
+import { seeded } from "../../tools/shared/seeded.ts";
+import { judgeWaits, type Verdict } from "../support/waits.ts";
 
 interface Said {
   readonly level: "debug" | "info" | "warn" | "error";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { AWS_BYTES_PER_S, createPacer, type Rates } from "../../lib/publisher/pacer.ts";
-import { seeded } from "../../tools/seeded.ts";
+import { seeded } from "../../tools/shared/seeded.ts";
 
 const AWS: Rates = { messages: 100, bytes: AWS_BYTES_PER_S };
 

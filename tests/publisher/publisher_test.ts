@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { type Child, startChild } from "../children.ts";
+import { type Child, startChild } from "../support/children.ts";
 import {
   firsts,
   inputOf,
@@ -13,7 +13,7 @@ import {
   range,
   type Rig,
   seqsOf,
-} from "../publishing.ts";
+} from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,8 +1,16 @@
 /** Lines of input as messages: none lost, in order, and never many in memory. Real processes. */
 
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { flagsFor, inputOf, makeRig, numbered, openInput, range, seqsOf } from "../publishing.ts";
-import { startChild } from "../children.ts";
+import {
+  flagsFor,
+  inputOf,
+  makeRig,
+  numbered,
+  openInput,
+  range,
+  seqsOf,
+} from "../support/publishing.ts";
+import { startChild } from "../support/children.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,8 +1,8 @@
 /** Signals to a real process, in each state of its link. How long it takes is measured in faults/stopping_test.ts. */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { seqsOf } from "../publishing.ts";
-import { endsWell, MOMENTS, waiting, withThree } from "../stopping.ts";
+import { seqsOf } from "../support/publishing.ts";
+import { endsWell, MOMENTS, waiting, withThree } from "../support/stopping.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -6,10 +6,10 @@ import { createNotifier } from "../../lib/publisher/systemd_notify.ts";
 import type { Queue } from "../../lib/queue/types.ts";
 import type { Settings } from "../../lib/settings/types.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import { startChild } from "../children.ts";
-import { makeEnv } from "../command_line.ts";
-import { testGrants } from "../program.ts";
-import { flagsFor, makeRig } from "../publishing.ts";
+import { startChild } from "../support/children.ts";
+import { makeEnv } from "../support/command_line.ts";
+import { testGrants } from "../support/program.ts";
+import { flagsFor, makeRig } from "../support/publishing.ts";
 
 /** Where a service manager listens, and what it was told. */
 function listen(path: string) {

@@ -15,7 +15,7 @@ import {
   makeMark,
   OPTIONS,
   seqs,
-} from "../queueing.ts";
+} from "../support/queueing.ts";
 
 Deno.test("queue keeps unacknowledged messages across a restart, and nothing else", () => {
   inStateFolder((folder) => {

@@ -1,8 +1,8 @@
 /** A disk that really is full or read-only, below a publisher that runs: a small tmpfs. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { hasProgram, isRoot } from "../queueing.ts";
-import { type Line, makeRig, openInput, range, type Rig, seqsOf } from "../publishing.ts";
+import { hasProgram, isRoot } from "../support/queueing.ts";
+import { type Line, makeRig, openInput, range, type Rig, seqsOf } from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -9,8 +9,8 @@ import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import type { Queue } from "../../lib/queue/types.ts";
 import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import { makeEnv } from "../command_line.ts";
-import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "../queueing.ts";
+import { makeEnv } from "../support/command_line.ts";
+import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "../support/queueing.ts";
 
 /** Runs an action on a queue that holds these messages and has a mark. */
 function withMark(

@@ -4,7 +4,7 @@ import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import type { Queue } from "../../lib/queue/types.ts";
 import { MemoryQueue } from "../../lib/queue/memory_queue.ts";
 import { createSpill } from "../../lib/queue/memory_fallback.ts";
-import { draft, makeMark, OPTIONS, seqs } from "../queueing.ts";
+import { draft, makeMark, OPTIONS, seqs } from "../support/queueing.ts";
 
 /** A spill over a real queue whose writes fail when they are told to. */
 function makeBench(): {

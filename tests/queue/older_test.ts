@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
-import { countsOf, makeRig, range, seqsOf } from "../publishing.ts";
+import { countsOf, makeRig, range, seqsOf } from "../support/publishing.ts";
 
 /** Schema 1, word by word: it does not change when the program's own does. */
 const SCHEMA_1 = `

@@ -6,7 +6,7 @@ import { MAX_PAYLOAD_BYTES } from "../../lib/core/message.ts";
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import type { Queue, QueueOptions } from "../../lib/queue/types.ts";
 import { MemoryQueue } from "../../lib/queue/memory_queue.ts";
-import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "../queueing.ts";
+import { draft, inStateFolder, makeMark, OPTIONS, seqs } from "../support/queueing.ts";
 
 for (const place of ["memory", "file", "file and mark"] as const) {
   /** Runs an action with a queue that is closed and removed after it. */

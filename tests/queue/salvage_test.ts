@@ -8,7 +8,7 @@ import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import type { Settings } from "../../lib/settings/types.ts";
 import { volatileWarning } from "../../lib/queue/volatile.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import { draft, inStateFolder, isSame, seqs } from "../queueing.ts";
+import { draft, inStateFolder, isSame, seqs } from "../support/queueing.ts";
 
 const PAGE_BYTES = 2048;
 const MESSAGES = 200;

@@ -5,8 +5,8 @@ import { UserError } from "../../lib/core/errors.ts";
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import { deliveredThrough, holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import { checkState, queuePathOf } from "../../lib/queue/state_guard.ts";
-import { lchown } from "../owners.ts";
-import { draft, inStateFolder, isRoot, OPTIONS } from "../queueing.ts";
+import { lchown } from "../support/owners.ts";
+import { draft, inStateFolder, isRoot, OPTIONS } from "../support/queueing.ts";
 
 function modeOf(path: string): string {
   return ((Deno.statSync(path).mode ?? 0) & 0o777).toString(8);

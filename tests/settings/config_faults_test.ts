@@ -4,8 +4,8 @@
  */
 
 import { assertEquals, assertLess, assertMatch } from "@std/assert";
-import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
-import { inFolder, run, runProcess, withUntouchedPort } from "../command_line.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
+import { inFolder, run, runProcess, withUntouchedPort } from "../support/command_line.ts";
 
 const pki = await makePki();
 const MIB = 1024 ** 2;

@@ -4,8 +4,8 @@ import { UserError } from "../../lib/core/errors.ts";
 import { generalGrants, grantFlags, grantsOf, siteGrants } from "../../lib/settings/grants.ts";
 import { mergeSettings } from "../../lib/settings/merge.ts";
 import { denoArguments } from "../../tools/publish.ts";
-import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint.ts";
-import { NO_SETTINGS } from "../program.ts";
+import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
+import { NO_SETTINGS } from "../support/program.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;

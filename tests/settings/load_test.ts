@@ -2,8 +2,8 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { parseCommand } from "../../lib/commands/arguments.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { loadSettings } from "../../lib/settings/mod.ts";
-import { inFolder } from "../command_line.ts";
-import { NO_SETTINGS } from "../program.ts";
+import { inFolder } from "../support/command_line.ts";
+import { NO_SETTINGS } from "../support/program.ts";
 
 function load(args: readonly string[], given: Record<string, string> = {}) {
   const env: Record<string, string> = { MQTT443_CONFIG: NO_SETTINGS, ...given };

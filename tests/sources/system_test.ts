@@ -16,7 +16,7 @@ import { onceAtATime } from "../../lib/sources/read_all.ts";
 const NOW = () => new Date(2026, 10, 23, 3, 4, 5);
 
 function fixture(name: string): string {
-  return new URL(`./testdata/${name}`, import.meta.url).pathname;
+  return new URL(`../testdata/${name}`, import.meta.url).pathname;
 }
 
 /** What `system` reads of a fixture; the disk is this machine's, and left out. */

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { gatherTicks } from "../../lib/publisher/gather.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
 import { readAll } from "../../lib/sources/mod.ts";
-import { makeRig, openInput, range, seqsOf } from "../publishing.ts";
+import { makeRig, openInput, range, seqsOf } from "../support/publishing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -4,10 +4,10 @@
  */
 
 import { grantFlags } from "../../lib/settings/grants.ts";
-import { RUN_FLAGS } from "../compile/packed.ts";
-import { grantsFor } from "../scoped.ts";
+import { RUN_FLAGS } from "../build/packed.ts";
+import { grantsFor } from "../shared/scoped.ts";
 import { ENVIRONMENT } from "../publish.ts";
-import { V8_FLAGS } from "../v8_flags.ts";
+import { V8_FLAGS } from "../build/v8_flags.ts";
 import type { Paths, Server } from "./servers.ts";
 import type { CommandLine } from "./run.ts";
 import { PEERS } from "./targets.ts";

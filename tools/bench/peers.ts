@@ -6,7 +6,7 @@
  */
 
 import * as esbuild from "esbuild";
-import { BUNDLE_FLAGS } from "../bundle/fresh.ts";
+import { BUNDLE_FLAGS } from "../build/fresh.ts";
 import { denoDir } from "./ours.ts";
 import { type CommandLine, commandOf, isFile, programPath } from "./run.ts";
 import type { Paths, Server } from "./servers.ts";

@@ -7,7 +7,7 @@
 
 import type { Socket } from "node:net";
 import { readLines } from "../../lib/sources/mod.ts";
-import { readCerts, startEndpoint } from "../endpoint.ts";
+import { readCerts, startEndpoint } from "../endpoint/mod.ts";
 import { startForwarder } from "../endpoint/forwarder.ts";
 import { openFront } from "../endpoint/ports.ts";
 import { LINK_MS, MOST_INFLIGHT } from "./servers.ts";

@@ -7,7 +7,7 @@
  * TCP_NODELAY.
  */
 
-import { AWS_ALPN, makePki, writeCerts } from "../endpoint.ts";
+import { AWS_ALPN, makePki, writeCerts } from "../endpoint/mod.ts";
 import { readLines } from "../../lib/sources/mod.ts";
 import { delay, follow, kill } from "./process.ts";
 import { commandOf, programPath } from "./run.ts";

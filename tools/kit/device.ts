@@ -3,14 +3,14 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Build } from "../../lib/core/build.ts";
-import { DENO_VERSION, TARGETS } from "../compile/targets.ts";
+import { DENO_VERSION, TARGETS } from "../build/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
 import { type DenoLicenses, licensesText } from "./licenses.ts";
 import { type Package, ROOT } from "./packages.ts";
 import { sbomText } from "./sbom.ts";
 import { manText, readmeText, sampleText } from "./texts.ts";
 
-/** An executable, as tools/compile.ts tells of it. */
+/** An executable, as tools/build/compile.ts tells of it. */
 export interface Executable {
   readonly path: string;
   readonly arch: "x86_64" | "arm64";

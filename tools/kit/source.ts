@@ -6,9 +6,9 @@
 
 import { join } from "node:path";
 import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
-import { npmDenoFolder } from "../compile/npm_deno.ts";
-import { runDeno } from "../compile/run_deno.ts";
-import { DENO_VERSION, type Target, TARGETS } from "../compile/targets.ts";
+import { npmDenoFolder } from "../build/npm_deno.ts";
+import { runDeno } from "../build/run_deno.ts";
+import { DENO_VERSION, type Target, TARGETS } from "../build/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
 import { below } from "./device.ts";
 import { type Lock, type LockedPackage, npmFolders, ROOT } from "./packages.ts";

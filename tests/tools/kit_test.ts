@@ -1,0 +1,311 @@
+/** The kit without its executable: archives, bill of materials, licences, texts, command line. */
+
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import Ajv from "ajv";
+import formats from "ajv-formats";
+import { join } from "node:path";
+import config from "../../deno.json" with { type: "json" };
+import { parseCommand } from "../../lib/commands/arguments.ts";
+import { UserError } from "../../lib/core/errors.ts";
+import { generalGrants } from "../../lib/settings/grants.ts";
+import { loadSettings } from "../../lib/settings/mod.ts";
+import { makeBundle } from "../../tools/build/bundle.ts";
+import { DENO_VERSION } from "../../tools/build/targets.ts";
+import { parseKit } from "../../tools/kit/mod.ts";
+import { type Entry, writeArchive } from "../../tools/kit/archive.ts";
+import { licenseTexts, sumsText } from "../../tools/kit/device.ts";
+import { licensesText } from "../../tools/kit/licenses.ts";
+import { packagesIn, readLock, ROOT } from "../../tools/kit/packages.ts";
+import { type Parts, sbomText } from "../../tools/kit/sbom.ts";
+import { manText, readmeText, sampleText } from "../../tools/kit/texts.ts";
+import { inWorkFolder } from "../../tools/shared/temp_folder.ts";
+import { inFolder, makeEnv } from "../support/command_line.ts";
+import { canMount, mountMemory } from "../support/mounting.ts";
+import { hasProgram } from "../support/queueing.ts";
+
+const TIME_S = 1_700_000_000;
+const LONG = "a-long-name-of-a-folder".repeat(4);
+
+const ENTRIES: readonly Entry[] = [
+  { path: "top/z.txt", content: "last\n" },
+  { path: `top/${LONG}/${LONG}.txt`, content: "deep\n" },
+  { path: "top/run", content: new TextEncoder().encode("#!/bin/sh\n"), isExecutable: true },
+  { path: "top/empty", content: "" },
+  { path: "top/link", link: "../top/z.txt" },
+];
+
+Deno.test("an archive is the same byte for byte, whatever the order and the time", () =>
+  inFolder(async (folder) => {
+    await writeArchive(join(folder, "a.tar.gz"), ENTRIES, TIME_S);
+    await writeArchive(join(folder, "b.tar.gz"), ENTRIES.toReversed(), TIME_S);
+    assertEquals(
+      Deno.readFileSync(join(folder, "a.tar.gz")),
+      Deno.readFileSync(join(folder, "b.tar.gz")),
+    );
+    assertEquals([...Deno.readDirSync(folder)].length, 2);
+  }));
+
+for (const tar of [["tar"], ["busybox", "tar"]]) {
+  const [program] = tar;
+  Deno.test({
+    name: `an archive unpacks with ${tar.join(" ")}${
+      hasProgram(program!) ? "" : ", which is missing"
+    }`,
+    ignore: !hasProgram(program!),
+    fn: () =>
+      inFolder(async (folder) => {
+        const path = join(folder, "a.tar.gz");
+        await writeArchive(path, ENTRIES, TIME_S);
+        const { success, stderr } = await new Deno.Command(program!, {
+          args: [...tar.slice(1), "xzf", path, "-C", folder],
+        }).output();
+        assert(success, new TextDecoder().decode(stderr));
+        const text = (name: string) => Deno.readTextFileSync(join(folder, "top", name));
+        assertEquals(text("link"), "last\n");
+        assertEquals(text(`${LONG}/${LONG}.txt`), "deep\n");
+        assertEquals(text("empty"), "");
+        const { mode, mtime } = Deno.statSync(join(folder, "top/run"));
+        assertEquals([(mode ?? 0) & 0o777, mtime?.getTime()], [0o755, TIME_S * 1000]);
+      }),
+  });
+}
+
+Deno.test("an archive that cannot be written leaves nothing", () =>
+  inFolder(async (folder) => {
+    const missing: Entry = { path: "top/a", file: join(folder, "nowhere") };
+    const path = join(folder, "a.tar.gz");
+    await assertRejects(() => writeArchive(path, [...ENTRIES, missing], TIME_S), UserError);
+    const tooLong: Entry = { path: "x".repeat(101), content: "" };
+    await assertRejects(() => writeArchive(path, [tooLong], TIME_S), RangeError, "at most 100");
+    assertEquals([...Deno.readDirSync(folder)], []);
+  }));
+
+Deno.test({
+  name: "an archive for which there is no room is told, and leaves nothing (needs root and mount)",
+  ignore: !canMount,
+  fn: () =>
+    inFolder(async (folder) => {
+      const large = join(folder, "large");
+      const bytes = new Uint8Array(2_000_000);
+      for (let at = 0; at < bytes.length; at += 50_000) {
+        crypto.getRandomValues(bytes.subarray(at, at + 50_000));
+      }
+      Deno.writeFileSync(large, bytes);
+      const small = join(folder, "small");
+      using _ = mountMemory(small, "300k");
+      for (const entry of [{ path: "a", file: large }, { path: "a", content: bytes }]) {
+        const made = writeArchive(join(small, "a.tar.gz"), [entry, ...ENTRIES], TIME_S);
+        const error = await assertRejects(() => made, UserError, "No space left on device");
+        assertEquals(error.exitCode, 73);
+      }
+      assertEquals([...Deno.readDirSync(small)], []);
+    }),
+});
+
+Deno.test("SHA256SUMS names every file and its sum", async () => {
+  const lines = (await sumsText(ENTRIES)).trim().split("\n");
+  assertEquals(lines.map((line) => line.slice(66)), [
+    ...[`top/${LONG}/${LONG}.txt`, "top/empty", "top/run", "top/z.txt"],
+  ]);
+  // sha256sum of nothing.
+  const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  assertEquals(lines[1], `${empty}  top/empty`);
+});
+
+const MODULES = (await makeBundle()).modules;
+const PACKAGES = await packagesIn(MODULES, readLock());
+
+const PARTS: Parts = {
+  version: "0.1.0",
+  arch: "x86_64",
+  sha256: "0".repeat(64),
+  commit: "0123456789",
+  timeS: TIME_S,
+  packages: PACKAGES,
+  runtime: {
+    version: DENO_VERSION,
+    v8: "15.0.245.2-rusty",
+    npm: { name: "@deno/linux-x64-glibc", integrity: `sha512-${"A".repeat(86)}==` },
+  },
+};
+
+/** The official schema, as CycloneDX's own library brings it. */
+function makeValidator() {
+  const folder = new URL("../res/schema/", import.meta.resolve("@cyclonedx/cyclonedx-library"));
+  const schema = (name: string) => JSON.parse(Deno.readTextFileSync(new URL(name, folder)));
+  // Not strict: the schema has keywords of its own for documentation.
+  const ajv = new Ajv.default({ strict: false, allErrors: true });
+  formats.default(ajv);
+  ajv.addFormat("iri-reference", (text: string) => URL.canParse(text, "https://example.com/"));
+  ajv.addFormat("idn-email", /^[^@]+@[^@]+$/);
+  for (const name of ["spdx.SNAPSHOT.schema.json", "jsf-0.82.SNAPSHOT.schema.json"]) {
+    ajv.addSchema(schema(name), `http://cyclonedx.org/schema/${name}`);
+  }
+  return ajv.compile(schema("bom-1.6.SNAPSHOT.schema.json"));
+}
+
+Deno.test("the bill of materials is valid CycloneDX 1.6", () => {
+  const validate = makeValidator();
+  const bill = JSON.parse(sbomText(PARTS));
+  assert(validate(bill), JSON.stringify(validate.errors));
+  const denort = JSON.parse(sbomText({ ...PARTS, runtime: { ...PARTS.runtime, npm: undefined } }));
+  assert(validate(denort), JSON.stringify(validate.errors));
+  const wrong = sbomText(PARTS).replaceAll('"MIT"', '"No-Such-License"');
+  assert(!validate(JSON.parse(wrong)));
+});
+
+Deno.test("the bill of materials has every package of the bundle, Deno and V8, and no other", () => {
+  const bill: { components: { name: string; version: string; components?: { name: string }[] }[] } =
+    JSON.parse(sbomText(PARTS));
+  const inBundle = MODULES.flatMap((path) => /^npm:((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
+  assertEquals(
+    bill.components.map(({ name }) => name).sort(),
+    [
+      ...new Set([...inBundle, "deno"]),
+    ].sort(),
+  );
+  assertEquals(bill.components[0]!.components!.map(({ name }) => name), ["v8"]);
+  const lock = readLock();
+  for (const { name, version } of bill.components.slice(1)) {
+    assert(`${name}@${version}` in lock.npm, `${name}@${version}`);
+  }
+  assert(!sbomText(PARTS).includes("esbuild"));
+});
+
+Deno.test("the bill of materials is the same for the same parts, and has another number for others", () => {
+  assertEquals(sbomText(PARTS), sbomText(PARTS));
+  const number = (parts: Parts) => JSON.parse(sbomText(parts)).serialNumber;
+  assert(number(PARTS) !== number({ ...PARTS, sha256: "1".repeat(64) }));
+});
+
+Deno.test("the bill of materials says the program's own licence, and LICENSE and deno.json the same", () => {
+  const { metadata } = JSON.parse(sbomText(PARTS));
+  assertEquals(metadata.component.licenses, [
+    { license: { id: "MIT", acknowledgement: "declared" } },
+  ]);
+  assertEquals(config.license, "MIT");
+  const text = Deno.readTextFileSync(join(ROOT, "LICENSE"));
+  assertMatch(text, /^MIT License\n\nCopyright \(c\) 2026 the mqtt443 authors\n/);
+});
+
+Deno.test("a package that deno.lock does not pin is in no bill of materials", async () => {
+  await assertRejects(() => packagesIn(["npm:left-pad/index.js"], readLock()), Error, "left-pad");
+});
+
+Deno.test("the licences name every package of others with its text, Deno and V8, and what is not listed", () => {
+  const texts = licenseTexts();
+  const text = licensesText(PACKAGES, { version: DENO_VERSION, v8: "15.0.245.2-rusty", texts });
+  for (const { name, version, license } of PACKAGES) {
+    assertStringIncludes(text, `\nnpm:${name} ${version} (${license})\n`);
+  }
+  assertStringIncludes(
+    text,
+    `\nDeno ${DENO_VERSION} (MIT)\nhttps://github.com/denoland/deno\n\nMIT License\n`,
+  );
+  assertStringIncludes(text, "\nV8 15.0.245.2-rusty (BSD-3-Clause), in Deno\n");
+  for (const one of Object.values(texts)) assertStringIncludes(text, one.trim());
+  assertStringIncludes(text, "\nNOT LISTED HERE are ");
+  assert(text.split("Permission").length > PACKAGES.length);
+  assertStringIncludes(text, "mqtt443 itself is under the MIT licence: see LICENSE.");
+});
+
+Deno.test("the sample settings are valid as they are", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "mqtt443.json");
+    await Deno.writeTextFile(path, sampleText());
+    const { settings } = loadSettings(
+      parseCommand(["publish", "--config", path]),
+      { env: makeEnv(), hostName: () => "gw-7" },
+      { needEndpoint: true },
+    );
+    assertStringIncludes(settings.endpoint, "amazonaws.com");
+  }));
+
+Deno.test("README.txt is plain text of a width that a terminal has, and names what the executable may reach", () => {
+  for (const hasSettings of [true, false]) {
+    const { net } = generalGrants();
+    const text = readmeText({ version: "0.1.0", arch: "arm64", net, hasSettings });
+    assert(/^[\x20-\x7e\n]+$/.test(text));
+    assertEquals(text.split("\n").filter((line) => line.length > 100 && !line.includes("*.")), []);
+    assertStringIncludes(text, net.join(", "));
+  }
+});
+
+Deno.test({
+  name: `the manual page is read without a warning${hasProgram("man") ? "" : " (man is missing)"}`,
+  ignore: !hasProgram("man"),
+  fn: () =>
+    inFolder(async (folder) => {
+      const path = join(folder, "mqtt443.1");
+      await Deno.writeTextFile(path, manText("0.1.0", "2026-11-23"));
+      const { stdout, stderr } = await new Deno.Command("man", {
+        args: ["--warnings", "-l", path],
+        env: { MANWIDTH: "100", LC_ALL: "C.UTF-8", MAN_KEEP_STDERR: "1", PAGER: "cat" },
+      }).output();
+      assertEquals(new TextDecoder().decode(stderr), "");
+      assertStringIncludes(new TextDecoder().decode(stdout), "--dry-run");
+    }),
+});
+
+Deno.test("the folder of work goes with it, and takes those of processes that are no more along", () =>
+  inFolder(async (folder) => {
+    const dead = new Deno.Command("true").spawn();
+    await dead.status;
+    const others = [`.kit-${dead.pid}-a`, `.kit-${Deno.pid}-b`, "kit-1", `.kit-${dead.pid}`];
+    for (const name of others) {
+      Deno.mkdirSync(join(folder, name));
+      Deno.writeTextFileSync(join(folder, name, "file"), "");
+    }
+    const names = () => [...Deno.readDirSync(folder)].map(({ name }) => name).sort();
+    const made = await inWorkFolder(folder, ".kit-", async (work) => {
+      await Deno.writeTextFile(join(work, "file"), "");
+      assertEquals(names().length, 4);
+      return "what was made";
+    });
+    assertEquals(made, "what was made");
+    const left = others.slice(1).sort();
+    assertEquals(names(), left);
+    const failed = inWorkFolder(folder, ".kit-", () => Promise.reject(new Error("no luck")));
+    await assertRejects(() => failed, Error, "no luck");
+    assertEquals(names(), left);
+  }));
+
+Deno.test("kit reads its command line", () => {
+  const options = parseKit(["--arch", "arm64", "--settings", "site.json", "--out", "d"]);
+  assert(options !== "help");
+  assertEquals(options.targets.map(({ arch }) => arch), ["arm64"]);
+  assertEquals([options.settings, options.out, options.isSource], ["site.json", "d", false]);
+  const both = parseKit(["--source"]);
+  assert(both !== "help" && both.isSource);
+  assertEquals(both.targets.map(({ arch }) => arch), ["x86_64", "arm64"]);
+  assertEquals(parseKit(["--help"]), "help");
+});
+
+for (
+  const [args, words] of [
+    [["--arch", "armv7"], '"armv7": must be x86_64 or arm64'],
+    [["--sauce"], '"--sauce"'],
+    [["device"], '"device"'],
+    [["--source", "--settings", "x.json"], "--settings with --source"],
+    [["--source", "--runtime", "npm"], "with --source"],
+    [["--source", "--denort", "denort.zip"], "with --source"],
+    [["--runtime", "npm", "--denort", "denort.zip"], "--denort with --runtime npm"],
+    [["--out="], "--out: a value is required"],
+    [["--out", "a", "--out", "b"], "--out: it is given more than once"],
+    [["--settings", "a", "--settings", "b"], "--settings: it is given more than once"],
+    [["--runtime", "npm", "--runtime", "npm"], "--runtime: it is given more than once"],
+    [["--runtime", "nmp"], 'runtime "nmp" (did you mean "npm"?)'],
+  ] as const
+) {
+  Deno.test(`kit ${args.join(" ")} is a wrong command line`, () => {
+    const error = assertThrows(() => parseKit(args), UserError, words);
+    assertEquals(error.exitCode, 64);
+  });
+}

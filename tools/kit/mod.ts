@@ -1,0 +1,168 @@
+/**
+ * `deno task kit`: everything that a device without internet needs in one archive per architecture; with `--source`,
+ * everything that a machine without internet needs to run, test and build this project.
+ *
+ * Archives are the same byte for byte from the same commit. Nothing half-written is left.
+ */
+
+import { basename, join } from "node:path";
+import { EXIT, formatError, messageOf, UserError } from "../../lib/core/errors.ts";
+import { VERSION } from "../../lib/core/build.ts";
+import { quote } from "../../lib/core/text.ts";
+import { makeBundle } from "../build/bundle.ts";
+import { compile } from "../build/compile.ts";
+import { parseFlags, type RuntimeChoice, usageError } from "../build/flags.ts";
+import { npmDeno, sha256 } from "../build/npm_deno.ts";
+import { stampOf } from "../build/stamp.ts";
+import { type Target, TARGETS } from "../build/targets.ts";
+import { makeDeviceKit } from "./device.ts";
+import { packagesIn, readLock, ROOT } from "./packages.ts";
+import { makeSourceKit } from "./source.ts";
+import { inWorkFolder } from "../shared/temp_folder.ts";
+
+const HELP = `Makes a kit for a device, or a machine, without internet.
+
+Usage: deno task kit [--arch ARCH]… [--settings FILE] [--denort FILE]… [--runtime RUNTIME] [--out DIR]
+       deno task kit --source [--arch ARCH]… [--out DIR]
+
+  --arch ARCH        ${TARGETS.map(({ arch }) => arch).join(" or ")} (default: both)
+  --settings FILE    for this site alone: baked into the executable, and part of the kit
+  --denort, --runtime  as \`deno task compile\` takes them
+  --source           Deno, the source and every dependency instead of an executable
+  --out DIR          where to (default: dist)
+  --help             show this
+
+SOURCE_DATE_EPOCH sets the time in the archive (default: that of the commit).
+`;
+
+/** What was asked for. */
+export interface KitOptions {
+  readonly targets: readonly Target[];
+  readonly settings: string | undefined;
+  readonly denort: readonly string[];
+  readonly runtime: RuntimeChoice;
+  readonly isSource: boolean;
+  readonly out: string;
+}
+
+/**
+ * Reads the command line.
+ *
+ * @throws {UserError} If it is wrong.
+ */
+export function parseKit(args: readonly string[]): KitOptions | "help" {
+  const flags = parseFlags(args, { task: "kit", list: "arch", toggle: "source" });
+  if (flags === "help") return "help";
+  const { list: archs, isToggled: isSource, settings, runtime, denort, out } = flags;
+  const known = TARGETS.map(({ arch }) => arch);
+  for (const arch of archs) {
+    if (!known.some((one) => one === arch)) {
+      throw usageError(
+        "kit",
+        `Cannot make a kit for ${quote(arch)}: must be ${known.join(" or ")}`,
+      );
+    }
+  }
+  if (isSource && settings !== undefined) {
+    throw usageError("kit", "Cannot use --settings with --source: that kit is for any settings");
+  }
+  if (isSource && (runtime !== undefined || denort.length > 0)) {
+    throw usageError("kit", "Cannot use --runtime or --denort with --source: it has all of Deno");
+  }
+  return {
+    targets: TARGETS.filter(({ arch }) => archs.length === 0 || archs.includes(arch)),
+    runtime: runtime ?? "auto",
+    out: out ?? "dist",
+    ...{ settings, denort, isSource },
+  };
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
+
+async function main(args: readonly string[]): Promise<number> {
+  try {
+    const options = parseKit(args);
+    if (options === "help") {
+      console.log(HELP);
+      return EXIT.ok;
+    }
+    for (const { path, bytes } of await makeKits(options, (line) => console.error(line))) {
+      const sum = sha256(await Deno.readFile(path));
+      console.log(
+        `${path}\n  size     ${bytes} (${(bytes / 1e6).toFixed(1)} MB)\n  sha256   ${sum}`,
+      );
+    }
+    return EXIT.ok;
+  } catch (error) {
+    console.error(formatError(error));
+    return error instanceof UserError ? error.exitCode : EXIT.bug;
+  }
+}
+
+/** An archive. */
+export interface Kit {
+  readonly path: string;
+  readonly bytes: number;
+}
+
+/**
+ * Makes what was asked for.
+ *
+ * @param say Takes what is worth a line.
+ * @throws {UserError} If one cannot be made; then the folder stays as it was.
+ */
+export async function makeKits(
+  { targets, settings, denort, runtime, isSource, out }: KitOptions,
+  say: (line: string) => void,
+): Promise<Kit[]> {
+  return await inFolder(out, async (work) => {
+    const lock = readLock();
+    const kits: Kit[] = [];
+    if (isSource) {
+      const { date } = await stampOf(ROOT, Deno.env.get("SOURCE_DATE_EPOCH"));
+      const timeS = Date.parse(date) / 1000;
+      for (const target of targets) {
+        const deno = await npmDeno(target);
+        kits.push(await makeSourceKit(target, { version: VERSION, lock, deno, timeS, out: work }));
+      }
+    } else {
+      const built = await compile({
+        targets: targets.map(({ name }) => name),
+        denort,
+        runtime,
+        out: work,
+        say,
+        ...(settings !== undefined && { settings }),
+      });
+      const { modules } = await makeBundle();
+      const packages = await packagesIn(modules, lock);
+      // Compiling has read and checked them.
+      const text = settings === undefined ? undefined : await Deno.readTextFile(settings);
+      const parts = { version: VERSION, packages, settings: text, out: work };
+      for (const executable of built) kits.push(await makeDeviceKit(executable, parts));
+    }
+    return kits.map(({ path, bytes }) => {
+      const place = join(out, basename(path));
+      Deno.renameSync(path, place);
+      return { path: place, bytes };
+    });
+  });
+}
+
+/** Works in a folder where the result belongs: there must be room there anyway. */
+async function inFolder<T>(out: string, work: (folder: string) => Promise<T>): Promise<T> {
+  let isMade = false;
+  try {
+    return await inWorkFolder(out, ".kit-", (folder) => {
+      isMade = true;
+      return work(folder);
+    });
+  } catch (cause) {
+    if (isMade) throw cause;
+    throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
+      hint: "name another folder with --out DIR",
+      exitCode: EXIT.cannotCreate,
+      cause,
+    });
+  }
+}
