@@ -5,6 +5,8 @@
  * broker here, so that a gateway moved to AWS later does not start to lose messages.
  */
 
+import { JsonObject } from "./json_text.ts";
+
 /** A value as JSON has it. */
 export type Json =
   | string
@@ -22,6 +24,12 @@ export interface Reading {
 
 /** Measured values by name, in their order. */
 export type Metrics = Readonly<Record<string, Json>>;
+
+/** Metrics in the very text they came in: no number is written anew. */
+export class RawMetrics {
+  /** @param json A JSON object. */
+  constructor(readonly json: string) {}
+}
 
 /** How metrics become a payload. */
 export type Format = "json" | "text" | "shadow";
@@ -41,7 +49,9 @@ export interface SampleTime {
 export interface Sample extends SampleTime {
   /** The client id. */
   readonly device: string;
-  readonly metrics: Metrics;
+  /** What does not change from message to message, by name. */
+  readonly tags?: Readonly<Record<string, string>> | undefined;
+  readonly metrics: Metrics | RawMetrics;
 }
 
 /** Largest payload in bytes that AWS IoT Core takes: 128 KiB. */
@@ -81,25 +91,31 @@ export function utf8Bytes(text: string): number {
  * ```
  */
 export function payloadOf(
-  { device, timeMs, clock, metrics }: Sample,
+  { device, tags, timeMs, clock, metrics }: Sample,
   format: Format,
   seq: number,
 ): string {
-  if (format === "text") {
-    const value = firstOf(metrics);
-    return typeof value === "string" ? value : JSON.stringify(value);
-  }
-  const text = JSON.stringify(metrics);
+  if (format === "text") return firstOf(metrics);
+  const text = metrics instanceof RawMetrics ? metrics.json : JSON.stringify(metrics);
   if (format === "shadow") return `{"state":{"reported":${text}}}`;
   const mark = clock === undefined ? "" : `,"clock":"${clock}"`;
-  const time = textOfTime(timeMs);
-  return `{"device":${
-    JSON.stringify(device)
-  },"seq":${seq},"time":"${time}"${mark},"metrics":${text}}`;
+  const head = JSON.stringify(device) + (tags ? `,"tags":${JSON.stringify(tags)}` : "");
+  return `{"device":${head},"seq":${seq},"time":"${textOfTime(timeMs)}"${mark},"metrics":${text}}`;
 }
 
-function firstOf(metrics: Metrics): Json {
-  for (const name in metrics) return metrics[name]!;
+/** The first value alone, a string as it is. */
+function firstOf(metrics: Metrics | RawMetrics): string {
+  if (metrics instanceof RawMetrics) {
+    const object = new JsonObject(metrics.json);
+    const [first] = object.members;
+    if (first === undefined) return "";
+    const text = object.text(first.start, first.end);
+    return text.startsWith('"') ? JSON.parse(text) : text;
+  }
+  for (const name in metrics) {
+    const value = metrics[name]!;
+    return typeof value === "string" ? value : JSON.stringify(value);
+  }
   return "";
 }
 

@@ -15,7 +15,9 @@ import { systemLimits, systemSources } from "./system.ts";
 export { readAll } from "./read_all.ts";
 export type { ReadAllOptions, ReadAllResult, Source, SourceFailure } from "./read_all.ts";
 export { sourcePaths, sourceProblem, sourcesProblem, sourceSysKinds } from "./spec.ts";
-export { lineMetrics, readLines } from "./stdin.ts";
+export { parseLine } from "./line.ts";
+export type { LineMessage, LineOptions, RefusedLine } from "./line.ts";
+export { lineMetrics, LineSplitter, readLines } from "./stdin.ts";
 export type { Line, ReadLinesOptions, TooLongLine } from "./stdin.ts";
 export { HOST_VIEW } from "./host.ts";
 

@@ -105,7 +105,7 @@ function isPlain(value: Json, depth: number): boolean {
 }
 
 /** Cuts chunks into lines; keeps at most one line that is not complete. */
-class LineSplitter {
+export class LineSplitter {
   readonly #maxBytes: number;
   // The mark is taken off by hand, at the start alone: the decoder would take it off at each chunk.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
