@@ -106,6 +106,15 @@ export const PROMISES: Readonly<Record<string, string>> = {
   S2: "one peer, no open port, no child, writes below the state directory only",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
+  S6: "sensors that are slow or hang: each is waited for alone, and hides nothing but itself",
+  S7:
+    "sensors that are alike, come, go or are faulted: a name belongs to one device, across boots too, and no reading carries another's value",
+  S8:
+    "network counters: each byte once, by what the kernel says of an interface, and none ever falls",
+  S9: "lines of metrics: sent byte for byte, without NaN and Infinity, which are counted and told",
+  S10: "the disk of `/`: its figures are those of `/`, whatever is mounted elsewhere, or absent",
+  S11:
+    "the local time: right for POSIX zones and for zones that change; an unsynchronised clock is marked; sensors can be named by glob",
   F1: "a port that is silent, then well: each attempt is closed in time, the next one connects",
   F2: "`doctor` as users run it: every check is made",
   F3: "`watch` beside the running publisher: under a client id of its own, and never under its",
