@@ -102,7 +102,7 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
   send: {
     switches: ["json"],
     operands: [0, 1],
-    usage: "[MESSAGE] [--topic TOPIC] [--timeout DURATION] [--json] [SETTINGS]",
+    usage: "[MESSAGE] [FLAGS] [SETTINGS]",
   },
   help: { switches: [], operands: [0, 1], usage: "[COMMAND | settings]" },
 };

@@ -48,11 +48,11 @@ Examples:
   mqtt443 publish --topic alpn/devicesdk --qos 0 --message "Hello on port 443"
   journalctl -f -o json | mqtt443 publish --source stdin`,
   doctor: `Checks, in this order: settings, files, key-match, dates, clock, file-modes,
-queue, dns, tcp, tls, alpn, mqtt-connect, publish. Each says what it saw and,
-unless it is ok, one likely cause and what to do. It sends one test message to
-the topic. The exit code is the first failure's.
+queue, listen, dns, tcp, tls, alpn, mqtt-connect, publish. Each says what it saw
+and, unless it is ok, one likely cause and what to do. It sends one test message
+to the topic. The exit code is the first failure's.
 
-  --offline           only what needs no network: up to queue
+  --offline           only what needs no network: up to listen
   --json              print the report as JSON
   --policy            print the least AWS IoT policy for this client id and
                       topic, and nothing else
@@ -77,16 +77,15 @@ connects nowhere.
 this process is permitted to do.
 
   --json  print it as JSON`,
-  send: `Hands MESSAGE, or each line of standard input, to the publisher that listens on
-the socket of the setting listen, else on /run/mqtt443/in.sock. Ends when all
-are on disk. A JSON object becomes the metrics, anything else is text.
+  send: `Hands MESSAGE, or each line of standard input, to the publisher that listens at
+--listen, else at /run/mqtt443/in.sock; ends when all are on disk. A JSON object
+becomes the metrics, anything else is text.
 
   --topic TOPIC       publish it below the publisher's topicPrefix
   --timeout DURATION  how long a receipt is awaited (10s)
   --json              print the receipts
 
-Exit codes: 0 all are queued, 64 a message is not taken, 69 nobody listens,
-75 try again later, 77 not allowed to connect`,
+Exit codes: 0 all queued, 64 not taken, 69 nobody listens, 75 later, 77 may not`,
   help: "",
 };
 

@@ -1,5 +1,6 @@
 /** A Unix socket on which lines are handed in: whether its place is safe, and whether somebody answers there. */
 
+import { grantHint } from "./build.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { folderOf, guardFolder, ownerProblem } from "./file_guard.ts";
 import { quote, shellWord } from "./text.ts";
@@ -18,12 +19,23 @@ export const SOCKET_PATH = "/run/mqtt443/in.sock";
 export function checkSocketPlace(path: string): boolean {
   const folder = guardFolder(folderOf(path));
   if (folder) throw socketError(path, folder.problem, folder.hint);
+  if (!isThere(folderOf(path))) {
+    const hint = `make it: \`install -d -m 755 ${shellWord(folderOf(path))}\``;
+    throw socketError(path, "its directory does not exist", hint);
+  }
   let found: Deno.FileInfo;
   try {
     found = Deno.lstatSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
-    throw socketError(path, messageOf(error), "pass --listen PATH with a place of your own", error);
+    const isDenied = error instanceof Deno.errors.NotCapable;
+    const hint = isDenied ? grantHint() : "pass --listen PATH with a place of your own";
+    throw socketError(
+      path,
+      isDenied ? "this process was not granted it" : messageOf(error),
+      hint,
+      error,
+    );
   }
   if (!found.isSocket) {
     const what = found.isSymlink ? "a symbolic link" : found.isDirectory ? "a directory" : "a file";
@@ -53,6 +65,15 @@ export function socketError(path: string, why: string, hint: string, cause?: unk
     step: "listen",
     cause,
   });
+}
+
+/** Whether it is there, as far as can be seen. */
+function isThere(folder: string): boolean {
+  try {
+    return Deno.statSync(folder).isDirectory;
+  } catch (error) {
+    return !(error instanceof Deno.errors.NotFound);
+  }
 }
 
 function lookFirst(path: string): string {

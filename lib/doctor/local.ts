@@ -3,6 +3,7 @@
 import { BUILT_AT, grantHint } from "../core/build.ts";
 import { place } from "../core/endpoint.ts";
 import { type Check, type Finding, findingOf, ok } from "./checks.ts";
+import { lookAtListen } from "./listen.ts";
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import {
   authoritiesOf,
@@ -115,6 +116,11 @@ export function localChecks(command: DoctorCommand, world: World, facts: Case): 
       },
     },
     { name: "queue", needs: ["settings"], look: () => lookAtQueue(facts, world) },
+    {
+      name: "listen",
+      needs: ["settings"],
+      look: () => lookAtListen(facts.loaded!.settings, facts.isBusy ?? false),
+    },
   ];
 }
 

@@ -1,8 +1,7 @@
 /** What became of each message of one commit, as answers to its lines. Knows the queue's `put`, and no other file does. */
 
 import { MAX_PAYLOAD_BYTES, utf8Bytes } from "../core/message.ts";
-import type { Draft } from "../queue/mod.ts";
-import { tooLong } from "./draft.ts";
+import { type Draft, tooLong } from "./draft.ts";
 import type { Put } from "./intake.ts";
 import { type Answer, notNow } from "./receipt.ts";
 

@@ -1,11 +1,20 @@
 /** From a line to a message. What a line means is the sources' to say: sources/line.ts. Pure. */
 
-import { MAX_PAYLOAD_BYTES, payloadOf, type SampleTime } from "../core/message.ts";
-import type { Draft } from "../queue/mod.ts";
+import { MAX_PAYLOAD_BYTES, payloadOf, type Qos, type SampleTime } from "../core/message.ts";
 import type { Settings } from "../settings/mod.ts";
 import { parseLine } from "../sources/mod.ts";
 import { type ClientLine, CUT_OFF } from "./client.ts";
 import { type Refusal, refused } from "./receipt.ts";
+
+/** A message that is to be queued. */
+export interface Draft {
+  readonly topic: string;
+  readonly qos: Qos;
+  /** When it was handed in, ms since the epoch. */
+  readonly timeMs: number;
+  /** The payload, once its `seq` is known. */
+  readonly payload: (seq: number) => string;
+}
 
 /** The settings that decide. */
 export type DraftSettings = Pick<Settings, "clientId" | "topic" | "topicPrefix" | "qos" | "format">;

@@ -10,8 +10,8 @@
 import type { Server, Socket } from "node:net";
 import { messageOf, UserError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import type { Draft } from "../queue/mod.ts";
 import { Client, type ClientLine } from "./client.ts";
+import type { Draft } from "./draft.ts";
 import { unreadReceipts } from "./errors.ts";
 import { type Answer, notNow, receiptOf, type Refusal } from "./receipt.ts";
 

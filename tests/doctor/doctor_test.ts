@@ -40,9 +40,9 @@ Deno.test("doctor finds nothing wrong with a good site, and publishes one test m
 Deno.test("doctor --offline connects nowhere and ends with the queue", async () => {
   await withSite({}, async ({ args, connections }) => {
     const report = await examine(args, ["--offline"]);
-    assertEquals(report.checks.at(-1)?.name, "queue");
+    assertEquals(report.checks.at(-1)?.name, "listen");
     const { stdout } = await run(["doctor", "--offline", ...args]);
-    assertMatch(stdout, /\n7 ok, .*\nNothing wrong found; publishing was not tried\n$/);
+    assertMatch(stdout, /\n8 ok, .*\nNothing wrong found; publishing was not tried\n$/);
     assertEquals([report.exitCode, connections()], [0, 0]);
   });
 });
@@ -65,7 +65,7 @@ Deno.test("doctor's text fits 80 columns", async () => {
     const { stdout } = await run(["doctor", ...args]);
     const wide = stdout.split("\n").filter((line) => line.length > 80);
     assertEquals(wide, []);
-    assertMatch(stdout, /\n13 ok, 0 warn, 0 fail, 0 skipped\nThis device can publish\n$/);
+    assertMatch(stdout, /\n14 ok, 0 warn, 0 fail, 0 skipped\nThis device can publish\n$/);
   });
 });
 
