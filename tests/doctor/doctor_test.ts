@@ -76,7 +76,7 @@ Deno.test("doctor on a terminal says what it looks at, and takes that back", asy
     for (const [looking, result] of parts.filter((both) => both.length > 1)) {
       assertEquals(looking, `looking at ${result!.split(/\s+/)[1]} …`);
     }
-    assertEquals(parts.filter((both) => both.length > 1).length, 7);
+    assertEquals(parts.filter((both) => both.length > 1).length, 8);
   });
 });
 
