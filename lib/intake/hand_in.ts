@@ -61,8 +61,8 @@ export async function handIn(
   try {
     const reading = read();
     const writing = write();
-    // One that fails must not hide what the other has yet to say.
-    writing.catch(() => {});
+    // A socket that takes no more is told by its end; what is wrong with the lines ends it all.
+    writing.catch((error) => error instanceof UserError && over.reject(error));
     await Promise.race([reading, over.promise]);
     if (answered < sent) throw unanswered("it hung up", sent - answered);
     await Promise.race([writing, over.promise]);
