@@ -11,7 +11,7 @@ import {
   type Reports,
   runPublisher,
 } from "../publisher/mod.ts";
-import { checkEnvironment, checkGrants, createConnector, targetOf } from "../connection/mod.ts";
+import { checkEnvironment, checkGrants, Connector, targetOf } from "../connection/mod.ts";
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
@@ -41,7 +41,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
   const state = openStateQueue(
@@ -59,7 +59,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
-  const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
+  const unwatch = world.every(EXPIRY_LOOK_MS, () => connector.lookAtExpiry());
   let intake: Intake | undefined;
   try {
     intake = await openIntakeOf(settings, world, { clock, reports, log });
@@ -87,7 +87,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       queue: state.queue,
       log,
       reports,
-      connect: connector.connect,
+      connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
       async gather({ put, room, signal }) {

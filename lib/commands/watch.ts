@@ -6,7 +6,7 @@ import {
   checkEnvironment,
   checkGrants,
   type Connection,
-  createConnector,
+  Connector,
   targetOf,
 } from "../connection/mod.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
@@ -39,7 +39,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   const log = openLogOf(settings, world);
   checkEnvironment(world.env, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const target = targetOf(settings, connector.identity());
   const outage = createOutage({ ...world, settings, target, log });
   const over = new AbortController();

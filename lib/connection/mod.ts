@@ -8,7 +8,7 @@ export {
   explainTimeout,
   explainTransport,
 } from "./explain.ts";
-export { createConnector } from "./renewal.ts";
+export { Connector } from "./renewal.ts";
 export { addressesOf, openTcp } from "./tcp.ts";
 export { openTransport, serverNameOf, type Transport } from "./tls.ts";
 export { checkEnvironment, checkGrants } from "./trust.ts";

@@ -1,21 +1,21 @@
 /**
- * One MQTT session: from CONNECT to its end. The only file that imports MQTT.js.
+ * One MQTT session: from CONNECT to its end. This file and no_store.ts alone import MQTT.js.
  *
- * Rules: one client object an attempt, never its reconnect, its store or its queue (they wait a fixed time and keep
+ * Rules: one MQTT.js client for each attempt, without its reconnect, store and queue (they wait a fixed time and keep
  * messages in memory); every wait has a deadline; any error ends the session.
  */
 
 import type { Buffer } from "node:buffer";
 import mqtt from "mqtt/lib/client";
-import type { MqttClient } from "mqtt";
-import { explainHangUp, explainSilence, explainTimeout } from "./explain.ts";
+import type { IConnackPacket, MqttClient } from "mqtt";
 import { place, type Target } from "../core/endpoint.ts";
-import type { Connection, ConnectionFacts, ConnectionSettings } from "./types.ts";
 import { EXIT, UserError } from "../core/errors.ts";
+import { utf8Bytes } from "../core/message.ts";
+import { explainHangUp, explainSilence, explainTimeout } from "./explain.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { createLengthWatch } from "./length_watch.ts";
-import { utf8Bytes } from "../core/message.ts";
 import { NoStore } from "./no_store.ts";
+import { packetProblem, type ReceivedPacket } from "./packet_rules.ts";
 import {
   explainConnack,
   explainDisconnect,
@@ -23,63 +23,250 @@ import {
   reasonName,
 } from "./reason_codes.ts";
 import type { Transport } from "./tls.ts";
+import type { Connection, ConnectionFacts, ConnectionSettings, OutgoingMessage } from "./types.ts";
 
 /** Longest packet taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
 const MAX_PACKET_BYTES = 256 * 1024;
-/** How long a DISCONNECT may take to leave. */
+/** How long a DISCONNECT may take to leave, in ms. */
 const END_MS = 1000;
 /** Bytes of a PUBLISH besides topic and payload, at most: header, lengths, packet id, property length. */
 const PUBLISH_OVERHEAD = 10;
-/** MQTT 5's reason code for it. */
+/** MQTT 5's reason code for a packet above the server's Maximum Packet Size. */
 const PACKET_TOO_LARGE = 0x95;
-/** Receive Maximum where the server says none (MQTT 5 section 3.2.2.3.3). */
+/** Receive Maximum where CONNACK has none (MQTT 5 section 3.2.2.3.3). */
 const NO_RECEIVE_MAXIMUM = 65_535;
-
-/** MQTT.js's keep-alive counts from what is received, and waits for half of it for PINGRESP: keep_alive.ts is ours. */
-const NO_TIMER = { set: () => 0, clear: () => {} };
-
-/** Packets of QoS 2 alone. MQTT.js would take PUBCOMP for a PUBACK, and keep what it receives. */
-const QOS_2: readonly string[] = ["pubrec", "pubrel", "pubcomp"];
-
-/** Packets that only answer one of ours, of which MQTT.js keeps a note until then. */
-const ANSWERS: readonly string[] = ["puback", "suback", "unsuback"];
-
-/** Packets that a server never sends to a client of this kind. */
-const NEVER: readonly string[] = ["auth", "connect", "subscribe", "unsubscribe", "pingreq"];
-
 /** Messages handed out before timers, signals and other work have their turn. */
 const TURN_MESSAGES = 50;
-
-/** Answers that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
+/** PUBACKs of ours that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
 const MOST_OWED = 10_000;
+/** MQTT.js's keep-alive counts from what is received and waits half of it for PINGRESP; keep_alive.ts is used instead. */
+const NO_TIMER = { set: () => 0, clear: () => {} };
 
-/** A session whose CONNACK is still to come. */
-export interface Session extends Omit<Connection, "facts"> {
+/** What CONNACK says. */
+type Granted = Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">;
+
+/** A session: CONNECT is sent when it is made. */
+export class MqttSession implements Omit<Connection, "facts"> {
+  readonly #settings: ConnectionSettings;
+  readonly #transport: Transport;
+  readonly #target: Target;
+  readonly #now: () => Date;
+  readonly #client: MqttClient;
+  readonly #opened = Promise.withResolvers<Granted>();
+  readonly #closed = Promise.withResolvers<UserError | undefined>();
+  /** CONNACK has come. */
+  #isOpen = false;
+  /** DISCONNECT was asked for, or the session was given up. */
+  #isEnding = false;
+  /** Nothing more is sent or taken. */
+  #isOver = false;
+  #isSubscribed = false;
+  /** Begins at CONNACK. */
+  #keepAlive: KeepAlive | undefined;
+  /** Messages taken while nothing could be written: MQTT.js keeps a PUBACK of each. */
+  #owed = 0;
+  /** The server's Maximum Packet Size, in bytes. */
+  #maximumPacketSize = Infinity;
+  /** Why the session ended: the first reason stays. */
+  #reason: UserError | undefined;
+
+  /**
+   * @param transport An open TLS connection, which the session closes.
+   * @param now The time of this device, for causes that depend on it.
+   */
+  constructor(
+    settings: ConnectionSettings,
+    transport: Transport,
+    target: Target,
+    now: () => Date,
+  ) {
+    this.#settings = settings;
+    this.#transport = transport;
+    this.#target = target;
+    this.#now = now;
+    this.#opened.promise.catch(() => {});
+    this.#client = openClient(settings, transport);
+    this.#watchBytes();
+    this.#client.on("packetsend", () => this.#keepAlive?.sent());
+    this.#client.on("packetreceive", (packet) => this.#receive(packet as ReceivedPacket));
+    this.#client.on("error", (error) => this.#fail(error));
+    this.#client.on("close", () => this.#close());
+  }
+
   /** Settles at CONNACK with what the server said in it. */
-  readonly opened: Promise<Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">>;
+  get opened(): Promise<Granted> {
+    return this.#opened.promise;
+  }
+
+  get closed(): Promise<UserError | undefined> {
+    return this.#closed.promise;
+  }
+
+  publish(
+    { topic, payload, qos }: OutgoingMessage,
+    done: (refused?: PublishRefusedError) => void,
+  ): void {
+    // MQTT.js would throw: its store is closed.
+    if (this.#isOver) return;
+    if (this.#isTooLarge(topic, payload)) {
+      return queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
+    }
+    this.#client.publish(topic, payload, { qos }, (error?: unknown) => {
+      if (!this.#client.connected && error) return;
+      const code = (error as { code?: unknown } | undefined)?.code;
+      if (typeof code === "number") done(new PublishRefusedError(code, topic));
+      else if (!error) done();
+    });
+  }
+
+  async subscribe(
+    filter: string,
+    onMessage: (topic: string, payload: Uint8Array) => void,
+  ): Promise<void> {
+    this.#isSubscribed = true;
+    let messages = 0;
+    this.#client.handleMessage = (_packet, done) => {
+      if (++messages % TURN_MESSAGES === 0) setImmediate(done);
+      else done();
+    };
+    this.#client.on("message", (topic, payload: Buffer) => onMessage(topic, payload));
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#client.subscribe(filter, { qos: 1 }, (error) => {
+      if (!error) return resolve();
+      const { packet } = error as { packet?: { granted?: readonly number[] } };
+      // Without SUBACK the session has ended; then its own reason is the cause.
+      if (packet === undefined) return;
+      reject(subscribeRefused(filter, packet.granted?.[0] ?? 0x80, this.#target, error));
+    });
+    void this.closed.then((why) => reject(why));
+    const late = explainTimeout("suback", this.#settings.connectTimeout, this.#target);
+    const timer = setTimeout(() => this.#finish(late), this.#settings.connectTimeout);
+    await promise.finally(() => clearTimeout(timer));
+  }
+
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    const timer = setTimeout(() => this.#finish(undefined), END_MS);
+    this.#client.end(false);
+    await this.closed;
+    clearTimeout(timer);
+  }
+
+  abort(why?: UserError): void {
+    this.#isEnding = why === undefined;
+    this.#finish(why);
+  }
+
+  /** Ends the session at once; the first reason given stays. */
+  #finish(why: UserError | undefined): void {
+    this.#isOver = true;
+    this.#keepAlive?.stop();
+    this.#reason ??= why;
+    this.#client.end(true);
+    this.#transport.stream.destroy();
+  }
+
+  #finishBroken(what: string, cause?: unknown): void {
+    this.#finish(brokenProtocol(what, this.#target, cause));
+  }
+
+  #hungUp(): UserError {
+    const when = this.#isOpen ? "session" : "connect";
+    return explainHangUp(when, this.#transport.failure(), this.#target, this.#now());
+  }
+
+  /** Looks at the bytes before MQTT.js gathers a whole packet of them in memory. */
+  #watchBytes(): void {
+    const lengthIn = createLengthWatch();
+    this.#transport.stream.prependListener("data", (bytes: Uint8Array) => {
+      this.#keepAlive?.received();
+      if (!this.#isOpen && isHttp(bytes)) return this.#finishBroken("it answers in HTTP");
+      const length = lengthIn(bytes);
+      if (length > MAX_PACKET_BYTES) this.#finishBroken(`it sent a packet of ${length} bytes`);
+    });
+  }
+
+  readonly #isAwaited = (messageId: number) => this.#client.outgoing[messageId] !== undefined;
+  readonly #isPingAwaited = () => this.#keepAlive?.answered() ?? false;
+
+  /** Looks at a packet before MQTT.js does. */
+  #receive(packet: ReceivedPacket): void {
+    // MQTT.js would act on stores that are closed by now, and throw.
+    if (this.#isOver) return passOver(packet);
+    const problem = packetProblem(packet, {
+      isOpen: this.#isOpen,
+      isSubscribed: this.#isSubscribed,
+      isAwaited: this.#isAwaited,
+      isPingAwaited: this.#isPingAwaited,
+    }) ?? this.#floodProblem(packet);
+    if (problem !== undefined) {
+      this.#finishBroken(problem);
+      return passOver(packet);
+    }
+    if (packet.cmd === "connack") this.#acceptConnack(packet as unknown as IConnackPacket);
+    if (packet.cmd === "disconnect") {
+      const { reasonCode = 0 } = packet as { reasonCode?: number };
+      this.#finish(explainDisconnect(reasonCode, this.#target));
+    }
+  }
+
+  #floodProblem({ cmd }: ReceivedPacket): string | undefined {
+    if (cmd !== "publish") return undefined;
+    this.#owed = this.#transport.stream.writableNeedDrain ? this.#owed + 1 : 0;
+    return this.#owed > MOST_OWED ? "it sends messages, and does not read our answers" : undefined;
+  }
+
+  #acceptConnack({ reasonCode, returnCode, properties = {} }: IConnackPacket): void {
+    const { mqttVersion, keepAlive, ackTimeout } = this.#settings;
+    const code = (mqttVersion === "5" ? reasonCode : returnCode) ?? 0;
+    if (code !== 0) return this.#finish(explainConnack(code, mqttVersion, this.#target));
+    // MQTT 5 section 3.2.2.3.3: a protocol error; nothing could ever be sent.
+    if (properties.receiveMaximum === 0) {
+      return this.#finishBroken("Receive Maximum 0 in CONNACK");
+    }
+    this.#isOpen = true;
+    this.#maximumPacketSize = properties.maximumPacketSize ?? Infinity;
+    const { serverKeepAlive: serverKeepAliveS } = properties;
+    this.#keepAlive = new KeepAlive({
+      keepAliveMs: serverKeepAliveS ? serverKeepAliveS * 1000 : keepAlive,
+      ackTimeoutMs: ackTimeout,
+      ping: () => this.#client.sendPing(),
+      onSilence: () => this.#finish(explainSilence("PINGRESP", ackTimeout, this.#target)),
+    });
+    const { receiveMaximum = NO_RECEIVE_MAXIMUM } = properties;
+    this.#opened.resolve({ receiveMaximum, serverKeepAliveS });
+  }
+
+  /** An error of MQTT.js. Those of TLS come here a second time; what the transport met is the deeper cause. */
+  #fail(error: Error): void {
+    if (this.#transport.failure() !== undefined || this.#reason !== undefined) {
+      return this.#finish(undefined);
+    }
+    // What is written once the server has hung up.
+    if (/^write after end/.test(error.message)) return this.#finish(this.#hungUp());
+    this.#finishBroken(error.message, error);
+  }
+
+  #close(): void {
+    this.#isOver = true;
+    this.#keepAlive?.stop();
+    this.#client.end(true);
+    if (!this.#isEnding) this.#reason ??= this.#hungUp();
+    // Never heard where the session was already open.
+    this.#opened.reject(this.#reason);
+    this.#closed.resolve(this.#reason);
+  }
+
+  #isTooLarge(topic: string, payload: string): boolean {
+    // A string has at most three bytes of UTF-8 for each unit: most need no counting.
+    const most = PUBLISH_OVERHEAD + 3 * (topic.length + payload.length);
+    return most > this.#maximumPacketSize &&
+      PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > this.#maximumPacketSize;
+  }
 }
 
-/** Sends CONNECT on a connection. */
-export function openSession(
-  settings: ConnectionSettings,
-  transport: Transport,
-  target: Target,
-  now: () => Date,
-): Session {
-  const opened = Promise.withResolvers<
-    Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">
-  >();
-  const closed = Promise.withResolvers<UserError | undefined>();
-  let isOpen = false;
-  let isEnding = false;
-  let isOver = false;
-  /** Answers that MQTT.js has given while nothing left. */
-  let owed = 0;
-  let maximumPacketSize = Infinity;
-  let isSubscribed = false;
-  let keepAlive: KeepAlive | undefined;
-  let reason: UserError | undefined;
-  const client: MqttClient = new mqtt.default(() => transport.stream as never, {
+function openClient(settings: ConnectionSettings, transport: Transport): MqttClient {
+  return new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
     protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
     clientId: settings.clientId,
@@ -99,164 +286,6 @@ export function openSession(
     timerVariant: NO_TIMER,
     reschedulePings: false,
   });
-
-  /** Ends the session; the first reason given stays. */
-  const finish = (why: UserError | undefined) => {
-    isOver = true;
-    keepAlive?.stop();
-    reason ??= why;
-    client.end(true);
-    transport.stream.destroy();
-  };
-  const hungUp = () =>
-    explainHangUp(isOpen ? "session" : "connect", transport.failure(), target, now());
-  const lengthIn = createLengthWatch();
-  transport.stream.prependListener("data", (bytes: Uint8Array) => {
-    keepAlive?.received();
-    if (!isOpen && isHttp(bytes)) return finish(brokenProtocol("it answers in HTTP", target));
-    const length = lengthIn(bytes);
-    // MQTT.js would gather the whole of it in memory.
-    if (length > MAX_PACKET_BYTES) {
-      finish(brokenProtocol(`it sent a packet of ${length} bytes`, target));
-    }
-  });
-  /** What is wrong with a packet that nothing asked for. A flood of them would leave no time for anything else. */
-  const unaskedFor = (
-    { cmd, messageId = 0 }: { cmd: string; messageId?: number },
-  ): string | undefined => {
-    if (ANSWERS.includes(cmd) && client.outgoing[messageId] === undefined) {
-      return cmd === "puback"
-        ? "it acknowledged a message that was not sent"
-        : `it sent ${cmd.toUpperCase()}, unasked`;
-    }
-    if (cmd === "pingresp" && !keepAlive?.answered()) return "it sent PINGRESP, unasked";
-    if (cmd === "connack" && isOpen) return "it sent a second CONNACK";
-    if (NEVER.includes(cmd)) return `it sent ${cmd.toUpperCase()}, unasked`;
-    if (cmd === "publish" && !isOpen) return "it sent a message before CONNACK";
-    if (cmd === "publish" && !isSubscribed) {
-      return "it sent a message, and nothing is subscribed to";
-    }
-    return undefined;
-  };
-  client.on("packetsend", () => keepAlive?.sent());
-  client.on("packetreceive", (packet) => {
-    const version = settings.mqttVersion;
-    // It would act on stores that are closed by now, and throw.
-    if (isOver) return passOver(packet);
-    if (QOS_2.includes(packet.cmd) || (packet.cmd === "publish" && packet.qos === 2)) {
-      finish(brokenProtocol(`it sent ${packet.cmd.toUpperCase()} of QoS 2, unasked`, target));
-      return passOver(packet);
-    }
-    if (packet.cmd === "publish") {
-      owed = transport.stream.writableNeedDrain ? owed + 1 : 0;
-      if (owed > MOST_OWED) {
-        finish(brokenProtocol("it sends messages, and does not read our answers", target));
-        return passOver(packet);
-      }
-    }
-    const unasked = unaskedFor(packet);
-    if (unasked !== undefined) {
-      finish(brokenProtocol(unasked, target));
-      return passOver(packet);
-    }
-    if (packet.cmd === "connack") {
-      const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
-      if (code !== 0) return finish(explainConnack(code, version, target));
-      if (packet.properties?.receiveMaximum === 0) {
-        // MQTT 5 section 3.2.2.3.3: a protocol error; nothing could ever be sent.
-        return finish(brokenProtocol("Receive Maximum 0 in CONNACK", target));
-      }
-      isOpen = true;
-      maximumPacketSize = packet.properties?.maximumPacketSize ?? Infinity;
-      const { serverKeepAlive: serverKeepAliveS } = packet.properties ?? {};
-      keepAlive = new KeepAlive({
-        keepAliveMs: serverKeepAliveS ? serverKeepAliveS * 1000 : settings.keepAlive,
-        ackTimeoutMs: settings.ackTimeout,
-        ping: () => client.sendPing(),
-        onSilence: () => finish(explainSilence("PINGRESP", settings.ackTimeout, target)),
-      });
-      opened.resolve({
-        receiveMaximum: packet.properties?.receiveMaximum ?? NO_RECEIVE_MAXIMUM,
-        serverKeepAliveS,
-      });
-    } else if (packet.cmd === "disconnect") {
-      finish(explainDisconnect(packet.reasonCode ?? 0, target));
-    }
-  });
-  client.on("error", (error) => {
-    // TLS errors come here a second time, in other words; what the transport met is the deeper one.
-    if (transport.failure() !== undefined || reason !== undefined) return finish(undefined);
-    // What is written once the server has hung up.
-    if (/^write after end/.test(error.message)) return finish(hungUp());
-    finish(brokenProtocol(error.message, target, error));
-  });
-  client.on("close", () => {
-    isOver = true;
-    keepAlive?.stop();
-    client.end(true);
-    if (!isEnding) {
-      reason ??= hungUp();
-    }
-    // Never heard where the session was already open.
-    opened.reject(reason);
-    closed.resolve(reason);
-  });
-  opened.promise.catch(() => {});
-
-  return {
-    opened: opened.promise,
-    closed: closed.promise,
-    publish({ topic, payload, qos }, done) {
-      // MQTT.js would throw: its store is closed.
-      if (isOver) return;
-      // A string is at most three bytes of UTF-8 per unit: most need no counting here.
-      const most = PUBLISH_OVERHEAD + 3 * (topic.length + payload.length);
-      const isTooLarge = most > maximumPacketSize &&
-        PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > maximumPacketSize;
-      if (isTooLarge) {
-        queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
-        return;
-      }
-      client.publish(topic, payload, { qos }, (error?: unknown) => {
-        if (!client.connected && error) return;
-        const code = (error as { code?: unknown } | undefined)?.code;
-        if (typeof code === "number") done(new PublishRefusedError(code, topic));
-        else if (!error) done();
-      });
-    },
-    async subscribe(filter, onMessage) {
-      isSubscribed = true;
-      let messages = 0;
-      client.handleMessage = (_packet, done) => {
-        if (++messages % TURN_MESSAGES === 0) setImmediate(done);
-        else done();
-      };
-      client.on("message", (topic, payload: Buffer) => onMessage(topic, payload));
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      client.subscribe(filter, { qos: 1 }, (error) => {
-        if (!error) return resolve();
-        const { packet } = error as { packet?: { granted?: readonly number[] } };
-        // An error without a SUBACK means that the session has ended: its reason is told below.
-        if (packet === undefined) return;
-        reject(subscribeRefused(filter, packet.granted?.[0] ?? 0x80, target, error));
-      });
-      void closed.promise.then((why) => reject(why));
-      const late = explainTimeout("suback", settings.connectTimeout, target);
-      const timer = setTimeout(() => finish(late), settings.connectTimeout);
-      await promise.finally(() => clearTimeout(timer));
-    },
-    async end() {
-      isEnding = true;
-      const timer = setTimeout(() => finish(undefined), END_MS);
-      client.end(false);
-      await closed.promise;
-      clearTimeout(timer);
-    },
-    abort(why) {
-      isEnding = why === undefined;
-      finish(why);
-    },
-  };
 }
 
 /** Whether that is a web server's answer. */
@@ -264,9 +293,9 @@ function isHttp(bytes: Uint8Array): boolean {
   return bytes[0] === 0x48 && new TextDecoder().decode(bytes.subarray(0, 5)) === "HTTP/";
 }
 
-/** Makes MQTT.js pass over a packet, which it looks at next: it does nothing with a type it does not know. */
-function passOver(packet: { cmd: string }): void {
-  packet.cmd = "passed over";
+/** Makes MQTT.js pass over a packet: it does nothing with a type that it does not know. */
+function passOver(packet: ReceivedPacket): void {
+  (packet as { cmd: string }).cmd = "passed over";
 }
 
 function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {

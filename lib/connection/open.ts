@@ -50,9 +50,9 @@ export async function openConnection(
     });
     opening.catch(() => {});
     // MQTT.js is loaded while the server answers.
-    const { openSession } = await import("./mqtt.ts");
+    const { MqttSession } = await import("./mqtt.ts");
     const transport = await opening;
-    const session = openSession(settings, transport, target, now);
+    const session = new MqttSession(settings, transport, target, now);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();
@@ -64,10 +64,8 @@ export async function openConnection(
       .finally(() => attempt.removeEventListener("abort", onAbort));
     avoid.clear();
     const ms = Math.round(performance.now() - startMs);
-    return {
-      ...session,
-      facts: { alpn: transport.alpn, tls: transport.tls, peer: transport.peer, ...granted, ms },
-    };
+    const { alpn, tls, peer } = transport;
+    return Object.assign(session, { facts: { alpn, tls, peer, ...granted, ms } });
   } finally {
     clearTimeout(timer);
   }

@@ -2,9 +2,9 @@
  * Connects with the identity in the files. They are read again before each attempt and on demand, so a certificate can
  * be renewed without a restart.
  *
- * Rules: a new pair that is wrong is told, and the old one used on; a new pair with which no session comes about is
- * told too, and takes turns with the last one that had a session, until one of them has; whether public roots or a CA of
- * one's own vouch for the endpoint never changes while running.
+ * Rules: a wrong new pair is logged, and the old one stays in use; if a new pair gets no session, log it and alternate
+ * between it and the last one that got a session, until either connects; a run never changes between public roots and a
+ * CA of the user's own.
  */
 
 import {
@@ -13,6 +13,7 @@ import {
   checkDates,
   clockWarning,
   createExpiryWatch,
+  type ExpiryWatch,
   fileError,
   type Identity,
   loadIdentity,
@@ -20,115 +21,146 @@ import {
 import { openConnection } from "./open.ts";
 import type { Connection } from "./types.ts";
 import { EXIT, failureFields, UserError } from "../core/errors.ts";
-import { createRepeats, type Logger } from "../core/log.ts";
+import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 
-/** Opens sessions. */
-export interface Connector {
-  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+/** Opens sessions with the identity in the files. */
+export class Connector {
+  readonly #settings: Settings;
+  readonly #world: World;
+  readonly #log: Logger;
+  readonly #repeats: Repeats;
+  readonly #expiry: ExpiryWatch;
+  /** Addresses that failed, which are tried last. */
+  readonly #avoid = new Set<string>();
   /** The identity last read and found good. */
-  readonly identity: () => Identity;
-  /** Reads the files now and says what came of it; returns whether they hold another identity than the one in use. */
-  readonly reload: () => boolean;
-  /** Tells of a certificate that runs out, if it has come nearer to its end than when last told. */
-  readonly lookAtExpiry: () => void;
-}
-
-/**
- * Reads and checks the identity.
- *
- * @throws {UserError} With exit code 78 if the identity cannot be used.
- */
-export function createConnector(settings: Settings, world: World, log: Logger): Connector {
-  const repeats = createRepeats(world.monotonicMs);
-  const avoid = new Set<string>();
-  const clock = () => ({ now: world.now(), builtAt: BUILT_AT });
-  let identity = loadIdentity(settings);
-  /** No attempt was made since. */
-  let isFresh = true;
+  #identity: Identity;
   /** What the last attempt used. */
-  let used = identity;
-  /** The last with which a session came about. */
-  let proven: Identity | undefined;
-  /** Whether it is the proven one's turn, as the files' own did not serve. */
-  let isProvensTurn = false;
+  #used: Identity;
+  /** The last one that got a session. */
+  #proven: Identity | undefined;
+  /** Whether the next attempt uses the proven one, because the one in the files got no session. */
+  #isProvensTurn = false;
+  /** No attempt was made since the files were read. */
+  #isFresh = true;
 
-  const warning = clockWarning(identity.certFile, identity.facts, clock());
-  if (warning) log.warn("warning", failureFields(warning));
-  const doubt = authorityWarning(identity.caFiles, identity.authorities, clock());
-  if (doubt) log.warn("warning", failureFields(doubt));
-  const expiry = createExpiryWatch({ identity: () => identity, ...world, builtAt: BUILT_AT, log });
-  expiry.look();
+  /**
+   * Reads and checks the identity.
+   *
+   * @throws {UserError} With exit code 78 if the identity cannot be used.
+   */
+  constructor(settings: Settings, world: World, log: Logger) {
+    this.#settings = settings;
+    this.#world = world;
+    this.#log = log;
+    this.#repeats = createRepeats(world.monotonicMs);
+    this.#identity = this.#used = loadIdentity(settings);
+    const { certFile, facts, caFiles, authorities } = this.#identity;
+    const clock = this.#clock();
+    const warnings = [
+      clockWarning(certFile, facts, clock),
+      authorityWarning(caFiles, authorities, clock),
+    ];
+    for (const warning of warnings) if (warning) log.warn("warning", failureFields(warning));
+    const identity = () => this.#identity;
+    this.#expiry = createExpiryWatch({ identity, ...world, builtAt: BUILT_AT, log });
+    this.#expiry.look();
+  }
+
+  /** The identity last read and found good. */
+  identity(): Identity {
+    return this.#identity;
+  }
+
+  /** Warns of a certificate that runs out, if it has come nearer to its end since the last warning. */
+  lookAtExpiry(): void {
+    this.#expiry.look();
+  }
+
+  /** Reads the files now and logs the outcome. Returns whether they hold another identity than the one in use. */
+  reload(): boolean {
+    try {
+      this.#read();
+      this.#isProvensTurn = false;
+    } catch (error) {
+      this.#log.error("warning", failureFields(error));
+      return false;
+    }
+    if (!isSame(this.#identity, this.#used)) return true;
+    const cause = "the certificate files were read again, and hold what is in use";
+    this.#log.info("start", { certificate: this.#identity.facts.subject, cause });
+    return false;
+  }
+
+  /**
+   * Reads the files again and opens a session.
+   *
+   * @throws {UserError} If no session comes about.
+   */
+  async connect(signal: AbortSignal): Promise<Connection> {
+    try {
+      if (!this.#isFresh) this.#read();
+      this.#isFresh = false;
+    } catch (error) {
+      if (this.#repeats.due("identity")) this.#log.error("warning", failureFields(error));
+    }
+    // Whom to trust is always what the files say.
+    const { caPems, caFiles } = this.#identity;
+    this.#used = this.#isProvensTurn ? { ...this.#proven!, caPems, caFiles } : this.#identity;
+    try {
+      const { now } = this.#world;
+      const connection = await openConnection(this.#settings, this.#used, {
+        signal,
+        now,
+        avoid: this.#avoid,
+      });
+      if (!this.#isProvensTurn) this.#proven = this.#identity;
+      this.#isProvensTurn = false;
+      return connection;
+    } catch (error) {
+      throw signal.aborted ? error : this.#takeTurns(error);
+    }
+  }
+
+  #clock() {
+    return { now: this.#world.now(), builtAt: BUILT_AT };
+  }
 
   /** @throws {UserError} If the files cannot be used; then the identity is what it was. */
-  const read = () => {
-    const found = loadIdentity(settings);
-    if (isSame(found, identity)) return;
-    checkTrust(identity, found);
-    if (checkClock(clock()) === undefined) checkDates(found.certFile, found.facts, clock());
-    identity = found;
-    isProvensTurn = false;
-    log.info("start", { certificate: identity.facts.subject });
-    expiry.look();
-  };
-  const takeTurns = (error: unknown): unknown => {
-    const wasProvensTurn = isProvensTurn;
-    isProvensTurn = false;
+  #read(): void {
+    const found = loadIdentity(this.#settings);
+    if (isSame(found, this.#identity)) return;
+    checkTrust(this.#identity, found);
+    const clock = this.#clock();
+    if (checkClock(clock) === undefined) checkDates(found.certFile, found.facts, clock);
+    this.#identity = found;
+    this.#isProvensTurn = false;
+    this.#log.info("start", { certificate: found.facts.subject });
+    this.#expiry.look();
+  }
+
+  /** What to throw after a failed attempt; the next one may be the proven identity's turn. */
+  #takeTurns(error: unknown): unknown {
+    const proven = this.#proven;
+    const wasProvensTurn = this.#isProvensTurn;
+    this.#isProvensTurn = false;
     if (!(error instanceof UserError) || proven === undefined || wasProvensTurn) return error;
     const isRefused = error.exitCode === EXIT.refused || error.step === "mqtt";
-    if (!isRefused || isSame(proven, identity)) return error;
-    isProvensTurn = true;
-    const cause = `No session with the renewed certificate (${identity.facts.subject}): ` +
-      `${error.message}; the next attempt uses the old one (${proven.facts.subject})`;
-    if (repeats.due("renewed")) log.error("warning", { ...failureFields(error), cause });
+    if (!isRefused || isSame(proven, this.#identity)) return error;
+    this.#isProvensTurn = true;
+    const cause =
+      `No session with the renewed certificate (${this.#identity.facts.subject}): ${error.message}; ` +
+      `the next attempt uses the old one (${proven.facts.subject})`;
+    if (this.#repeats.due("renewed")) {
+      this.#log.error("warning", { ...failureFields(error), cause });
+    }
     const { message, hint, step } = error;
     // Not as slow as after a refusal: the old one may well be taken.
-    return new UserError(message, {
-      hint,
-      exitCode: EXIT.unavailable,
-      ...(step && { step }),
-      cause,
-    });
-  };
-
-  return {
-    identity: () => identity,
-    lookAtExpiry: expiry.look,
-    reload() {
-      try {
-        read();
-        isProvensTurn = false;
-      } catch (error) {
-        log.error("warning", failureFields(error));
-        return false;
-      }
-      if (!isSame(identity, used)) return true;
-      const cause = "the certificate files were read again, and hold what is in use";
-      log.info("start", { certificate: identity.facts.subject, cause });
-      return false;
-    },
-    async connect(signal) {
-      try {
-        if (!isFresh) read();
-        isFresh = false;
-      } catch (error) {
-        if (repeats.due("identity")) log.error("warning", failureFields(error));
-      }
-      // Whom to trust is always what the files say.
-      const { caPems, caFiles } = identity;
-      used = isProvensTurn ? { ...proven!, caPems, caFiles } : identity;
-      try {
-        const connection = await openConnection(settings, used, { signal, now: world.now, avoid });
-        if (!isProvensTurn) proven = identity;
-        isProvensTurn = false;
-        return connection;
-      } catch (error) {
-        throw signal.aborted ? error : takeTurns(error);
-      }
-    },
-  };
+    const exitCode = EXIT.unavailable;
+    return new UserError(message, { hint, exitCode, ...(step && { step }), cause });
+  }
 }
 
 /** Whether two identities are one to an endpoint, and trust the same CAs. */

@@ -5,7 +5,7 @@ import { readIdentityFiles } from "./files.ts";
 import { type Identity, inspectIdentity } from "./parse.ts";
 
 export { dayOf, describeCertificate, fileError } from "./certificate.ts";
-export { createExpiryWatch, EXPIRY_LOOK_MS } from "./expiry.ts";
+export { createExpiryWatch, EXPIRY_LOOK_MS, type ExpiryWatch } from "./expiry.ts";
 export {
   checkOwners,
   findIdentityFiles,

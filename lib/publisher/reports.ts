@@ -1,12 +1,12 @@
 /**
- * What the publisher says, and how often. On a terminal: a line a message, at most one a second, else a summary every
- * 10 s. Elsewhere: the first message of each session, then a summary every 10 minutes. A drop or a failing source once
- * a minute with its count. While nothing is unsaid no timer runs, so that an idle machine sleeps. Owns no I/O; times are
- * of a monotonic clock.
+ * What the publisher logs of messages and sources, and how often. On a terminal: a line for each message, at most one a
+ * second, else a summary every 10 s. Elsewhere: the first message of each session, then a summary every 10 minutes. A
+ * drop or a failing source: once a minute with a count. No timer runs while nothing waits to be logged, so that an idle
+ * machine sleeps. Times are those of a monotonic clock.
  */
 
 import type { UserError } from "../core/errors.ts";
-import { createRepeats, type Logger } from "../core/log.ts";
+import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 
 /** Milliseconds between summaries of what was published: on a terminal, and elsewhere. */
 const SUMMARY_MS = { terminal: 10_000, elsewhere: 600_000 } as const;
@@ -16,6 +16,7 @@ const LINE_MS = 1000;
 const EARLY_MS = 900;
 /** Milliseconds between looks whether a drop or a failure is due. */
 const LOOK_MS = 10_000;
+
 /** A message that was delivered. */
 export interface Delivered {
   readonly topic: string;
@@ -60,82 +61,22 @@ export function createReports(
   isTerminal = false,
 ): Reports {
   const totals: Reports["totals"] = { published: 0, dropped: 0 };
-  const summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
-  const summaryMs = isTerminal ? SUMMARY_MS.terminal : SUMMARY_MS.elsewhere;
-  /** When the next line is due, on a terminal. */
-  let dueMs = 0;
-  /** No message was told since the session began. */
-  let isFirst = true;
-  const often = createRepeats(monotonicMs);
-  const unsaid = new Map<string, { readonly total: number; readonly say: Say }>();
-  let unlook: (() => void) | undefined;
-  let unsummarise: (() => void) | undefined;
-
-  /** The last of a kind has none after it that would say it. */
-  const look = () => {
-    unlook ??= every(LOOK_MS, () => {
-      for (const key of [...unsaid.keys()].filter(often.due)) sayCount(key);
-      if (unsaid.size === 0) endLook();
-    });
-  };
-  const endLook = () => {
-    unlook?.();
-    unlook = undefined;
-  };
-  const isDue = (nowMs: number) => {
-    if (!isTerminal) return isFirst;
-    if (unsummarise !== undefined || nowMs < dueMs - EARLY_MS) return false;
-    dueMs = Math.max(dueMs, nowMs) + LINE_MS;
-    return true;
-  };
-  const saySummary = () => {
-    const { messages, bytes, lastSeq, sinceMs } = summary;
-    if (messages > 0) {
-      const ms = Math.round(monotonicMs() - sinceMs);
-      log.info("published", { messages, bytes, seq: lastSeq, ms });
-    }
-    summary.messages = summary.bytes = 0;
-    // Messages that come faster than lines may are told by summaries alone.
-    if (!isTerminal || messages <= summaryMs / LINE_MS) endSummaries();
-  };
-  const endSummaries = () => {
-    unsummarise?.();
-    unsummarise = undefined;
-  };
-  const count = (key: string, n: number, say: Say) => {
-    unsaid.set(key, { total: (unsaid.get(key)?.total ?? 0) + n, say });
-    if (often.due(key)) sayCount(key);
-    else look();
-  };
-  const sayCount = (key: string) => {
-    const { total, say } = unsaid.get(key)!;
-    unsaid.delete(key);
-    say(total);
-  };
-
+  const counted = new Counted(monotonicMs, every);
+  const deliveries = new Deliveries(log, monotonicMs, every, isTerminal);
   return {
     totals,
-    connected: () => void (isFirst = true),
-    published({ topic, seq, bytes, ms, atMs: nowMs }) {
+    connected: () => deliveries.connected(),
+    published(message) {
       totals.published++;
-      const isTold = isDue(nowMs);
-      isFirst = false;
-      const say = isTold ? log.info : log.debug;
-      say("published", { topic, seq, bytes, ms: Math.round(ms) });
-      if (isTold) return;
-      if (summary.messages === 0) summary.sinceMs = nowMs;
-      summary.messages++;
-      summary.bytes += bytes;
-      summary.lastSeq = seq;
-      unsummarise ??= every(summaryMs, saySummary);
+      deliveries.published(message);
     },
     dropped(n, why) {
       if (n === 0) return;
       totals.dropped += n;
-      count(`dropped ${why}`, n, (messages) => log.warn("dropped", { messages, cause: why }));
+      counted.add(`dropped ${why}`, n, (messages) => log.warn("dropped", { messages, cause: why }));
     },
     sourceFailed(source, error, kind = "") {
-      count(`source ${source} ${kind}`, 1, (failures) =>
+      counted.add(`source ${source} ${kind}`, 1, (failures) =>
         log.warn("source-failed", {
           step: "source",
           source,
@@ -145,13 +86,128 @@ export function createReports(
         }));
     },
     flush() {
-      endLook();
-      saySummary();
-      endSummaries();
-      for (const key of [...unsaid.keys()]) sayCount(key);
+      deliveries.flush();
+      counted.flush();
     },
   };
 }
 
-/** Says a line with a count. */
+/** Runs an action again and again until the returned function is called. */
+type Every = (ms: number, action: () => void) => () => void;
+
+/** Delivered messages in the log: a line for some, a summary for the rest. */
+class Deliveries {
+  readonly #log: Logger;
+  readonly #monotonicMs: () => number;
+  readonly #every: Every;
+  readonly #isTerminal: boolean;
+  /** From summary to summary. */
+  readonly #summaryMs: number;
+  /** What the next summary says. */
+  readonly #summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
+  /** When the next line is due, on a terminal. */
+  #dueMs = 0;
+  /** No message was logged since the session began. */
+  #isFirst = true;
+  /** Ends the summaries. */
+  #end: (() => void) | undefined;
+
+  constructor(log: Logger, monotonicMs: () => number, every: Every, isTerminal: boolean) {
+    this.#log = log;
+    this.#monotonicMs = monotonicMs;
+    this.#every = every;
+    this.#isTerminal = isTerminal;
+    this.#summaryMs = isTerminal ? SUMMARY_MS.terminal : SUMMARY_MS.elsewhere;
+  }
+
+  connected(): void {
+    this.#isFirst = true;
+  }
+
+  published({ topic, seq, bytes, ms, atMs }: Delivered): void {
+    const hasLine = this.#isDue(atMs);
+    this.#isFirst = false;
+    const say = hasLine ? this.#log.info : this.#log.debug;
+    say("published", { topic, seq, bytes, ms: Math.round(ms) });
+    if (hasLine) return;
+    const summary = this.#summary;
+    if (summary.messages === 0) summary.sinceMs = atMs;
+    summary.messages++;
+    summary.bytes += bytes;
+    summary.lastSeq = seq;
+    this.#end ??= this.#every(this.#summaryMs, () => this.#saySummary());
+  }
+
+  flush(): void {
+    this.#saySummary();
+    this.#endSummaries();
+  }
+
+  #isDue(nowMs: number): boolean {
+    if (!this.#isTerminal) return this.#isFirst;
+    if (this.#end !== undefined || nowMs < this.#dueMs - EARLY_MS) return false;
+    this.#dueMs = Math.max(this.#dueMs, nowMs) + LINE_MS;
+    return true;
+  }
+
+  #saySummary(): void {
+    const { messages, bytes, lastSeq, sinceMs } = this.#summary;
+    if (messages > 0) {
+      const ms = Math.round(this.#monotonicMs() - sinceMs);
+      this.#log.info("published", { messages, bytes, seq: lastSeq, ms });
+    }
+    this.#summary.messages = this.#summary.bytes = 0;
+    // Messages that come faster than lines may go on in summaries.
+    if (!this.#isTerminal || messages <= this.#summaryMs / LINE_MS) this.#endSummaries();
+  }
+
+  #endSummaries(): void {
+    this.#end?.();
+    this.#end = undefined;
+  }
+}
+
+/** Writes the line of one kind of event, with its count. */
 type Say = (total: number) => void;
+
+/** Events of many kinds: of each kind one line a minute, with the count since the last one. */
+class Counted {
+  readonly #often: Repeats;
+  readonly #every: Every;
+  readonly #unsaid = new Map<string, { readonly total: number; readonly say: Say }>();
+  /** Ends the looks. */
+  #end: (() => void) | undefined;
+
+  constructor(monotonicMs: () => number, every: Every) {
+    this.#often = createRepeats(monotonicMs);
+    this.#every = every;
+  }
+
+  add(kind: string, n: number, say: Say): void {
+    this.#unsaid.set(kind, { total: (this.#unsaid.get(kind)?.total ?? 0) + n, say });
+    if (this.#often.due(kind)) return this.#say(kind);
+    // No later event of this kind may come that would write the line.
+    this.#end ??= this.#every(LOOK_MS, () => this.#look());
+  }
+
+  flush(): void {
+    this.#endLooks();
+    for (const kind of [...this.#unsaid.keys()]) this.#say(kind);
+  }
+
+  #look(): void {
+    for (const kind of [...this.#unsaid.keys()].filter(this.#often.due)) this.#say(kind);
+    if (this.#unsaid.size === 0) this.#endLooks();
+  }
+
+  #endLooks(): void {
+    this.#end?.();
+    this.#end = undefined;
+  }
+
+  #say(kind: string): void {
+    const { total, say } = this.#unsaid.get(kind)!;
+    this.#unsaid.delete(kind);
+    say(total);
+  }
+}
