@@ -18,11 +18,10 @@ interface Sent {
 async function send(
   rig: Rig,
   args: readonly string[],
-  input?: ReadableStream<Uint8Array>,
+  { input, path = `${rig.folder}/in.sock` }: { input?: ReadableStream<Uint8Array>; path?: string } =
+    {},
 ): Promise<Sent> {
-  const run = rig.run(["send", "--listen", `${rig.folder}/in.sock`, ...args], {
-    ...(input && { input }),
-  });
+  const run = rig.run(["send", "--listen", path, ...args], { ...(input && { input }) });
   const code = await run.code;
   return { code, out: run.out.join(""), err: run.errors.join("\n") };
 }
@@ -64,7 +63,7 @@ Deno.test("send hands in the lines of its input, however many", async () => {
   const { flags } = listening(rig);
   await rig.publish([...flags, "--inflight", "100"]).said("start");
   const lines = range(1, 20_000).map((n) => `{"n":${n}}`);
-  const { code, out, err } = await send(rig, ["--json"], inputOf(lines));
+  const { code, out, err } = await send(rig, ["--json"], { input: inputOf(lines) });
   assertEquals([code, err], [0, ""]);
   assertEquals(out.trim().split("\n").map((line) => JSON.parse(line).seq), range(1, 20_000));
   await rig.endpoint.waitFor(20_000, { deadlineMs: 60_000 });
@@ -76,11 +75,11 @@ Deno.test("send says which line is not taken, takes all others, and ends with 64
   const { flags } = listening(rig);
   await rig.publish(flags).said("start");
   const input = () => inputOf(["one", '{"topic":"a","payload":1}', "three"]);
-  const { code, out, err } = await send(rig, [], input());
+  const { code, out, err } = await send(rig, [], { input: input() });
   assertEquals([code, out], [64, ""]);
   assertMatch(err, /^warn: line 2 is not taken: topic: .*topicPrefix.*: ".*payload/);
   assertMatch(err, /\nerror: 1 of 3 lines were not taken\nhint: /);
-  const json = await send(rig, ["--json"], input());
+  const json = await send(rig, ["--json"], { input: input() });
   assertEquals(json.out.trim().split("\n").map((line) => JSON.parse(line).ok), [true, false, true]);
   assertEquals((await send(rig, [" "])).code, 64);
   assertEquals((await send(rig, ["x", "--timeout", "never"])).code, 64);
@@ -111,12 +110,13 @@ Deno.test("send ends with 75 while the queue is full, and with 69 where nobody l
 
 Deno.test("send ends with 75 when no receipt comes, and with 69 when something else answers", async () => {
   await using rig = await makeRig();
-  const path = `${rig.folder}/in.sock`;
+  const places = ["a", "b", "c"].map((name) => `${rig.folder}/${name}.sock`);
+  const [silent, short, other] = places as [string, string, string];
   const buffer = new Uint8Array(1024);
   {
     const hold = Promise.withResolvers<void>();
-    using _silent = pretend(path, () => hold.promise);
-    const { code, err } = await send(rig, ["x", "--timeout", "100ms"]);
+    using _silent = pretend(silent, () => hold.promise);
+    const { code, err } = await send(rig, ["x", "--timeout", "100ms"], { path: silent });
     hold.resolve();
     assertEquals(code, 75);
     assertMatch(
@@ -124,20 +124,18 @@ Deno.test("send ends with 75 when no receipt comes, and with 69 when something e
       /did not answer for 1 line: no receipt came for 0.1 s\nhint: hand the same in again/,
     );
   }
-  Deno.removeSync(path);
   {
-    using _short = pretend(path, async (connection) => void await connection.read(buffer));
-    const { code, err } = await send(rig, ["x"]);
+    using _short = pretend(short, async (connection) => void await connection.read(buffer));
+    const { code, err } = await send(rig, ["x"], { path: short });
     assertEquals(code, 75);
     assertMatch(err, /did not answer for 1 line: it hung up/);
   }
-  Deno.removeSync(path);
   {
-    using _other = pretend(path, async (connection) => {
+    using _other = pretend(other, async (connection) => {
       await connection.write(new TextEncoder().encode("220 mail.example ESMTP\r\n"));
       await connection.read(buffer);
     });
-    const { code, err } = await send(rig, ["x"]);
+    const { code, err } = await send(rig, ["x"], { path: other });
     assertEquals(code, 69);
     assertMatch(err, /is no mqtt443/);
   }
