@@ -58,6 +58,8 @@ export async function makeDeviceKit(
     { path: "install.sh", content: script, isExecutable: true },
     { path: "mqtt443.service", content: Deno.readFileSync(join(FILES, "mqtt443.service")) },
     { path: "mqtt443-wait.target", content: Deno.readFileSync(join(FILES, "mqtt443-wait.target")) },
+    { path: "mqtt443.socket", content: Deno.readFileSync(join(FILES, "mqtt443.socket")) },
+    { path: "listen.conf", content: Deno.readFileSync(join(FILES, "listen.conf")) },
     { path: "mqtt443.json.sample", content: sampleText() },
     ...(settings === undefined ? [] : [{ path: "mqtt443.json", content: settings }]),
     {

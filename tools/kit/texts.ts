@@ -79,7 +79,8 @@ WHERE THINGS ARE
     /etc/mqtt443/certs                          certificate, key, CA
     /usr/local/lib/mqtt443                      what the executable brings along, for all users
     /var/lib/mqtt443                            the queue
-    /etc/systemd/system/mqtt443.service         the service, and mqtt443-wait.target
+    /etc/systemd/system/mqtt443.service         the service, mqtt443-wait.target, and mqtt443.socket,
+                                                on which other processes may hand in messages
     /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX)
 
 

@@ -37,18 +37,20 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
       "drwxr-xr-x /certs.example/",
       "-rw-r--r-- /certs.example/README.md",
       "-rwxr-xr-x /install.sh",
+      "-rw-r--r-- /listen.conf",
       "-rwxr-xr-x /mqtt443",
       "-rw-r--r-- /mqtt443-wait.target",
       "-rw-r--r-- /mqtt443.1",
       "-rw-r--r-- /mqtt443.json.sample",
       "-rw-r--r-- /mqtt443.service",
+      "-rw-r--r-- /mqtt443.socket",
       "-rw-r--r-- /sbom.cdx.json",
     ]);
 
     await runCommand(["tar", "xzf", made[0]!, "-C", folder]);
     const cwd = join(folder, NAME);
     const sums = await runCommand(["sha256sum", "-c", "SHA256SUMS"], { cwd });
-    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 14]);
+    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 16]);
     const { metadata } = JSON.parse(Deno.readTextFileSync(join(cwd, "sbom.cdx.json")));
     const [sum] = (await runCommand(["sha256sum", "mqtt443"], { cwd })).stdout.split(" ");
     assertEquals(metadata.component.hashes, [{ alg: "SHA-256", content: sum }]);

@@ -236,6 +236,9 @@ do_uninstall() {
     if [ -n "$dry" ]; then
       say "would stop and disable the service"
     else
+      # The socket first: it would start the service again.
+      [ ! -e "$UNITS/sockets.target.wants/mqtt443.socket" ] ||
+        systemctl disable --now mqtt443.socket >/dev/null 2>&1
       out=$(systemctl disable --now mqtt443.service 2>&1) ||
         die "$SERVICE_ERROR" "Cannot stop the service: ${out##*"$nl"}; nothing was removed" \
           "systemctl status mqtt443 tells more; --no-service removes the rest all the same"
@@ -249,6 +252,8 @@ do_uninstall() {
     remove link "$UNITS/multi-user.target.wants/mqtt443.service"
     remove unit "$UNITS/mqtt443.service"
     remove unit "$UNITS/mqtt443-wait.target"
+    remove link "$UNITS/sockets.target.wants/mqtt443.socket"
+    remove unit "$UNITS/mqtt443.socket"
     remove 'unit of before' "$UNITS/mqtt443.service.old"
     if [ -z "$dry" ] && has_systemd; then systemctl daemon-reload; fi
   fi
@@ -424,7 +429,8 @@ if [ -f "$here/mqtt443.json" ]; then
     say "left $root$CONFIG/mqtt443.json, though this executable was built for $here/mqtt443.json: compare them"
   fi
 fi
-for name in README.txt LICENSE SECURITY.md THIRD_PARTY_LICENSES.txt sbom.cdx.json install.sh VERSION; do
+for name in README.txt LICENSE SECURITY.md THIRD_PARTY_LICENSES.txt sbom.cdx.json install.sh VERSION \
+  listen.conf; do
   stage "$here/$name" "$DOC/$name" 644
 done
 [ ! -f "$here/mqtt443.1" ] || stage "$here/mqtt443.1" "$MAN" 644
@@ -438,6 +444,7 @@ if [ -n "$service" ] && { [ -z "$live" ] || has_systemd; }; then
   fi
   stage "$here/mqtt443.service" "$UNITS/mqtt443.service" 644
   stage "$here/mqtt443-wait.target" "$UNITS/mqtt443-wait.target" 644
+  stage "$here/mqtt443.socket" "$UNITS/mqtt443.socket" 644
 fi
 # The key is nobody's before it is its user's.
 mask=$(umask)
