@@ -12,6 +12,7 @@ import { measureBulk, rateId, WINDOWS } from "./bulk.ts";
 import { chartOf } from "./chart.ts";
 import { measureDrain } from "./drain.ts";
 import { findForms, sizeFigure } from "./forms.ts";
+import { measureIntake } from "./intake.ts";
 import { measureLink } from "./link.ts";
 import { findPeers } from "./peers.ts";
 import { isFile } from "./run.ts";
@@ -25,7 +26,7 @@ import { PEERS } from "./targets.ts";
 import { denoDir } from "../build/run_deno.ts";
 
 /** In their order. */
-const PHASES = ["start", "steady", "syncs", "bulk", "link", "stalls", "drain"] as const;
+const PHASES = ["start", "steady", "syncs", "bulk", "link", "stalls", "intake", "drain"] as const;
 
 const HELP =
   `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
@@ -136,6 +137,7 @@ export async function bench(
   const rates = await phase("bulk", () => measureBulk(all));
   await phase("link", () => measureLink({ ...all, messages: size.overLink }));
   await phase("stalls", () => measureStalls({ ...all, messages: size.oneByOne }));
+  await phase("intake", () => measureIntake(all));
   const live = new Map(WINDOWS.map((window) => [
     window,
     rates.find(({ id }) => id === rateId(window))?.samples[PEERS.c] ?? [],
