@@ -33,6 +33,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   "node:stream": ["connection"],
   "node:tls": ["connection", "doctor"],
   "node:zlib": ["queue"],
+  "strip-json-comments": ["settings"],
 };
 
 interface Import {

@@ -97,7 +97,11 @@ export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
     operands: [0, 1],
     usage: "[clear [--yes]] [--json] [SETTINGS]",
   },
-  settings: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
+  settings: {
+    switches: ["json", "schema"],
+    operands: [0, 0],
+    usage: "[--json | --schema] [SETTINGS]",
+  },
   version: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
   send: {
     switches: ["json"],

@@ -72,7 +72,8 @@ what was quarantined or dropped. It may run beside \`publish\`.
   settings: `Prints every effective setting, its value and the layer it came from. It
 connects nowhere.
 
-  --json  print {"KEY": {"value": …, "origin": …}, …}`,
+  --json    print {"KEY": {"value": …, "origin": …}, …}
+  --schema  print the JSON Schema of a settings file, for editors`,
   version: `Prints the version of the program and its runtime, whether ALPN works, and what
 this process is permitted to do.
 
@@ -127,7 +128,8 @@ function flagsHelp(): string {
   return lines.join("\n");
 }
 
-const SAMPLE_NOTE = "A settings file (leave out what is right by default):";
+const SAMPLE_NOTE = `A settings file, with what differs from the defaults (comments, trailing commas
+and "$schema" are allowed):`;
 
 /** Each setting with its flag, variable, default and range. */
 export function settingsHelp(): string {

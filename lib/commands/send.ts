@@ -139,7 +139,7 @@ function isEnvelope(object: object): boolean {
 
 function timeoutOf(text: string): number {
   try {
-    return duration("100ms", "24h")(text);
+    return duration("100ms", "24h").parse(text);
   } catch (error) {
     throw usage(`--timeout ${(error as RangeError).message}`, "for example --timeout 10s");
   }

@@ -2,12 +2,16 @@
 
 import type { Command } from "./arguments.ts";
 import { EXIT, type ExitCode } from "../core/errors.ts";
-import { loadSettings, settingsDocument } from "../settings/mod.ts";
+import { loadSettings, settingsDocument, settingsSchema } from "../settings/mod.ts";
 import { oneLine } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 
-/** Prints them; a missing endpoint is shown, not an error. */
+/** Prints them, or the schema of the settings file. A missing endpoint is shown, not an error. */
 export function settingsCommand(command: Command, world: World): ExitCode {
+  if (command.switches.has("schema")) {
+    world.out(`${JSON.stringify(settingsSchema(), null, 2)}\n`);
+    return EXIT.ok;
+  }
   const document = settingsDocument(loadSettings(command, world, { needEndpoint: false }));
   if (command.switches.has("json")) {
     world.out(`${JSON.stringify(document, null, 2)}\n`);

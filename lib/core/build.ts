@@ -1,10 +1,8 @@
-/**
- * What an executable was built from, and what it may do. Where the program runs from source, nothing of it is known.
- */
+/** What this executable was built from and may do; run from source, there is no build. */
 
 import config from "../../deno.json" with { type: "json" };
 
-/** What a process may do; everything else is refused. */
+/** The permissions of a process. */
 export interface Grants {
   /** `host:port`; a host may begin with `*.`. */
   readonly net: readonly string[];
@@ -13,13 +11,13 @@ export interface Grants {
   /** Names, or prefixes with `*`. */
   readonly env: readonly string[];
   readonly sys: readonly string[];
-  /** Socket of the service manager, which may be told how the program fares. */
+  /** Socket of the service manager, for sd_notify(3). */
   readonly notify?: string;
   /** Socket on which lines are handed in. */
   readonly listen?: string;
 }
 
-/** What is written into an executable when it is built. */
+/** Facts written into an executable when it is built. */
 export interface Build {
   /** Abbreviated hash of the commit, with `+` where the tree had changes; or `unknown`. */
   readonly commit: string;
@@ -30,15 +28,15 @@ export interface Build {
   readonly grants: Grants;
 }
 
-// tools/build/bundle.ts puts it here.
+// tools/build/bundle.ts defines it.
 declare const MQTT443_BUILD: Build | undefined;
 
-/** What this executable was built from; undefined when run from source. */
+/** The build of this executable; undefined when run from source. */
 export const BUILD: Build | undefined = typeof MQTT443_BUILD === "undefined"
   ? undefined
   : MQTT443_BUILD;
 
-/** What a hint can be about. */
+/** Files that have a place of their own. */
 export type PlaceKind = "certs" | "settings" | "state";
 
 const FLAGS: Readonly<Record<PlaceKind, string>> = {
@@ -48,17 +46,9 @@ const FLAGS: Readonly<Record<PlaceKind, string>> = {
 };
 
 /**
- * Where files of a kind may lie, as a part of a hint: what `--certs` names, an executable may not read.
+ * Where files of a kind may be, as part of a hint. An executable can only read the places it was built for.
  *
- * @param build What runs. @default this executable's
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { placeHint } from "./build.ts";
- *
- * assertEquals(placeHint("certs", undefined), "pass --certs DIR");
- * ```
+ * @param build @default this executable's
  */
 export function placeHint(kind: PlaceKind, build: Build | undefined = BUILD): string {
   if (build === undefined) return `pass ${FLAGS[kind]}`;
@@ -74,7 +64,7 @@ export function placeHint(kind: PlaceKind, build: Build | undefined = BUILD): st
     : `use ${places.join(" or ")}`;
 }
 
-/** What of the grants to read is a place of the user's: what sources read is none, nor is the queue's. */
+/** Readable paths where users put files: neither those of sources nor the queue's. */
 function ownPlaces({ read, write }: Grants): string[] {
   return read.filter((path) =>
     !write.includes(path) && !/^\/(proc|sys|run|etc\/group|etc\/passwd)(\/|$)/.test(path)
@@ -82,10 +72,10 @@ function ownPlaces({ read, write }: Grants): string[] {
 }
 
 /**
- * What to do about a permission that is missing: nobody can add one to an executable.
+ * What to do about a missing permission: nobody can add one to an executable.
  *
- * @param kind What is not permitted, if it is a file with a place of its own.
- * @param build What runs. @default this executable's
+ * @param kind The kind of file that could not be used, if it has a place of its own.
+ * @param build @default this executable's
  */
 export function grantHint(kind?: PlaceKind, build: Build | undefined = BUILD): string {
   if (build === undefined) {
@@ -93,7 +83,7 @@ export function grantHint(kind?: PlaceKind, build: Build | undefined = BUILD): s
       "`mqtt443 version` prints what is permitted";
   }
   const { net, read, write } = build.grants;
-  // A folder says what lies in it.
+  // A folder stands for the files in it.
   const places = ownPlaces(build.grants)
     .filter((path) => !read.some((other) => path.startsWith(`${other}/`)));
   const first = kind === undefined ? "" : `${placeHint(kind, build)}: `;
@@ -104,8 +94,8 @@ export function grantHint(kind?: PlaceKind, build: Build | undefined = BUILD): s
     "`deno task compile --settings mqtt443.json` where its source is";
 }
 
-/** Version of this program: deno.json's. */
+/** Version of this program, from deno.json. */
 export const VERSION: string = config.version;
 
-/** No clock is right that says a time before this: when it was built, or the day of this version. */
+/** A clock before this is wrong: the time of the build, or the day of this version. */
 export const BUILT_AT: Date = new Date(BUILD?.date ?? "2026-11-23T00:00:00Z");

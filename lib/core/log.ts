@@ -1,9 +1,8 @@
 /**
  * The log: one line an event on stderr, as text or JSON. The only file that imports `@std/log`.
  *
- * stdout stays free for data, so `@std/log`'s ConsoleHandler (which writes there) is not used. Fields never hold
- * key material: callers pass names and numbers. A closed, full or unread stderr never stops the program; what it cost
- * is told when lines can be written again.
+ * `@std/log`'s ConsoleHandler is not used: it writes to stdout, which is for data. Fields never hold key material. A
+ * closed, full or unread stderr never stops the program; lost lines are counted and reported.
  */
 
 import { BaseHandler } from "@std/log/base-handler";
@@ -30,10 +29,10 @@ export type Event =
   | "stopping"
   | "stopped";
 
-/** What is said of an event; undefined is left out. */
+/** Fields of an event; undefined ones are left out. */
 export type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** Says what happened. Every method takes an event and its fields, and never throws. */
+/** Logs events. No method throws. */
 export interface Logger {
   debug(event: Event, fields?: Fields): void;
   info(event: Event, fields?: Fields): void;
@@ -45,26 +44,27 @@ export interface Logger {
 export interface LogOptions {
   readonly format: "text" | "json";
   readonly level: "debug" | "info" | "warn" | "error";
-  /** Takes a whole line without its end; may say how many lines before it were lost. */
+  /** Takes a line without its end; may return how many lines were lost before it. */
   readonly write: (line: string) => number | void;
-  /** Whether the text may be coloured. @default {false} */
+  /** @default {false} */
   readonly colour?: boolean;
-  /** Whether systemd's journal reads the lines: it wants their priority, and gives a time itself. @default {false} */
+  /** systemd's journal reads the lines: it wants a priority and adds the time itself. @default {false} */
   readonly isJournal?: boolean;
 }
 
 /** Opens a log. */
 export function openLog(options: LogOptions): Logger {
-  const { format, level, write, colour = false, isJournal = false } = options;
-  const line = (record: LogRecord) =>
-    format === "json" ? jsonLine(record) : textLine(record, { colour, isJournal });
+  const { format, level, write, isJournal } = options;
   const levelName = level.toUpperCase() as LevelName;
   const handler = new LineHandler(levelName, {
     write(line) {
       const lost = write(line);
       if (lost) std.warn("warning", { cause: `log lines that could not be written: ${lost}` });
     },
-    line: isJournal ? (record) => forJournal(priorityOf(record), line(record)) : line,
+    line(record) {
+      const line = format === "json" ? jsonLine(record) : textLine(record, options);
+      return isJournal ? forJournal(PRIORITIES[record.levelName] ?? 3, line) : line;
+    },
   });
   const std = new StdLogger("mqtt443", levelName, { handlers: [handler] });
   return {
@@ -96,20 +96,24 @@ class LineHandler extends BaseHandler {
     try {
       this.#write(line);
     } catch {
-      // stderr closed (EPIPE) or its disk full: telemetry goes on without words.
+      // stderr is closed (EPIPE) or its disk full: publishing goes on without a log.
     }
   }
 }
+
+/** The journal's priorities; every other level is an error, 3. */
+const PRIORITIES: Readonly<Record<string, number>> = { DEBUG: 7, INFO: 6, WARN: 4 };
+/** Terminal colours: yellow and red. */
+const COLOURS: Readonly<Record<string, number>> = { WARN: 33, ERROR: 31 };
 
 function fieldsOf(record: LogRecord): Fields {
   return (record.args[0] ?? {}) as Fields;
 }
 
 function jsonLine(record: LogRecord): string {
-  // It leaves out what is undefined.
   return JSON.stringify({
     time: record.datetime.toISOString(),
-    level: levelWord(record).toLowerCase(),
+    level: record.levelName.toLowerCase(),
     event: record.msg,
     ...fieldsOf(record),
   });
@@ -117,25 +121,16 @@ function jsonLine(record: LogRecord): string {
 
 function textLine(
   record: LogRecord,
-  { colour, isJournal }: { colour: boolean; isJournal: boolean },
+  { colour, isJournal }: Pick<LogOptions, "colour" | "isJournal">,
 ): string {
   const fields = Object.entries(fieldsOf(record)).map(([name, value]) =>
     value === undefined ? "" : ` ${name}=${plainOrQuoted(value)}`
   );
-  const word = levelWord(record).padEnd(5);
-  // Yellow and red.
-  const paint = { WARN: 33, ERROR: 31 }[word.trim()];
+  const word = record.levelName.padEnd(5);
+  const paint = COLOURS[record.levelName];
   const shown = colour && paint ? coloured(paint, word) : word;
   const time = isJournal ? "" : `${record.datetime.toISOString()} `;
   return `${time}${shown} ${record.msg}${fields.join("")}`;
-}
-
-function priorityOf(record: LogRecord): number {
-  return { DEBUG: 7, INFO: 6, WARN: 4 }[levelWord(record)] ?? 3;
-}
-
-function levelWord(record: LogRecord): string {
-  return record.levelName === "CRITICAL" ? "ERROR" : record.levelName;
 }
 
 function plainOrQuoted(value: string | number | boolean): string {
@@ -143,18 +138,18 @@ function plainOrQuoted(value: string | number | boolean): string {
   return /^[^\s"=\p{C}]+$/u.test(text) ? text : oneLine(JSON.stringify(text));
 }
 
-/** Milliseconds between two lines that say the same. */
+/** Milliseconds between two lines of one kind. */
 export const REPEAT_MS = 60_000;
 
-/** Remembers what was said when. */
+/** Limits lines of one kind to one every {@linkcode REPEAT_MS}. */
 export interface Repeats {
-  /** Whether this may be said now; if so, it counts as said. */
+  /** Whether a line of this kind may be logged now; if so, it counts as logged. */
   due(key: string): boolean;
-  /** Forgets what was said. */
+  /** Forgets every kind. */
   reset(): void;
 }
 
-/** Makes a memory of what was said, with {@linkcode REPEAT_MS} between two of a kind. */
+/** Makes a limit that has seen no line yet. */
 export function createRepeats(monotonicMs: () => number): Repeats {
   const saidMs = new Map<string, number>();
   return {

@@ -1,25 +1,25 @@
-/** The process as the program sees it: arguments with real defaults, so that a test can bring its own. */
+/** The process around the program, as an argument that tests replace: environment, output, signals, clocks. */
 
 import { EXIT, messageOf, UserError } from "./errors.ts";
-import { createLineSink } from "./line_sink.ts";
+import { LineWriter } from "./line_writer.ts";
 import { coloured } from "./text.ts";
 
-/** What the program touches besides files and the network. */
+/** What the program uses besides files and the network. */
 export interface World {
   readonly env: Pick<Deno.Env, "get" | "set" | "delete" | "toObject">;
   /** Writes to stdout; throws when it is closed. */
   readonly out: (text: string) => void;
-  /** Writes a line to stderr, without waiting for who reads it; may say how many lines before it were lost. */
+  /** Writes a line to stderr without waiting for its reader; may return how many lines were lost before it. */
   readonly err: (line: string) => number | void;
   readonly isErrTerminal: boolean;
-  /** Whether systemd's journal reads stderr. @default {false} */
+  /** systemd's journal reads stderr. @default {false} */
   readonly isErrJournal?: boolean;
   readonly isOutTerminal?: boolean;
-  /** Colours a status on stdout, where it is a terminal. */
+  /** Colours a status on stdout; undefined where stdout is no terminal. */
   readonly paintOut?:
     | ((status: "ok" | "warn" | "fail" | "skipped", text: string) => string)
     | undefined;
-  /** Standard input, which is asked for where it is read: for streams of the web Deno loads 208 KB of script. */
+  /** Opens stdin. A function, because `Deno.stdin.readable` loads 208 KB of code that most runs never use. */
   readonly input: () => ReadableStream<Uint8Array>;
   /** Asks on the terminal; undefined where there is none. */
   readonly confirm: ((question: string) => boolean) | undefined;
@@ -28,7 +28,7 @@ export interface World {
     names: readonly Deno.Signal[],
     listener: (name?: Deno.Signal) => void,
   ) => () => void;
-  /** Runs an action again and again until the returned function is called. */
+  /** Repeats an action until the returned function is called. */
   readonly every: (ms: number, action: () => void) => () => void;
   readonly hostName: () => string;
   readonly now: () => Date;
@@ -38,28 +38,25 @@ export interface World {
   readonly random: () => number;
 }
 
-/** The real one, and what its owner does at the end. */
+/** The world of a real process. */
 export interface RealWorld extends World {
-  /** Settles when what was said on stderr is written, or cannot be for {@linkcode FLUSH_MS}. */
+  /** Waits until stderr is written, for {@linkcode FLUSH_MS} at most. */
   readonly flush: () => Promise<void>;
 }
 
-/** How long the last words may take when nobody reads them, in ms. */
+/** How long the last lines may take when nobody reads them, in ms. */
 const FLUSH_MS = 500;
 
-/**
- * The real one.
- *
- * @param isErrJournal What {@linkcode readsJournal} says.
- */
+/** Makes the world of this process. `isErrJournal` is what {@linkcode readsJournal} returned. */
 export function realWorld(isErrJournal = false): RealWorld {
-  // A synchronous write to a pipe that nobody reads, or to a terminal that was stopped, would stop the whole program.
-  const stderr = createLineSink((bytes) => Deno.stderr.write(bytes));
+  // A synchronous write to a pipe that nobody reads, or to a stopped terminal, would block the whole program.
+  const stderr = new LineWriter((bytes) => Deno.stderr.write(bytes));
   return {
     env: Deno.env,
     out(text) {
       try {
-        writeAll(Deno.stdout, text);
+        const bytes = new TextEncoder().encode(text);
+        for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
       } catch (error) {
         if (error instanceof Deno.errors.BrokenPipe) throw error;
         throw new UserError(`Cannot write to standard output: ${messageOf(error)}`, {
@@ -69,7 +66,7 @@ export function realWorld(isErrJournal = false): RealWorld {
         });
       }
     },
-    err: stderr.put,
+    err: (line) => stderr.put(line),
     flush: () => stderr.flush(FLUSH_MS),
     isErrTerminal: Deno.stderr.isTerminal(),
     isErrJournal,
@@ -95,9 +92,7 @@ export function realWorld(isErrJournal = false): RealWorld {
   };
 }
 
-/**
- * Whether the journal reads stderr: JOURNAL_STREAM alone does not say so, as a process with another stderr inherits it.
- */
+/** Whether the journal reads stderr. JOURNAL_STREAM is inherited, so it must also name this stderr. */
 export async function readsJournal(): Promise<boolean> {
   try {
     const stream = Deno.env.get("JOURNAL_STREAM");
@@ -110,16 +105,9 @@ export async function readsJournal(): Promise<boolean> {
   }
 }
 
-/** Green, yellow, red and gray, by their numbers on a terminal. */
+/** Terminal colours: green, yellow, red, gray. */
 const COLOURS = { ok: 32, warn: 33, fail: 31, skipped: 90 } as const;
 
 function paint(status: keyof typeof COLOURS, text: string): string {
   return coloured(COLOURS[status], text);
-}
-
-function writeAll(stream: { writeSync(bytes: Uint8Array): number }, text: string): void {
-  const bytes = new TextEncoder().encode(text);
-  for (let written = 0; written < bytes.length;) {
-    written += stream.writeSync(bytes.subarray(written));
-  }
 }

@@ -1,19 +1,8 @@
-/** Words typed wrong, and the known ones that were probably meant; how a text is shown. Pure. */
+/** Text for people: suggestions for mistyped words, quoting, escaping, durations and sizes. Pure. */
 
-/**
- * The known word nearest to a mistyped one, or undefined if none is near.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { nearest } from "./text.ts";
- *
- * assertEquals(nearest("intervall", ["interval", "topic"]), "interval");
- * assertEquals(nearest("banana", ["interval", "topic"]), undefined);
- * ```
- */
+/** The known word nearest to a mistyped one, or undefined if none is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
-  // Longer words cannot be near a known one, and the distance costs their length.
+  // Longer words are near none, and the distance takes time in proportion to the length.
   if (word.length > 40) return undefined;
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1;
@@ -30,41 +19,38 @@ export function didYouMean(word: string, known: readonly string[]): string {
   return near === undefined ? "" : ` (did you mean "${near}"?)`;
 }
 
-/** A value as it appears in an error: quoted, and cut if it is long. */
+/** A value for an error: quoted, and cut if it is long. */
 export function quote(value: unknown): string {
   const text = hideKeys(typeof value === "string" ? value : JSON.stringify(value) ?? String(value));
   return oneLine(JSON.stringify(text.length > 160 ? `${text.slice(0, 157)}...` : text));
 }
 
-/**
- * A text with its control characters escaped: they could end a line, move a terminal's cursor, or (those for right to
- * left) show the text in another order.
- */
+/** A text with its control characters escaped: they could end a line, move the cursor or reverse the order. */
 export function oneLine(text: string): string {
   return hideKeys(text).replace(CONTROL, (character) => {
     const code = character.charCodeAt(0);
-    // JSON has short forms (\n) for some of the low ones, and lets the high ones be.
+    // JSON has short forms (\n) of the low ones and leaves the high ones alone.
     if (code < 0x20) return JSON.stringify(character).slice(1, -1);
     return `\\u${code.toString(16).padStart(4, "0")}`;
   });
 }
 
-/** A word as a shell takes it, for a hint that is typed as it stands. */
+/** A word quoted for a shell, for hints that can be pasted. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Leaves out what follows the beginning of a PEM block: a key may be pasted where its path is wanted. */
+/** Hides what follows the beginning of a PEM block: somebody may paste a key where its path is wanted. */
 function hideKeys(text: string): string {
   return text.replace(/-----BEGIN (?!\u2026)[^]*/, "-----BEGIN … (not shown)");
 }
 
-/** What must not reach a terminal: control characters, line and paragraph separators, marks of direction. */
+/** Characters that must not reach a terminal: controls, line and paragraph separators, direction marks. */
 export const CONTROL =
-  // deno-lint-ignore no-control-regex -- these are just what it names
+  // deno-lint-ignore no-control-regex -- controls are what it looks for
   /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Letters to insert, delete, replace or swap with their neighbour to turn one word into the other. */
+/** Damerau-Levenshtein: letters to insert, delete, replace or swap with a neighbour. */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);
@@ -82,12 +68,12 @@ function editDistance(a: string, b: string): number {
   return last[b.length]!;
 }
 
-/** A text in one of a terminal's colours, by its number. */
+/** A text in a terminal colour. */
 export function coloured(colour: number, text: string): string {
   return `\x1b[${colour}m${text}\x1b[39m`;
 }
 
-/** Lines with their priority in front (sd-daemon(3)), which the journal takes off: 3 error, 4 warning, 6 info, 7 debug. */
+/** Lines with the journal's priority prefix, sd-daemon(3): 3 error, 4 warning, 6 info, 7 debug. */
 export function forJournal(priority: number, text: string): string {
   return text.split("\n").map((line) => `<${priority}>${line}`).join("\n");
 }
@@ -102,32 +88,27 @@ export const SIZE_BYTES: Record<string, number> = {
   GiB: 1024 ** 3,
 };
 
-/** A duration in the largest unit that says it exactly: `1500` is `1.5s`, `100001` is `100001ms`. */
+/** A duration in the largest unit that is exact: `1500` is `1.5s`, `100001` is `100001ms`. */
 export function formatDuration(ms: number): string {
-  return inUnits(ms, DURATION_MS, { exactly: true });
+  return inUnits(ms, DURATION_MS, true);
 }
 
-/** A size in the largest unit that says it exactly: `67108864` is `64MiB`. */
+/** A size in the largest unit that is exact: `67108864` is `64MiB`. */
 export function formatSize(bytes: number): string {
-  return inUnits(bytes, SIZE_BYTES, { exactly: true });
+  return inUnits(bytes, SIZE_BYTES, true);
 }
 
 /** A size for people, to two decimals: `1234567` is `1.18MiB`. */
 export function roundSize(bytes: number): string {
-  return inUnits(bytes, SIZE_BYTES, { exactly: false });
+  return inUnits(bytes, SIZE_BYTES, false);
 }
 
-function inUnits(
-  value: number,
-  units: Record<string, number>,
-  { exactly }: { exactly: boolean },
-): string {
+function inUnits(value: number, units: Record<string, number>, isExact: boolean): string {
   const entries = Object.entries(units);
   const rounded = (factor: number) => Number((value / factor).toFixed(2));
-  const [unit, factor] =
-    entries.findLast(([, factor]) =>
-      value >= factor && (!exactly || rounded(factor) * factor === value)
-    ) ?? entries[0]!;
+  const fits = (factor: number) =>
+    value >= factor && (!isExact || rounded(factor) * factor === value);
+  const [unit, factor] = entries.findLast(([, factor]) => fits(factor)) ?? entries[0]!;
   return `${rounded(factor)}${unit}`;
 }
 

@@ -1,20 +1,20 @@
 /**
  * The time of a sample, from a clock that may be wrong or be set while the program runs.
  *
- * Rules: a time before this program was built is marked as such; a jump is told once, with its size; no timer and no
- * order depends on this clock. Owns no clock: both come in.
+ * Rules: a time before this program was built is marked; a jump is logged once, with its size; no timer and no order
+ * depends on this clock.
  */
 
 import type { Logger } from "../core/log.ts";
 import type { SampleTime } from "../core/message.ts";
 
-/** Tells the time. */
+/** Gives the time of samples. */
 export interface ClockWatch {
   /** The time of a sample taken now. */
   sampleTime(): SampleTime;
   /**
-   * The time by which the age of what waits is judged, ms since the epoch. A jump forward (a sleep too) does not move
-   * it, lest one wrong jump make all that waits too old; the clock being set after a start without one does.
+   * The time from which the age of waiting messages is counted, ms since the epoch. A jump forward or a suspend does not
+   * move it: one wrong jump would make every message too old. A clock that is set for the first time does.
    */
   ageTimeMs(): number;
 }
@@ -25,18 +25,18 @@ export interface ClockOptions {
   readonly now: () => Date;
   /** ms of a clock that never jumps. */
   readonly monotonicMs: () => number;
-  /** No clock is right that is before this. */
+  /** A clock before this time is wrong. */
   readonly builtAt: Date;
   readonly log: Logger;
 }
 
-/** Difference between the two clocks, from one look to the next, that is told as a jump, in ms. */
+/** Change between wall clock and monotonic clock that counts as a jump, in ms. */
 const JUMP_MS = 60_000;
 
 /** Makes a watch that trusts the wall clock as it is now, if it can be right. */
 export function createClockWatch({ now, monotonicMs, builtAt, log }: ClockOptions): ClockWatch {
   const lead = () => now().getTime() - monotonicMs();
-  /** By how much the wall clock was ahead of the other at the last look, and by how much it was when first plausible. */
+  /** Wall clock minus monotonic clock: at the last look, and when the wall clock was first plausible. */
   let lastLead = lead();
   let steadyLead = lastLead;
 

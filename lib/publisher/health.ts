@@ -1,21 +1,19 @@
 /**
- * Whether a run is well, and how it fares in one sentence: for who watches it from outside. Pure, but for the clocks
- * that come in.
+ * Whether a run is healthy, and its state in one sentence, for the service manager. Pure, but for the clocks that come in.
  *
- * Well is: a session in which what waits is being delivered, or attempts to have one that begin and end when they
- * should. So a long outage, a slow link or a full disk is no illness, as starting anew would mend none of them; a loop
- * that turns no more is one.
+ * A run is healthy while waiting messages are acknowledged, or while attempts to connect begin and end in time. A long
+ * outage, a slow link or a full disk is not unhealthy: a restart would mend none of them. A loop that stands still is.
  */
 
 import type { LinkState } from "./reconnect.ts";
 import type { Settings } from "../settings/mod.ts";
 
-/** What is known of a run at one moment; durations in ms. */
+/** A run at one moment; durations in ms. */
 export interface Vitals {
   readonly link: LinkState["at"];
-  /** How long the link has been so. */
+  /** How long the link has been in this state. */
   readonly forMs: number;
-  /** Where it waits for the next attempt: for how long it means to. */
+  /** While it waits for the next attempt: how long that wait is. */
   readonly waitMs: number;
   /** For how long messages have waited without a delivery; 0 if none waits. */
   readonly owedMs: number;
@@ -25,13 +23,13 @@ export interface Vitals {
 export type Limits = Pick<Settings, "connectTimeout" | "ackTimeout">;
 
 /**
- * How late a thing may be, in ms. As long as the unit's WatchdogSec: what is late because this process was kept from
- * running for less than that must not count.
+ * How late an attempt or a PUBACK may be, in ms. As long as the unit's WatchdogSec: a process that was paused for less
+ * than that is not unhealthy.
  */
 const SLACK_MS = 60_000;
 
 /**
- * What ails a run, or undefined.
+ * Why a run is unhealthy, or undefined.
  *
  * @example
  * ```ts
@@ -60,7 +58,7 @@ export function illnessOf(
       ? `an attempt to connect has taken ${seconds(forMs)}, of ${seconds(connectTimeout)} at most`
       : undefined;
   }
-  // Twice: a silence of one ackTimeout ends the session, unless this process slept in it.
+  // Twice: a silence of one ackTimeout ends the session, unless this process was suspended in it.
   const silentMs = Math.min(forMs, owedMs);
   return silentMs > 2 * ackTimeout + SLACK_MS
     ? `messages wait, and none was acknowledged for ${seconds(silentMs)} of a session`
@@ -82,7 +80,7 @@ export interface Counts {
 export interface Health {
   /** The link has come to another state. */
   link(state: LinkState): void;
-  /** Looks now; to be called again and again, more often than the shortest of the limits. */
+  /** Looks now; must be called more often than the shortest of the limits. */
   look(counts: Counts): { readonly illness: string | undefined; readonly status: string };
 }
 
@@ -107,7 +105,7 @@ export function createHealth({ limits, place, now, monotonicMs }: HealthOptions)
   /** Since when messages wait without a delivery. */
   let owedMs: number | undefined;
 
-  // From the age: a wall clock that was set in between then counts.
+  // Made from the age, so that a wall clock set in between is right.
   const time = (atMs: number) => {
     const date = new Date(now().getTime() + atMs - monotonicMs());
     return date.toISOString().replace(/\.\d+/, "");

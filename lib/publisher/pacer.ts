@@ -1,6 +1,6 @@
-/** How far apart messages leave, so that no second holds more than a rate allows. Pure. */
+/** The gap between two messages that keeps every second within a rate. Pure. */
 
-/** What may leave in a second. */
+/** The most that may be sent in a second. */
 export interface Rates {
   /** Messages, or undefined. */
   readonly messages: number | undefined;
@@ -32,7 +32,7 @@ export function gapMs(bytes: number, rates: Rates): number {
   return Math.max(byMessages, byBytes) * MARGIN;
 }
 
-/** Messages of which a second can hold so many: the one it ends in counts in full. */
+/** Whole messages in a second: the one in which the second ends counts in full. */
 function wholeMessages(perS: number): number {
   return perS < 1 ? perS : Math.floor(perS);
 }
@@ -54,7 +54,7 @@ export function createPacer(): Pacer {
   return {
     waitMs: (nowMs) => Math.max(0, nextMs - nowMs),
     sent(nowMs, bytes, rates) {
-      // Time not used is lost, but for the little that makes rates reachable with coarse timers.
+      // Unused time is lost, except the few ms that coarse timers need to reach the rate.
       nextMs = Math.max(nextMs, nowMs - LATE_MS) + gapMs(bytes, rates);
     },
   };

@@ -1,8 +1,8 @@
 /**
- * `publish` as a service: says to systemd when it is ready, how it fares, and that it is well.
+ * `publish` as a service: reports readiness, state and health to systemd.
  *
- * Rules: ready is a state directory that is open and a publisher that runs, with or without a link; the watchdog is fed
- * at a third of its time, and only while health.ts finds nothing.
+ * Rules: it is ready when the state directory is open and the publisher runs, connected or not; the watchdog is fed at a
+ * third of its period, and only while health.ts finds the run healthy.
  */
 
 import { place, type Target } from "../core/endpoint.ts";
@@ -16,21 +16,21 @@ import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { World } from "../core/process.ts";
 
-/** What is told to the service manager. */
+/** Reports to the service manager. */
 export interface Service {
   /** The link has come to another state. */
   readonly onLink: (state: LinkState) => void;
   /** Publishing runs. */
   ready(): void;
-  /** Runs what a SIGHUP asks for. */
+  /** Runs the reload that SIGHUP asks for. */
   reload(action: () => void): void;
   /** A stop was asked for. */
   stopping(): void;
-  /** Looks no more. */
+  /** Ends the reports. */
   close(): void;
 }
 
-/** What a service is told of. */
+/** What the reports are made from. */
 export interface ServiceOptions {
   readonly settings: Settings;
   readonly target: Target;
@@ -42,7 +42,7 @@ export interface ServiceOptions {
 /** Milliseconds between two looks, at most: how old what `systemctl status` shows may be. */
 const LOOK_MS = 10_000;
 
-/** Begins to tell the manager that listens at a socket. */
+/** Begins to report to the manager that listens at a socket. */
 export function openService(socket: string, options: ServiceOptions, world: World): Service {
   const { settings, target, queue, reports, log } = options;
   const notifier = createNotifier(socket, (error) => log.warn("warning", failureFields(error)));

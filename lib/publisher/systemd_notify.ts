@@ -1,27 +1,27 @@
 /**
- * Tells a service manager how the program fares: the datagrams of sd_notify(3), without a helper process.
+ * Sends datagrams of sd_notify(3) to the service manager, without a helper process.
  *
- * Rules: nothing here ever fails a run: what cannot be told is said once; what is told arrives in its order; a manager
- * that does not listen costs a bounded wait and a bounded memory. What there is to tell is the caller's business.
+ * Rules: a datagram that cannot be sent never fails the run and is logged once; datagrams arrive in order; a manager that
+ * does not read costs a bounded wait and bounded memory.
  */
 
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import { oneLine, quote } from "../core/text.ts";
 import { NOTIFY_PATH } from "../settings/mod.ts";
 
-/** Tells a service manager. */
+/** Sends assignments to a service manager. */
 export interface Notifier {
-  /** Tells assignments such as `READY=1`, in one datagram. */
+  /** Sends assignments such as `READY=1` in one datagram. */
   say(...assignments: readonly string[]): void;
-  /** Tells what will be told again: left out while {@linkcode MOST_WAITING} wait. */
+  /** Sends what will be sent again anyway: left out while {@linkcode MOST_WAITING} wait. */
   repeat(...assignments: readonly string[]): void;
-  /** Settles when all was told, or given up. */
+  /** Settles when all were sent or given up. */
   flush(): Promise<void>;
 }
 
-/** How long a datagram may take, in ms: to a manager that does not read, it would wait for ever. */
+/** Deadline of one datagram, in ms: a manager that does not read would block it for ever. */
 const SEND_MS = 2000;
-/** Datagrams that wait for their turn, at most, before what is repeated is left out. */
+/** Waiting datagrams above which repeated ones are left out. */
 const MOST_WAITING = 16;
 /** systemd cuts a datagram at 4096 bytes. */
 const MOST_CHARACTERS = 1000;
@@ -30,7 +30,7 @@ const MOST_CHARACTERS = 1000;
  * Makes a notifier.
  *
  * @param socket The value of NOTIFY_SOCKET: a path, or `@` and the name of an abstract socket.
- * @param onFailure Told once, of the first datagram that could not be sent.
+ * @param onFailure Called once, for the first datagram that could not be sent.
  */
 export function createNotifier(socket: string, onFailure: (error: UserError) => void): Notifier {
   let waiting = 0;
@@ -80,7 +80,7 @@ export function watchdogMs(
   return isOurs && Number.isFinite(ms) && ms > 0 ? ms : undefined;
 }
 
-/** A socket for each datagram: one whose send never ends is left behind with it. */
+/** Each datagram has its own socket, so that a send that never ends can be given up. */
 async function send(socket: string, text: string): Promise<void> {
   if (!/^[/@]./.test(socket)) throw new Error("it is neither a path nor @ and a name");
   if (typeof Deno.listenDatagram !== "function") throw new Error("--unstable-net was not given");

@@ -1,5 +1,6 @@
 /** The settings file: where it is, who may have written it, and what it holds. */
 
+import stripJsonComments from "strip-json-comments";
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import { guardFile } from "../core/file_guard.ts";
 import type { Layer } from "./types.ts";
@@ -11,12 +12,13 @@ import { CONFIG_PATHS } from "./places.ts";
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
 /**
- * Parses a settings file.
+ * Parses a settings file: JSON with comments, trailing commas and a `$schema` that only editors read.
  *
  * @throws {UserError} If it is not one JSON object.
  */
 export function fileLayer(path: string, text: string): Layer {
-  const json = text.replace(/^\uFEFF/, "");
+  // Spaces take the place of comments: lines stay where they were.
+  const json = stripJsonComments(text.replace(/^\uFEFF/, ""), { trailingCommas: true });
   let values: unknown;
   try {
     values = JSON.parse(json);
@@ -35,7 +37,8 @@ export function fileLayer(path: string, text: string): Layer {
       step: "settings",
     });
   }
-  return { origin: "file", name: path, values: values as Record<string, unknown> };
+  const { $schema: _, ...settings } = values as Record<string, unknown>;
+  return { origin: "file", name: path, values: settings };
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   TRUST_VARIABLES,
   WARNED_VARIABLES,
 } from "./places.ts";
-import type { Settings } from "./types.ts";
+import type { Settings } from "./table.ts";
 import { HOST_VIEW, sourcePaths, sourceSysKinds } from "../sources/mod.ts";
 import { quote } from "../core/text.ts";
 

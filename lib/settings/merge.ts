@@ -1,34 +1,22 @@
-/**
- * Settings: defaults, then the file, then the environment, then flags; all checked, all problems told at once,
- * then frozen.
- *
- * Pure: the layers come in as plain objects. What a default needs to know of the machine comes in as
- * {@linkcode Surroundings}.
- */
+/** Merges defaults, file, environment and flags, checks everything, reports all problems at once and freezes. Pure. */
 
 import { EXIT, UserError } from "../core/errors.ts";
 import { expandTopic, topicProblem } from "../core/message.ts";
 import {
-  clientIdProblem,
   flagOf,
+  type Machine,
   SETTINGS as TABLE,
+  type Settings,
   type SettingSpec,
   variableOf,
 } from "./table.ts";
 import { didYouMean, quote } from "../core/text.ts";
 import { isAws } from "../core/endpoint.ts";
-import type { EffectiveSettings, Layer, Origin, Settings, Surroundings } from "./types.ts";
+import { clientIdProblem } from "./texts.ts";
+import type { EffectiveSettings, Layer, Origin, Surroundings } from "./types.ts";
 
-/** Publishes a second that AWS IoT Core takes per connection, and unacknowledged ones: quotas page "iot-core". */
-const AWS_LIMIT = 100;
-
-/** Unknown keys told one by one: a file with more of them is no settings file. */
+/** Unknown keys reported one by one: a file with more of them is not a settings file. */
 const MOST_UNKNOWN = 20;
-
-/** The settings that can be none. */
-const NONE_SETTINGS = new Set(
-  TABLE.filter(({ allowed }) => allowed.endsWith(", or none")).map(({ key }) => key),
-);
 
 /** The layer of the environment: every `MQTT443_` variable that names a setting. */
 export function environmentLayer(
@@ -50,26 +38,56 @@ export function environmentLayer(
  */
 export function mergeSettings(
   layers: readonly Layer[],
-  { hostName, certs, sourcesProblem }: Surroundings,
+  { sourcesProblem, ...machine }: Surroundings,
   { needEndpoint }: { needEndpoint: boolean },
 ): EffectiveSettings {
+  const { given, origins, problems } = readLayers(layers);
+  const settings = withDefaults(given, machine);
+  const check = (key: keyof Settings, problem: string | undefined, fallback = "default") => {
+    if (problem === undefined || problems.some((line) => line.startsWith(`${key}:`))) return;
+    const from = origins[key]?.from ?? fallback;
+    problems.push(`${key}: ${problem}: current value is ${quote(settings[key])} (from ${from})`);
+  };
+  if (needEndpoint && !("endpoint" in given) && !problems.some((line) => /^endpoint:/.test(line))) {
+    problems.push("endpoint: required: set it in the file, MQTT443_ENDPOINT or --endpoint HOST");
+  }
+  check("clientId", clientIdProblem(settings.clientId), "the host name");
+  check("source", sourcesProblem(settings.source));
+  for (const key of ["topic", "topicPrefix"] as const) {
+    const topic = settings[key] && topicProblem(settings[key]);
+    check(key, topic && `${topic}, with {clientId} replaced`);
+  }
+  if (settings.listen === undefined && settings.source.includes("none")) {
+    check("source", "must not be none without listen");
+  }
+  if (settings.listen === "systemd" && "listenMode" in given) {
+    check("listenMode", "must not be given with listen systemd, whose SocketMode= counts");
+  }
+  for (const { key, awsMax = Infinity } of isAws(settings.endpoint) ? TABLE : []) {
+    if (Number(given[key]) > awsMax) {
+      check(key as keyof Settings, `must be at most ${awsMax} on AWS IoT Core`);
+    }
+  }
+  if (problems.length > 0) throw problemsError(problems);
+  return { settings: Object.freeze(settings), origins };
+}
+
+/** Parses what the layers give. */
+function readLayers(layers: readonly Layer[]) {
   const problems: string[] = [];
   const given: Record<string, unknown> = Object.create(null);
   const origins: Record<string, { origin: Origin; from: string }> = {};
-  const keys = TABLE.map(({ key }) => key);
   let unknown = 0;
   for (const layer of layers) {
     for (const [key, value] of Object.entries(layer.values)) {
       const spec = TABLE.find((entry) => entry.key === key);
       if (spec === undefined) {
-        if (++unknown <= MOST_UNKNOWN) problems.push(unknownKey(key, layer, keys));
+        if (++unknown <= MOST_UNKNOWN) problems.push(unknownKey(key, layer));
         continue;
       }
       const from = layerName(layer, key);
-      const text = textOf(value, spec);
       try {
-        if (text === undefined) throw new RangeError(`must be a text or a number`);
-        given[key] = spec.parse(text);
+        given[key] = spec.parse(textOf(value, spec));
         origins[key] = { origin: layer.origin, from };
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
@@ -79,48 +97,7 @@ export function mergeSettings(
     }
   }
   if (unknown > MOST_UNKNOWN) problems.push(`and ${unknown - MOST_UNKNOWN} more unknown settings`);
-  const settings = withDefaults(given, { hostName, certs });
-  const about = (key: keyof Settings) =>
-    `current value is ${quote(settings[key])} (from ${origins[key]?.from ?? "default"})`;
-  if (
-    needEndpoint && settings.endpoint === "" && !problems.some((p) => p.startsWith("endpoint:"))
-  ) {
-    problems.push("endpoint: required: set it in the file, MQTT443_ENDPOINT or --endpoint HOST");
-  }
-  // A default that the machine gives may be as wrong as one that is typed.
-  const clientId = origins.clientId ? undefined : clientIdProblem(settings.clientId);
-  if (clientId !== undefined && !problems.some((p) => p.startsWith("clientId:"))) {
-    problems.push(
-      `clientId: ${clientId}: current value is ${quote(settings.clientId)} (from the host name)`,
-    );
-  }
-  const source = sourcesProblem(settings.source);
-  if (source !== undefined) problems.push(`source: ${source}: ${about("source")}`);
-  for (const key of ["topic", "topicPrefix"] as const) {
-    const topic = settings[key] === undefined ? undefined : topicProblem(settings[key]);
-    if (topic !== undefined && !problems.some((p) => p.startsWith(`${key}:`))) {
-      problems.push(`${key}: ${topic}, with {clientId} replaced: ${about(key)}`);
-    }
-  }
-  if (settings.source.includes("none") && settings.listen === undefined) {
-    problems.push(`source: must not be none without listen: ${about("source")}`);
-  }
-  if (settings.listen === "systemd" && origins.listenMode) {
-    problems.push(
-      `listenMode: must not be given with listen systemd, whose SocketMode= counts: ${
-        about("listenMode")
-      }`,
-    );
-  }
-  if (isAws(settings.endpoint)) {
-    for (const key of ["maxRate", "inflight"] as const) {
-      if ((settings[key] ?? 0) > AWS_LIMIT) {
-        problems.push(`${key}: must be at most ${AWS_LIMIT} on AWS IoT Core: ${about(key)}`);
-      }
-    }
-  }
-  if (problems.length > 0) throw problemsError(problems);
-  return { settings: Object.freeze(settings), origins };
+  return { given, origins, problems };
 }
 
 /** The settings as a document: `{"port":{"value":443,"origin":"default"},…}`, values as in the file. */
@@ -128,41 +105,30 @@ export function settingsDocument(
   { settings, origins }: EffectiveSettings,
 ): Record<string, { value: unknown; origin: Origin; from?: string }> {
   return Object.fromEntries(
-    TABLE.map(({ key, format }) => {
-      const value = settings[key as keyof Settings];
-      const shown = value === undefined ? null : format ? format(value as number) : value;
-      const known = origins[key];
+    TABLE.map((spec) => {
+      const value = fileValue(spec, settings[spec.key as keyof Settings]);
+      const known = origins[spec.key];
       return [
-        key,
+        spec.key,
         known
-          ? { value: shown, origin: known.origin, from: known.from }
-          : { value: shown === "" ? null : shown, origin: "default" as const },
+          ? { value, origin: known.origin, from: known.from }
+          : { value: value === "" ? null : value, origin: "default" as const },
       ];
     }),
   );
 }
 
-/** Adds what was not given: from the table, but for the few that depend on the machine or on each other. */
-function withDefaults(
-  given: Record<string, unknown>,
-  { hostName, certs }: { hostName: string; certs: string },
-): Settings {
-  const endpoint = given.endpoint as string | undefined ?? "";
-  const computed: Record<string, unknown> = {
-    endpoint,
-    alpn: given.port === 8883 ? undefined : "x-amzn-mqtt-ca",
-    clientId: hostName,
-    certs,
-    ca: undefined,
-    cert: undefined,
-    key: undefined,
-    message: undefined,
-    maxRate: isAws(endpoint) ? AWS_LIMIT : undefined,
-  };
-  const settings = Object.fromEntries(TABLE.map((spec) => {
-    const fallback = spec.key in computed ? computed[spec.key] : spec.parse(spec.default);
-    return [spec.key, spec.key in given ? given[spec.key] : fallback];
-  })) as unknown as Settings;
+/** A value as the settings file has it. */
+export function fileValue({ format }: Pick<SettingSpec, "format">, value: unknown): unknown {
+  return value === undefined ? null : format ? format(value as number) : value;
+}
+
+/** Adds the defaults of what was not given. */
+function withDefaults(given: Readonly<Record<string, unknown>>, machine: Machine): Settings {
+  const settings = Object.fromEntries(TABLE.map(({ key, compute, parse, default: text }) => [
+    key,
+    key in given ? given[key] : compute ? compute(given, machine) : parse(text),
+  ])) as unknown as Settings;
   const { topic, topicPrefix, clientId } = settings;
   return {
     ...settings,
@@ -181,13 +147,11 @@ function problemsError(problems: readonly string[]): UserError {
   });
 }
 
-function unknownKey(key: string, layer: Layer, keys: readonly string[]): string {
-  if (layer.origin === "environment") {
-    return `${key}: unknown variable${
-      didYouMean(key, keys.map(variableOf))
-    } (from the environment)`;
-  }
-  return `${quote(key)}: unknown setting${didYouMean(key, keys)} (from ${layer.name})`;
+function unknownKey(key: string, layer: Layer): string {
+  const keys = TABLE.map((spec) => spec.key);
+  return layer.origin === "environment"
+    ? `${key}: unknown variable${didYouMean(key, keys.map(variableOf))} (from the environment)`
+    : `${quote(key)}: unknown setting${didYouMean(key, keys)} (from ${layer.name})`;
 }
 
 function layerName(layer: Layer, key: string): string {
@@ -195,13 +159,18 @@ function layerName(layer: Layer, key: string): string {
   return layer.origin === "environment" ? variableOf(key) : layer.name;
 }
 
-/** A value of the settings file as the text a flag would have; undefined if it is of a wrong type. */
-function textOf(value: unknown, spec: SettingSpec): string | undefined {
+/**
+ * A value of the settings file as the text that a flag would have.
+ *
+ * @throws {RangeError} If its type is wrong.
+ */
+function textOf(value: unknown, { mayBeNone, mayBeList }: SettingSpec): string {
   if (typeof value === "string") return value;
   if (typeof value === "number") return String(value);
-  // null in the file is the word none, where that means nothing at all (durability's means memory).
-  if (value === null && NONE_SETTINGS.has(spec.key)) return "none";
-  const texts = spec.key === "source" && Array.isArray(value) &&
-    value.every((entry) => typeof entry === "string");
-  return texts ? (value as string[]).join(",") : undefined;
+  // null in the file means no value (durability's word "none" is another thing: memory).
+  if (value === null && mayBeNone) return "none";
+  if (mayBeList && Array.isArray(value) && value.every((entry) => typeof entry === "string")) {
+    return value.join(",");
+  }
+  throw new RangeError("must be a text or a number");
 }

@@ -12,10 +12,12 @@ import { CERTS_PATHS } from "./places.ts";
 export { allGrants, grantsOf } from "./grants.ts";
 export { settingsDocument } from "./merge.ts";
 export { duration } from "./parsers.ts";
+export { settingsSchema } from "./schema.ts";
 export type { CommandLine } from "./types.ts";
 export { NOTIFY_PATH, TRUST_VARIABLES } from "./places.ts";
-export { flagOf, MAX_CLIENT_ID_BYTES, SETTINGS, type SettingSpec, variableOf } from "./table.ts";
-export type { EffectiveSettings, Layer, Settings } from "./types.ts";
+export { flagOf, SETTINGS, type Settings, type SettingSpec, variableOf } from "./table.ts";
+export { MAX_CLIENT_ID_BYTES } from "./texts.ts";
+export type { EffectiveSettings, Layer } from "./types.ts";
 
 /** Variables that are ours and no settings. */
 const OTHER_VARIABLES = ["MQTT443_CONFIG", "MQTT443_RUNTIME", "MQTT443_RUNTIME_DIR"];

@@ -1,52 +1,7 @@
-/** Settings as the program has them, and the layers they come from. */
+/** The layers that settings come from, and what becomes of them. */
 
-import type { Format, Qos } from "../core/message.ts";
-
-/** Every effective setting. Durations are in ms, sizes in bytes; absent means none. */
-export interface Settings {
-  /** Empty if not given, which only commands that do not connect allow. */
-  readonly endpoint: string;
-  readonly port: number;
-  readonly alpn: string | undefined;
-  readonly mqttVersion: "5" | "3.1.1";
-  readonly clientId: string;
-  readonly certs: string;
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  readonly keyPassphraseFile: string | undefined;
-  /** `{clientId}` already replaced. */
-  readonly topic: string;
-  readonly qos: Qos;
-  readonly interval: number;
-  readonly count: number | undefined;
-  readonly source: readonly string[];
-  /** Absolute path of a Unix socket, or `systemd`. */
-  readonly listen: string | undefined;
-  /** Octal. */
-  readonly listenMode: "0600" | "0660";
-  /** `{clientId}` already replaced. */
-  readonly topicPrefix: string | undefined;
-  readonly format: Format;
-  readonly message: string | undefined;
-  readonly giveUpAfter: number;
-  readonly keepAlive: number;
-  readonly tlsMin: "1.2" | "1.3";
-  readonly connectTimeout: number;
-  readonly ackTimeout: number;
-  readonly backoffMax: number;
-  readonly state: string;
-  readonly queueMaxMessages: number;
-  readonly queueMaxBytes: number;
-  readonly queueMaxAge: number | undefined;
-  readonly queueFull: "drop-oldest" | "drop-newest";
-  readonly durability: "power" | "crash" | "none";
-  readonly drainRate: number | undefined;
-  readonly maxRate: number | undefined;
-  readonly inflight: number;
-  readonly logFormat: "text" | "json";
-  readonly logLevel: "debug" | "info" | "warn" | "error";
-}
+import type { Machine, Settings } from "./table.ts";
+export type { Settings } from "./table.ts";
 
 /** Where a value came from. */
 export type Origin = "default" | "file" | "environment" | "flag";
@@ -60,12 +15,8 @@ export interface Layer {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** What the defaults take from the machine, and checks that belong to others. */
-export interface Surroundings {
-  /** Default of `clientId`. */
-  readonly hostName: string;
-  /** Default of `certs`. */
-  readonly certs: string;
+/** What the defaults take from the machine, and checks of other rooms. */
+export interface Surroundings extends Machine {
   /** What is wrong with a list of sources, or undefined. */
   readonly sourcesProblem: (specs: readonly string[]) => string | undefined;
 }

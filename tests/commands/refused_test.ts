@@ -197,7 +197,7 @@ const CASES: Record<string, Case> = {
     says: /^ {2}qos: must be a text or a number: current value is "true" \(from .*a\.json\)$/m,
   },
   "a file that is no JSON (G6)": {
-    config: '{\n"qos": 1,\n}',
+    config: '{\n"qos": 1, // at least once\n]',
     says: /settings file ".*a\.json": not JSON: line 3: /,
   },
   "a list as the file (G6)": { config: [], says: /must hold one JSON object/ },

@@ -1,7 +1,7 @@
 /** Output that is closed, full or unread: the program goes on without words. Real processes, real pipes. */
 
 import { assertEquals, assertLess } from "@std/assert";
-import { createLineSink } from "../../lib/core/line_sink.ts";
+import { LineWriter } from "../../lib/core/line_writer.ts";
 import { openLog } from "../../lib/core/log.ts";
 import { spawnProgram } from "../support/program.ts";
 import { flagsFor, makeRig, range, type Rig, seqsOf } from "../support/publishing.ts";
@@ -118,7 +118,7 @@ Deno.test("watch prints on where the reader of its log goes away (X8)", async ()
 function makeSink() {
   const written: string[] = [];
   let gate = Promise.withResolvers<void>();
-  const sink = createLineSink(async (bytes) => {
+  const sink = new LineWriter(async (bytes) => {
     await gate.promise;
     written.push(new TextDecoder().decode(bytes));
     return bytes.length;
@@ -137,7 +137,7 @@ function makeSink() {
 
 Deno.test("lines come in order, and whole, though the stream takes a byte at a time", async () => {
   let text = "";
-  const sink = createLineSink((bytes) => {
+  const sink = new LineWriter((bytes) => {
     text += new TextDecoder("latin1").decode(bytes.subarray(0, 1));
     return Promise.resolve(1);
   });
@@ -170,7 +170,7 @@ Deno.test("a flush waits for no reader longer than it was told", async () => {
 
 Deno.test("a log tells how many of its lines were lost once it can be written again (X8)", async () => {
   const { sink, written, open, shut, fail } = makeSink();
-  const log = openLog({ format: "json", level: "info", write: sink.put });
+  const log = openLog({ format: "json", level: "info", write: (line) => sink.put(line) });
   log.info("start");
   fail();
   await sink.flush(10_000);

@@ -215,16 +215,34 @@ Deno.test("fileLayer lets a byte order mark by", () => {
   assertEquals(fileLayer("f.json", '\uFEFF{"port": 1}').values, { port: 1 });
 });
 
+Deno.test("fileLayer takes comments, trailing commas, and a $schema for editors", () => {
+  const text = `{ // the site
+    "$schema": "./mqtt443.schema.json",
+    /* of two
+       lines */ "topic": "a//b/*c*/", "source": ["clock", "system",],
+    "message": "say \\"//\\"",
+  }
+  // end`;
+  assertEquals(fileLayer("f.json", text).values, {
+    topic: "a//b/*c*/",
+    source: ["clock", "system"],
+    message: 'say "//"',
+  });
+});
+
 Deno.test("fileLayer names the line at which a file stops being JSON (G6)", () => {
   const cases: [text: string, line: number][] = [
     ["", 1],
-    ['{"a": 1,}', 1],
-    ['{\n"a": 1,\n}', 3],
+    ['{"a": 1,,}', 1],
+    ['{\n"a": 1,\n]', 3],
     ['{\n"a": 1\n"b": 2\n}', 3],
     ['{\n  "a": tru,\n  "b": 1\n}', 2],
     ['{\n  "a": "x\n"}', 2],
     ["{\n  'a': 1}", 2],
-    ['{\n\n  // endpoint\n  "a": 1}', 3],
+    ['{\n\n  / endpoint\n  "a": 1}', 3],
+    ['{ /* a\n b */\n  // "c"\r\n  "a": tru }', 4],
+    ['{\n"a": [1, // one\n2, /* two */ ],\n"b" }', 4],
+    ['{"a": 1}\n/* never closed\n', 2],
     ['{"a": 1}\n\nmore', 3],
     ['{\n"a": {"b": [1, 2\n', 2],
     ['\uFEFF{\n"a": 01}', 2],

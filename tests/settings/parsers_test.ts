@@ -3,7 +3,7 @@ import { checked, choice, duration, integer, orNone, size } from "../../lib/sett
 import { formatDuration, formatSize, roundSize } from "../../lib/core/text.ts";
 
 Deno.test("duration knows its four units and fractions", () => {
-  const parse = duration("1ms", "24h");
+  const { parse } = duration("1ms", "24h");
   const texts = ["250ms", "10s", "5m", "2h", "1.5s", "0.25h", "24h", "1ms"];
   assertEquals(texts.map(parse), [
     250,
@@ -19,7 +19,11 @@ Deno.test("duration knows its four units and fractions", () => {
 
 Deno.test("duration refuses what is outside its bounds and says them", () => {
   for (const text of ["0s", "99ms", "24.1h", "999999999999999h"]) {
-    assertThrows(() => duration("100ms", "24h")(text), RangeError, "must be from 100ms to 24h");
+    assertThrows(
+      () => duration("100ms", "24h").parse(text),
+      RangeError,
+      "must be from 100ms to 24h",
+    );
   }
 });
 
@@ -39,7 +43,7 @@ Deno.test("duration refuses what is no duration and shows the form", () => {
   ];
   for (const text of [...wrong, "10constructor", "10toString", "٣s", "NaNs", "Infinitys", "1s\n"]) {
     assertThrows(
-      () => duration("100ms", "24h")(text),
+      () => duration("100ms", "24h").parse(text),
       RangeError,
       "must be a duration with its unit (250ms, 10s, 5m, 2h) from 100ms to 24h",
       text,
@@ -48,7 +52,7 @@ Deno.test("duration refuses what is no duration and shows the form", () => {
 });
 
 Deno.test("size knows its units, and no others", () => {
-  const parse = size("1B", "64GiB");
+  const { parse } = size("1B", "64GiB");
   assertEquals(["1B", "512KiB", "64MiB", "1.5GiB"].map(parse), [
     1,
     524_288,
@@ -61,7 +65,7 @@ Deno.test("size knows its units, and no others", () => {
 });
 
 Deno.test("integer takes whole numbers within bounds, the bounds too", () => {
-  const parse = integer(1, 65535);
+  const { parse } = integer(1, 65535);
   assertEquals([parse("1"), parse("65535"), parse("0443")], [1, 65535, 443]);
 });
 
@@ -69,7 +73,7 @@ Deno.test("integer refuses the rest", () => {
   const wrong = ["0", "65536", "-1", "1.5", "1e3", "0x10", "", " 1", "1 ", "１", "9".repeat(400)];
   for (const text of [...wrong, "Infinity", "1\n"]) {
     assertThrows(
-      () => integer(1, 65535)(text),
+      () => integer(1, 65535).parse(text),
       RangeError,
       "must be a whole number from 1 to 65535",
       text,
@@ -78,7 +82,7 @@ Deno.test("integer refuses the rest", () => {
 });
 
 Deno.test("choice takes its words alone", () => {
-  const parse = choice(["text", "json"]);
+  const { parse } = choice("FORMAT", ["text", "json"]);
   assertEquals(parse("json"), "json");
   for (const text of ["JSON", "", "js", "constructor"]) {
     assertThrows(() => parse(text), RangeError, "must be text or json");
@@ -86,13 +90,14 @@ Deno.test("choice takes its words alone", () => {
 });
 
 Deno.test("orNone adds the word none, and says so", () => {
-  const parse = orNone(integer(1, 9));
+  const { parse } = orNone(integer(1, 9));
   assertEquals([parse("none"), parse("5")], [undefined, 5]);
   assertThrows(() => parse("None"), RangeError, "must be a whole number from 1 to 9, or none");
 });
 
 Deno.test("checked hands on the text that a check finds nothing wrong with", () => {
-  const parse = checked((text) => text === "bad" ? "must be good" : undefined);
+  const problem = (text: string) => text === "bad" ? "must be good" : undefined;
+  const { parse } = checked("TEXT", problem, { allowed: "good texts" });
   assertEquals(parse("good"), "good");
   assertThrows(() => parse("bad"), RangeError, "must be good");
 });
@@ -114,10 +119,10 @@ Deno.test("formatDuration picks the largest unit that is exact", () => {
 });
 
 Deno.test("what formatDuration and formatSize print means the same when read again", () => {
-  const parse = { duration: duration("1ms", "8760h"), size: size("1B", "64GiB") };
+  const [inMs, inBytes] = [duration("1ms", "8760h"), size("1B", "64GiB")];
   for (const value of [1, 999, 1001, 59_999, 100_001, 3_600_001, 5_400_000, 86_399_999, 131_073]) {
-    assertEquals(parse.duration(formatDuration(value)), value);
-    assertEquals(parse.size(formatSize(value)), value);
+    assertEquals(inMs.parse(formatDuration(value)), value);
+    assertEquals(inBytes.parse(formatSize(value)), value);
   }
 });
 

@@ -4,32 +4,14 @@ import { settingsHelp } from "../../lib/commands/help.ts";
 import { environmentLayer, mergeSettings } from "../../lib/settings/merge.ts";
 import { fileLayer } from "../../lib/settings/file.ts";
 import type { Surroundings } from "../../lib/settings/types.ts";
-import {
-  clientIdProblem,
-  endpointProblem,
-  flagOf,
-  SETTINGS,
-  variableOf,
-} from "../../lib/settings/table.ts";
+import { flagOf, SETTINGS, variableOf } from "../../lib/settings/table.ts";
+import { clientIdProblem, endpointProblem } from "../../lib/settings/texts.ts";
 
 const AROUND: Surroundings = {
   hostName: "gw-7",
   certs: "./certs",
   sourcesProblem: () => undefined,
 };
-/** Those whose default depends on the machine or on another setting, or that have none. */
-const COMPUTED = [
-  "endpoint",
-  "alpn",
-  "clientId",
-  "certs",
-  "ca",
-  "cert",
-  "key",
-  "message",
-  "maxRate",
-];
-
 /** A value that is not the default. */
 const OTHER: Record<string, string> = {
   endpoint: "gw.example",
@@ -93,21 +75,19 @@ Deno.test("every setting has another value in this test", () => {
 });
 
 Deno.test("the table's defaults parse with the table's own parsers", () => {
-  for (const spec of SETTINGS.filter(({ key }) => !COMPUTED.includes(key))) {
-    spec.parse(spec.default);
-  }
+  for (const spec of SETTINGS.filter(({ compute }) => !compute)) spec.parse(spec.default);
 });
 
 Deno.test("the table's examples parse with the table's own parsers", () => {
   for (const spec of SETTINGS) spec.parse(spec.example);
 });
 
-Deno.test("the bounds that the table tells are those that its parsers keep", () => {
+Deno.test("the bounds that the table names are those that its parsers keep", () => {
   const ranges = SETTINGS.flatMap((spec) => {
-    const [, least, most] = /^(\d\w*)-(\d\w*)(?:, or none)?$/.exec(spec.allowed) ?? [];
-    return least === undefined ? [] : [{ spec, least, most: most! }];
+    const [, least, most] = /^(\d\w*)-(\d\w*)(?:, or none)?(?:;|$)/.exec(spec.allowed) ?? [];
+    return least === undefined || spec.key === "clientId" ? [] : [{ spec, least, most: most! }];
   });
-  assertEquals(ranges.length, 13);
+  assertEquals(ranges.length, 14);
   for (const { spec, least, most } of ranges) {
     spec.parse(least);
     spec.parse(most);
@@ -116,8 +96,16 @@ Deno.test("the bounds that the table tells are those that its parsers keep", () 
   }
 });
 
+Deno.test("the bounds that AWS sets are in the table", () => {
+  const bounded = SETTINGS.filter(({ awsMax }) => awsMax !== undefined);
+  assertEquals(bounded.map(({ key, allowed }) => [key, allowed]), [
+    ["maxRate", "1-100000, or none; at most 100 on *.amazonaws.com"],
+    ["inflight", "1-1000; at most 100 on *.amazonaws.com"],
+  ]);
+});
+
 Deno.test("settings that may be none say so, and no others", () => {
-  for (const { key, allowed, parse } of SETTINGS.filter(({ key }) => key !== "message")) {
+  for (const { key, allowed, parse, mayBeNone = false } of SETTINGS) {
     const takesNone = (() => {
       try {
         return parse("none") === undefined;
@@ -125,7 +113,8 @@ Deno.test("settings that may be none say so, and no others", () => {
         return false;
       }
     })();
-    assertEquals(takesNone, allowed.endsWith(", or none"), key);
+    assertEquals(takesNone, mayBeNone, key);
+    assertEquals(/, or none(;|$)/.test(allowed), mayBeNone, key);
   }
 });
 

@@ -8,7 +8,7 @@ import { type Entry, writeArchive } from "./archive.ts";
 import { type DenoLicenses, licensesText } from "./licenses.ts";
 import { type Package, ROOT } from "./packages.ts";
 import { sbomText } from "./sbom.ts";
-import { manText, readmeText, sampleText } from "./texts.ts";
+import { manText, readmeText, sampleText, schemaText } from "./texts.ts";
 
 /** An executable, as tools/build/compile.ts tells of it. */
 export interface Executable {
@@ -61,6 +61,7 @@ export async function makeDeviceKit(
     { path: "mqtt443.socket", content: Deno.readFileSync(join(FILES, "mqtt443.socket")) },
     { path: "listen.conf", content: Deno.readFileSync(join(FILES, "listen.conf")) },
     { path: "mqtt443.json.sample", content: sampleText() },
+    { path: "mqtt443.schema.json", content: schemaText() },
     ...(settings === undefined ? [] : [{ path: "mqtt443.json", content: settings }]),
     {
       path: "certs.example/README.md",

@@ -2,6 +2,7 @@
 
 import { COMMANDS } from "../../lib/commands/arguments.ts";
 import { helpText, sampleFile } from "../../lib/commands/help.ts";
+import { settingsSchema } from "../../lib/settings/mod.ts";
 
 /** What the texts are about. */
 export interface KitFacts {
@@ -81,7 +82,8 @@ WHERE THINGS ARE
     /var/lib/mqtt443                            the queue
     /etc/systemd/system/mqtt443.service         the service, mqtt443-wait.target, and mqtt443.socket,
                                                 on which other processes may hand in messages
-    /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX)
+    /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX),
+                                                mqtt443.schema.json: for editors of the settings
 
 
 WHEN IT DOES NOT PUBLISH
@@ -99,6 +101,11 @@ settings or certificate files wrong.
 /** The sample settings, as \`mqtt443 help settings\` prints them. */
 export function sampleText(): string {
   return `${sampleFile()}\n`;
+}
+
+/** The JSON Schema of a settings file, as `mqtt443 settings --schema` prints it. */
+export function schemaText(): string {
+  return `${JSON.stringify(settingsSchema(), null, 2)}\n`;
 }
 
 /** The manual page: the help texts as they are. */

@@ -3,6 +3,7 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { VERSION } from "../../../lib/core/build.ts";
+import { settingsSchema } from "../../../lib/settings/mod.ts";
 import { assertTold, inFolder } from "../../support/command_line.ts";
 import { kit, makeKit, runCommand } from "./kitting.ts";
 
@@ -42,6 +43,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
       "-rw-r--r-- /mqtt443-wait.target",
       "-rw-r--r-- /mqtt443.1",
       "-rw-r--r-- /mqtt443.json.sample",
+      "-rw-r--r-- /mqtt443.schema.json",
       "-rw-r--r-- /mqtt443.service",
       "-rw-r--r-- /mqtt443.socket",
       "-rw-r--r-- /sbom.cdx.json",
@@ -50,7 +52,9 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
     await runCommand(["tar", "xzf", made[0]!, "-C", folder]);
     const cwd = join(folder, NAME);
     const sums = await runCommand(["sha256sum", "-c", "SHA256SUMS"], { cwd });
-    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 16]);
+    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 17]);
+    const schema = JSON.parse(Deno.readTextFileSync(join(cwd, "mqtt443.schema.json")));
+    assertEquals(schema, JSON.parse(JSON.stringify(settingsSchema())));
     const { metadata } = JSON.parse(Deno.readTextFileSync(join(cwd, "sbom.cdx.json")));
     const [sum] = (await runCommand(["sha256sum", "mqtt443"], { cwd })).stdout.split(" ");
     assertEquals(metadata.component.hashes, [{ alg: "SHA-256", content: sum }]);

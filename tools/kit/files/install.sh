@@ -429,8 +429,8 @@ if [ -f "$here/mqtt443.json" ]; then
     say "left $root$CONFIG/mqtt443.json, though this executable was built for $here/mqtt443.json: compare them"
   fi
 fi
-for name in README.txt LICENSE SECURITY.md THIRD_PARTY_LICENSES.txt sbom.cdx.json install.sh VERSION \
-  listen.conf; do
+for name in README.txt LICENSE SECURITY.md THIRD_PARTY_LICENSES.txt sbom.cdx.json mqtt443.schema.json \
+  install.sh VERSION listen.conf; do
   stage "$here/$name" "$DOC/$name" 644
 done
 [ ! -f "$here/mqtt443.1" ] || stage "$here/mqtt443.1" "$MAN" 644
