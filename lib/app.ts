@@ -39,6 +39,7 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
 function notGranted(cause: Error): UserError {
   const what = cause.message.replace(/, run again.*/s, "");
   return new UserError(`Cannot go on: this process was not granted what it needs: ${what}`, {
+    code: "not-granted",
     hint: grantHint(),
     exitCode: EXIT.config,
     step: "settings",

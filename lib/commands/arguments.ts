@@ -287,6 +287,7 @@ function unknownFlags(
 ): UserError {
   const flags = known.map((flag) => `--${flag}`);
   return new UserError(`Cannot run ${name}: unknown flag`, {
+    code: "wrong-command-line",
     problems: unknown.map((flag) => {
       const bare = /^(-[^-]|[^=]*)/.exec(flag)![0];
       const meant = ELSEWHERE[bare];
@@ -299,5 +300,5 @@ function unknownFlags(
 }
 
 function usageError(message: string, hint: string): UserError {
-  return new UserError(message, { hint, exitCode: EXIT.usage });
+  return new UserError(message, { code: "wrong-command-line", hint, exitCode: EXIT.usage });
 }

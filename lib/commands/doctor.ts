@@ -3,18 +3,14 @@
 import type { Command } from "./arguments.ts";
 import {
   accountOf,
-  type Case,
-  findingOf,
-  localChecks,
-  onlineChecks,
+  diagnose,
   policyDocument,
   reportDocument,
   type Result,
   resultText,
-  runChecks,
   summaryText,
 } from "../doctor/mod.ts";
-import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
+import { EXIT, type ExitCode } from "../core/errors.ts";
 import { loadSettings } from "../settings/mod.ts";
 import type { World } from "../core/process.ts";
 
@@ -22,36 +18,20 @@ import type { World } from "../core/process.ts";
 export async function doctorCommand(command: Command, world: World): Promise<ExitCode> {
   if (command.switches.has("policy")) return printPolicy(command, world);
   const isJson = command.switches.has("json");
-  const facts: Case = {};
-  const online = onlineChecks(world, facts);
-  const local = localChecks(
-    { ...command, policyFile: command.doctor?.["policy-file"] },
-    world,
-    facts,
-  );
-  const checks = command.switches.has("offline") ? local : [...local, ...online.checks];
   // On a terminal a line says what is being looked at until the result takes its place.
   const erase = world.isOutTerminal ? "\r\x1b[K" : "";
   const say = (result: Result) => world.out(`${erase}${resultText(result, world.paintOut)}\n`);
   const sayLooking = (name: string) => world.out(`looking at ${name} …`);
-  try {
-    const report = await runChecks(checks, {
-      asFailure,
-      ...(!isJson && { onResult: say }),
-      ...(!isJson && world.isOutTerminal && { onLook: sayLooking }),
-    });
-    world.out(
-      isJson ? `${JSON.stringify(reportDocument(report), null, 2)}\n` : `${summaryText(report)}\n`,
-    );
-    return report.exitCode;
-  } finally {
-    await online.close();
-  }
-}
-
-function asFailure(error: unknown) {
-  if (!(error instanceof UserError)) throw error;
-  return findingOf(error);
+  const doctorCommand = { ...command, policyFile: command.doctor?.["policy-file"] };
+  const report = await diagnose(doctorCommand, world, {
+    isOffline: command.switches.has("offline"),
+    ...(!isJson && { onResult: say }),
+    ...(!isJson && world.isOutTerminal && { onLook: sayLooking }),
+  });
+  world.out(
+    isJson ? `${JSON.stringify(reportDocument(report), null, 2)}\n` : `${summaryText(report)}\n`,
+  );
+  return report.exitCode;
 }
 
 function printPolicy(command: Command, world: World): ExitCode {

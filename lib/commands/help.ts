@@ -103,6 +103,7 @@ export function helpText(about: string): string {
     throw new UserError(
       `Cannot help with ${quote(about)}: unknown command${didYouMean(about, COMMANDS)}`,
       {
+        code: "wrong-command-line",
         hint: `the commands are ${COMMANDS.join(", ")}`,
         exitCode: EXIT.usage,
       },

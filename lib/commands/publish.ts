@@ -11,7 +11,13 @@ import {
   type Reports,
   runPublisher,
 } from "../publisher/mod.ts";
-import { checkEnvironment, checkGrants, Connector, targetOf } from "../connection/mod.ts";
+import {
+  checkEnvironment,
+  checkGrants,
+  Connector,
+  targetOf,
+  warnOfProxyVariable,
+} from "../connection/mod.ts";
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
@@ -40,6 +46,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const log = openLogOf(settings, world);
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
+  warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
   const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
@@ -69,7 +76,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       port: settings.port,
       clientId: settings.clientId,
       topic: settings.topic,
-      certificate: connector.identity().facts.subject,
+      certificate: connector.identity().facts?.subject ?? "none",
       settings: configPath ?? "none",
       listen: settings.listen,
       queued: state.queue.stats().waiting,
@@ -185,6 +192,7 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
     yield* batches;
   } catch (cause) {
     throw new UserError(`Cannot read standard input: ${messageOf(cause)}`, {
+      code: "input-failed",
       hint: "give it a pipe or a file: `cat FILE | mqtt443 publish --source stdin`",
       exitCode: EXIT.config,
       step: "source",

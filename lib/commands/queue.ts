@@ -23,6 +23,7 @@ export function queueCommand(command: Command, world: World): ExitCode {
   const [verb] = command.operands;
   if (verb !== undefined && verb !== "clear") {
     throw new UserError(`Cannot run queue ${quote(verb)}: the only thing it can be told is clear`, {
+      code: "wrong-command-line",
       hint: "type `mqtt443 queue` or `mqtt443 queue clear`",
       exitCode: EXIT.usage,
     });
@@ -48,6 +49,7 @@ function statsOf(settings: Settings, world: World): QueueStats {
     if (isNone || error instanceof Deno.errors.NotFound) throw noQueue(settings, path);
     const why = isDenied ? "this process was not granted to read there" : messageOf(error);
     throw new UserError(`Cannot read queue ${quote(path)}: ${why}`, {
+      code: "state-unusable",
       hint: isDenied ? grantHint() : "run it as the user that publishes, or pass --state DIR",
       exitCode: EXIT.cannotCreate,
       step: "queue",
@@ -73,7 +75,12 @@ function noQueue({ durability }: Settings, path: string): UserError {
     ? "pass --durability power to see what an earlier run left"
     : "pass the directory that the publisher uses with --state DIR; `mqtt443 settings` shows the " +
       "one looked at; `mqtt443 publish` makes it";
-  return new UserError(message, { hint, exitCode: EXIT.cannotCreate, step: "queue" });
+  return new UserError(message, {
+    code: "state-unusable",
+    hint,
+    exitCode: EXIT.cannotCreate,
+    step: "queue",
+  });
 }
 
 function clear(stats: QueueStats, settings: Settings, command: Command, world: World): ExitCode {
@@ -82,6 +89,7 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
     const question = `Discard ${number} messages in ${settings.state} for good?`;
     if (world.confirm === undefined) {
       throw new UserError(`Cannot discard ${number} messages: nobody was asked`, {
+        code: "not-confirmed",
         hint: "type the same again with --yes behind it",
         exitCode: EXIT.usage,
       });

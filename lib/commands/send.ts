@@ -74,6 +74,7 @@ class Tally {
     if (failed === 0) return EXIT.ok;
     const isLater = this.#refused === 0;
     throw new UserError(`${failed} of ${this.#answered} lines were not taken`, {
+      code: "line-refused",
       hint: isLater
         ? "send them again later: the queue is full, its storage fails, or the publisher stops"
         : "correct them; all others are taken",
@@ -146,5 +147,9 @@ function timeoutOf(text: string): number {
 }
 
 function usage(why: string, hint: string): UserError {
-  return new UserError(`Cannot send: ${why}`, { hint, exitCode: EXIT.usage });
+  return new UserError(`Cannot send: ${why}`, {
+    code: "wrong-command-line",
+    hint,
+    exitCode: EXIT.usage,
+  });
 }

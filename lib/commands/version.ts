@@ -74,8 +74,10 @@ function descriptorsOf(
 ): [string, Deno.PermissionDescriptor][] {
   switch (name) {
     case "net":
-      // Whether a wildcard is granted can be asked of a name alone that it covers.
-      return grants.net.map((host) => [host, { name, host: host.replace("*", "any") }]);
+      // Whether a wildcard or a network is granted can be asked of a name or address alone that it covers.
+      return grants.net.map((
+        host,
+      ) => [host, { name, host: host.replace("*", "any").replace(/\/\d+/, "") }]);
     case "read":
     case "write":
       return grants[name].map((path) => [path, { name, path }]);
@@ -114,7 +116,10 @@ function isSince(version: string, since: readonly number[]): boolean {
 }
 
 function textOf(document: Document): string {
-  const { version, commit, built, scope, runtime } = document;
+  const { version, commit, built, scope, runtime, baked } = document;
+  const byAddress = baked?.net.some((host) => host.includes("/"))
+    ? "; a proxy by its address alone"
+    : "";
   const permissions = Object.entries(document.permissions).map(([name, what], index) => {
     const list = what === "all" ? "all" : what.join(" ") || "none";
     return `${index === 0 ? "permitted" : "         "}    ${name.padEnd(6)} ${list}`;
@@ -122,7 +127,7 @@ function textOf(document: Document): string {
   return [
     `mqtt443      ${version}${commit === null ? "" : ` (commit ${commit}, built ${built})`}`,
     `runtime      ${RUNTIMES[runtime]}`,
-    ...(scope === null ? [] : [`built for    ${SCOPES[scope]}`]),
+    ...(scope === null ? [] : [`built for    ${SCOPES[scope]}${byAddress}`]),
     `Deno         ${document.deno} (V8 ${document.v8}, ${document.target})`,
     `TLS          ${document.tls.join(", ")}`,
     `ALPN         ${

@@ -8,6 +8,7 @@ import {
   type Connection,
   Connector,
   targetOf,
+  warnOfProxyVariable,
 } from "../connection/mod.ts";
 import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
@@ -31,6 +32,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   const problem = filterProblem(filter);
   if (problem !== undefined) {
     throw new UserError(`Cannot watch ${quote(filter)}: a topic filter ${problem}`, {
+      code: "wrong-command-line",
       hint: "type `mqtt443 watch 'a/+/b'` or `mqtt443 watch 'a/#'`",
       exitCode: EXIT.config,
       step: "settings",
@@ -38,6 +40,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   }
   const log = openLogOf(settings, world);
   checkEnvironment(world.env, log);
+  warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
   const connector = new Connector(settings, world, log);
   const target = targetOf(settings, connector.identity());
@@ -99,6 +102,7 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
     `Cannot watch with client id ${quote(clientId)}: the publisher that runs on state directory ` +
       `${quote(state)} uses it, and would be thrown out`,
     {
+      code: "watch-id-in-use",
       hint: `leave --client-id out (watch then uses ${quote(watchId)}), or give it another one`,
       exitCode: EXIT.usage,
       step: "settings",
@@ -120,6 +124,7 @@ function strayTopic(topic: string, filter: string, from: string): UserError {
     `${from} does not speak MQTT as it should: it sent a message on ${quote(topic)}, which does ` +
       `not match ${quote(filter)}`,
     {
+      code: "stray-topic",
       hint: "ask who runs the broker whether it rewrites topics; `mqtt443 watch '#'` takes any",
       exitCode: EXIT.unavailable,
       step: "mqtt",

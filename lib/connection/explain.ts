@@ -5,12 +5,15 @@
  * here are those of node:net, node:tls and rustls in Deno 2.9.6, each seen against a peer that misbehaves that way.
  */
 
-import { grantHint } from "../core/build.ts";
+import { isIP } from "node:net";
+import { BUILD, grantHint } from "../core/build.ts";
+import type { Code } from "../core/codes.ts";
 import { EXIT, type ExitCode, messageOf, type Step, UserError } from "../core/errors.ts";
-import { isAws, place, presenceTopic, type Target } from "../core/endpoint.ts";
+import { firstHop, isAws, nameOf, place, presenceTopic, type Target } from "../core/endpoint.ts";
 import { quote } from "../core/text.ts";
 
 interface Words {
+  readonly code: Code;
   readonly message: string;
   readonly hint: string;
   readonly step: Step;
@@ -21,45 +24,69 @@ interface Words {
 export function explainTransport(error: unknown, target: Target, now: Date): UserError {
   if (error instanceof UserError) return error;
   const text = messageOf(error);
-  return failure(
-    notCapable(error, target) ?? network(error, target) ?? wrongName(error, target) ??
-      certificate(text, target, now) ?? chain(error, text, target) ?? alert(text, target) ?? {
-      message: `Cannot connect to ${place(target)}: ${text}`,
-      hint: "try again with --log-level debug, and look at the network between here and there",
-      step: "tcp",
-    },
-    error,
-  );
+  const words = notCapable(error, target) ?? network(error, target) ?? wrongName(error, target) ??
+    certificate(text, target, now) ?? chain(error, text, target) ?? alert(text, target) ?? {
+    code: "tcp-failed",
+    message: `Cannot connect to ${nameOf(target)}: ${text}`,
+    hint: "try again with --log-level debug, and look at the network between here and there",
+    step: "tcp",
+  };
+  return failure(target.isProxy ? aboutProxy(words) : words, error);
+}
+
+/** The words about a proxy as the first hop: TLS with it is not yet that with the endpoint. */
+function aboutProxy({ hint, step, ...words }: Words): Words {
+  return {
+    ...words,
+    hint: hint.replaceAll("--endpoint and --port", "--proxy").replaceAll("--endpoint", "--proxy"),
+    step: step === "tls" ? "proxy" : step,
+  };
 }
 
 /** The failure of an attempt whose time was up. */
 export function explainTimeout(
-  reached: "dns" | "tcp" | "tls" | "mqtt" | "suback",
+  reached: "dns" | "tcp" | "proxy" | "tls" | "mqtt" | "suback",
   timeoutMs: number,
   target: Target,
 ): UserError {
   const seconds = `${timeoutMs / 1000} s`;
-  const words: Record<string, Pick<Words, "message" | "hint">> = {
+  const hop = firstHop(target);
+  const words: Record<string, Pick<Words, "code" | "message" | "hint">> = {
     dns: {
-      message:
-        `Cannot find the address of ${target.endpoint}: no name server answered within ${seconds}`,
+      code: "dns-timeout",
+      message: `Cannot find the address of ${
+        hostOf(hop)
+      }: no name server answered within ${seconds}`,
       hint: "check `cat /etc/resolv.conf`, and ask for DNS (port 53) or a name server on this site",
     },
     tcp: {
-      message: `Cannot connect to ${place(target)}: no answer within ${seconds}`,
-      hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
+      code: "tcp-timeout",
+      message: `Cannot connect to ${nameOf(hop)}: no answer within ${seconds}`,
+      hint: hop.isProxy
+        ? "check --proxy; a firewall may drop the packets"
+        : "a firewall may drop the packets: ask for outgoing TCP to that host and port",
+    },
+    proxy: {
+      code: "proxy-timeout",
+      message: `No tunnel to ${place(target)}: ${
+        nameOf(hop)
+      } did not answer CONNECT within ${seconds}`,
+      hint: "check scheme (http, https, socks5) and port of --proxy, and ask who runs it",
     },
     tls: {
+      code: "tls-timeout",
       message: `Cannot secure the connection to ${
         place(target)
       }: connected, but no TLS answer within ${seconds}`,
       hint: "another kind of server, or a proxy, may be there: check --endpoint and --port",
     },
     mqtt: {
+      code: "no-connack",
       message: `Cannot open an MQTT session with ${place(target)}: no CONNACK within ${seconds}`,
       hint: "check that this is an MQTT broker; on a slow link raise --connect-timeout",
     },
     suback: {
+      code: "no-suback",
       message: `No SUBACK from ${place(target)} within ${seconds}`,
       hint: "see what the broker's log says of it; on a slow link raise --connect-timeout",
     },
@@ -77,6 +104,7 @@ export function explainAlpn(got: string | null | "hung-up", target: Target): Use
   const step = "alpn";
   if (got === "hung-up") {
     return failure({
+      code: "alpn-cut",
       message: `${head}: it hangs up when asked for protocol ${asked}, and not without`,
       hint: "a firewall most likely cuts it: ask for outgoing TLS to that host and port without " +
         "inspection; for a broker without ALPN pass --alpn none",
@@ -85,6 +113,7 @@ export function explainAlpn(got: string | null | "hung-up", target: Target): Use
   }
   if (got === null && target.port === 443 && isAws(target.endpoint)) {
     return failure({
+      code: "alpn-ignored",
       message:
         `${head}: protocol ${asked} was lost on the way: AWS always agrees to it on port 443, and this answer does not`,
       hint: "a proxy that inspects TLS takes it out: ask who runs the network to let it through",
@@ -92,6 +121,7 @@ export function explainAlpn(got: string | null | "hung-up", target: Target): Use
     });
   }
   return failure({
+    code: got === null ? "alpn-ignored" : "alpn-other",
     message: got === null
       ? `${head}: it answered without protocol ${asked}: the server ignores ALPN`
       : `${head}: it answered with protocol ${quote(got)} instead of ${asked}`,
@@ -111,8 +141,10 @@ export function explainHangUp(
   const text = error === undefined ? "" : messageOf(error);
   const told = alert(text, target) ?? certificate(text, target, now);
   if (told !== undefined) return failure(told, error);
+  const limits = target.proxy === undefined ? "" : `${tunnelLimits(target)}; if not, `;
   if (reached === "connect") {
     return failure({
+      code: "connect-hung-up",
       message: `${place(target)} hung up before CONNACK`,
       hint:
         `in the AWS IoT console see that the certificate is active and attached to a policy that allows ` +
@@ -123,14 +155,22 @@ export function explainHangUp(
     }, error);
   }
   return failure({
+    code: "session-hung-up",
     message: `${place(target)} hung up${/reset/i.test(text) ? " (connection reset)" : ""}`,
     hint:
-      `if this comes again and again: another device may use client id ${
+      `if this comes again and again: ${limits}another device may use client id ${
         quote(target.clientId)
       }, or the ` +
       `policy lacks iot:Publish; watch ${presenceTopic("disconnected", target)}`,
     step: "mqtt",
   }, error);
+}
+
+/** What may end a session in a tunnel before anything else does. */
+export function tunnelLimits(target: Target): string {
+  return `${
+    nameOf(firstHop(target))
+  } may limit how long a tunnel lives, or is idle (ask who runs it)`;
 }
 
 /** The failure of a link on which nothing came back in time. */
@@ -140,6 +180,7 @@ export function explainSilence(
   target: Target,
 ): UserError {
   return failure({
+    code: what === "PUBACK" ? "no-puback" : "no-pingresp",
     message: `No ${what} from ${place(target)} within ${timeoutMs / 1000} s`,
     hint:
       "the link is dead or very slow; what was not acknowledged is sent again. On a slow link " +
@@ -149,13 +190,20 @@ export function explainSilence(
 }
 
 /** The error of a process whose grants do not hold the endpoint. */
-export function explainNotGranted(target: Pick<Target, "endpoint" | "port">): UserError {
+export function explainNotGranted(target: Place): UserError {
   return failure(notGranted(target));
 }
 
+type Place = Pick<Target, "endpoint" | "port" | "isProxy">;
+
+/** A host without its port, in a sentence. */
+function hostOf({ endpoint, isProxy }: Place): string {
+  return `${isProxy ? "the proxy " : ""}${endpoint}`;
+}
+
 function failure(words: Words, cause?: unknown): UserError {
-  const { message, hint, step, exitCode = EXIT.unavailable } = words;
-  return new UserError(message, { hint, step, exitCode, cause });
+  const { message, exitCode = EXIT.unavailable, ...rest } = words;
+  return new UserError(message, { ...rest, exitCode, cause });
 }
 
 function notCapable(error: unknown, target: Target): Words | undefined {
@@ -165,10 +213,14 @@ function notCapable(error: unknown, target: Target): Words | undefined {
   return isDenied ? notGranted(target) : undefined;
 }
 
-function notGranted(target: Pick<Target, "endpoint" | "port">): Words {
+function notGranted(target: Place): Words {
+  // Networks are granted, where they are, for addresses alone.
+  const byAddress = target.isProxy && BUILD && isIP(target.endpoint) === 0 &&
+    BUILD.grants.net.some((host) => host.includes("/"));
   return {
-    message: `Cannot connect to ${place(target)}: this process was not granted to reach it`,
-    hint: grantHint(),
+    code: "not-granted",
+    message: `Cannot connect to ${nameOf(target)}: this process was not granted to reach it`,
+    hint: byAddress ? `give the proxy by its address; ${grantHint()}` : grantHint(),
     step: "settings",
     exitCode: EXIT.config,
   };
@@ -188,17 +240,19 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
 };
 
 function network(error: unknown, target: Target): Words | undefined {
-  const head = `Cannot connect to ${place(target)}`;
+  const head = `Cannot connect to ${nameOf(target)}`;
   const { code = "", syscall } = error as { code?: string; syscall?: string };
   if (syscall === "getaddrinfo") {
     return {
-      message: `Cannot find the address of ${target.endpoint}: ${RESOLVER[code] ?? code}`,
+      code: "dns-failed",
+      message: `Cannot find the address of ${hostOf(target)}: ${RESOLVER[code] ?? code}`,
       hint: `check --endpoint, and the name server (\`getent hosts ${target.endpoint}\`)`,
       step: "dns",
     };
   }
   if (code === "ECONNREFUSED") {
     return {
+      code: "tcp-refused",
       message: `${head}: connection refused`,
       hint: "nothing listens there, or a firewall says no: check --endpoint and --port",
       step: "tcp",
@@ -206,6 +260,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code in UNREACHABLE) {
     return {
+      code: "tcp-unreachable",
       message: `${head}: ${UNREACHABLE[code]}`,
       hint: "this device has no route to it: check cable, gateway and `ip route`",
       step: "tcp",
@@ -213,6 +268,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code === "EPERM" || code === "EACCES") {
     return {
+      code: "tcp-forbidden",
       message: `${head}: a firewall on this device forbids it`,
       hint: "as root look at `nft list ruleset` (or `iptables -S OUTPUT`)",
       step: "tcp",
@@ -220,6 +276,7 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code === "ETIMEDOUT") {
     return {
+      code: "tcp-timeout",
       message: `${head}: no answer`,
       hint: "a firewall may drop the packets: ask for outgoing TCP to that host and port",
       step: "tcp",
@@ -227,8 +284,9 @@ function network(error: unknown, target: Target): Words | undefined {
   }
   if (code === "ECONNRESET" || code === "EPIPE") {
     return {
+      code: "tls-hung-up",
       message: `Cannot secure the connection to ${
-        place(target)
+        nameOf(target)
       }: it hung up during the TLS handshake`,
       // With TLS 1.2 a server that will not have our certificate may hang up here without an alert.
       hint:
@@ -256,7 +314,8 @@ function wrongName(error: unknown, target: Target): Words | undefined {
     ? "no name at all"
     : quote(common);
   return {
-    message: `Cannot trust ${place(target)}: its certificate is for ${offered}, not for ${
+    code: "server-name",
+    message: `Cannot trust ${nameOf(target)}: its certificate is for ${offered}, not for ${
       quote(target.endpoint)
     }`,
     hint: "check --endpoint; a proxy or captive portal may answer in its place",
@@ -272,7 +331,8 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
       ? "it speaks neither TLS 1.2 nor 1.3"
       : `no common TLS (${lack})`;
     return {
-      message: `Cannot secure the connection to ${place(target)}: ${what}`,
+      code: "tls-version",
+      message: `Cannot secure the connection to ${nameOf(target)}: ${what}`,
       hint: "check --endpoint and --port; a server this old must be renewed",
       step: "tls",
     };
@@ -280,15 +340,23 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   if (fault === undefined) {
     if (!/corrupt message|InvalidContentType|InvalidMessage/i.test(text)) return undefined;
     return {
+      code: "not-tls",
       message: `Cannot secure the connection to ${
-        place(target)
+        nameOf(target)
       }: what answers there does not speak TLS`,
-      hint: "check --port: 443 and 8883 speak TLS, 1883 and 80 do not; or a proxy is in the way",
+      hint: target.isProxy
+        ? "check scheme (http, https, socks5) and port of --proxy"
+        : "check --port: 443 and 8883 speak TLS, 1883 and 80 do not; or a proxy is in the way",
       step: "tls",
     };
   }
-  const head = `Cannot trust ${place(target)}`;
-  const words = (message: string, hint: string): Words => ({ message, hint, step: "tls" });
+  const head = `Cannot trust ${nameOf(target)}`;
+  const words = (code: Code, message: string, hint: string): Words => ({
+    code,
+    message,
+    hint,
+    step: "tls",
+  });
   const instant = (pattern: RegExp) => {
     const seconds = pattern.exec(fault)?.[1];
     return seconds === undefined
@@ -297,6 +365,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   };
   if (/expired/i.test(fault)) {
     return words(
+      "server-certificate-expired",
       `${head}: its certificate expired at ${
         instant(/not valid after (\d+)/)
       }; this device says it is ${now.toISOString()}`,
@@ -305,6 +374,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   }
   if (/not valid yet|NotValidYet/i.test(fault)) {
     return words(
+      "server-certificate-not-yet-valid",
       `${head}: its certificate is valid from ${
         instant(/not valid before (\d+)/)
       } only, and this device says it is ` +
@@ -314,6 +384,7 @@ function certificate(text: string, target: Target, now: Date): Words | undefined
   }
   if (/UnknownIssuer|BadSignature|CaUsedAsEndEntity/.test(fault)) return notSigned(target);
   return words(
+    "server-certificate-wrong",
     `${head}: its certificate is wrong (${fault})`,
     "ask who runs the server, or check --endpoint",
   );
@@ -325,7 +396,8 @@ function chain(error: unknown, text: string, target: Target): Words | undefined 
   if (/^(SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_GET_ISSUER)/.test(code)) return notSigned(target);
   if (!/^(UNABLE_|CERT_)/.test(code)) return undefined;
   return {
-    message: `Cannot trust ${place(target)}: its certificate chain does not hold (${text})`,
+    code: "server-certificate-wrong",
+    message: `Cannot trust ${nameOf(target)}: its certificate chain does not hold (${text})`,
     hint: "`mqtt443 doctor` shows the certificate; check its dates, this device's clock and --ca",
     step: "tls",
   };
@@ -336,9 +408,12 @@ function notSigned(target: Target): Words {
     ? "the public roots"
     : `the configured CA (${target.caFiles.map(quote).join(", ")})`;
   return {
-    message: `Cannot trust ${place(target)}: its certificate is not signed by ${by}`,
-    hint: "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS " +
-      "shows its own",
+    code: "server-untrusted",
+    message: `Cannot trust ${nameOf(target)}: its certificate is not signed by ${by}`,
+    hint: target.isProxy
+      ? "pass the CA that signed it with --proxy-ca PATH"
+      : "pass the right CA with --ca PATH (AWS: AmazonRootCA1.pem); a proxy that inspects TLS " +
+        "shows its own",
     step: "tls",
   };
 }
@@ -348,6 +423,7 @@ function alert(text: string, target: Target): Words | undefined {
   if (name === undefined) return undefined;
   if (name === "NoApplicationProtocol") {
     return {
+      code: "alpn-refused",
       message: `${place(target)} does not offer protocol ${quote(target.alpn)}`,
       hint:
         "AWS IoT Core offers x-amzn-mqtt-ca on port 443: check --endpoint and --port; for another " +
@@ -357,14 +433,19 @@ function alert(text: string, target: Target): Words | undefined {
   }
   if (name === "ProtocolVersion" && target.tlsMin === "1.3") {
     return {
+      code: "tls-version",
       message: `Cannot secure the connection to ${place(target)}: it does not speak TLS 1.3`,
-      hint: "TLS 1.2 shows the device certificate to whoever answers; to allow it all the same " +
-        "pass --tls-min 1.2",
+      hint: target.proxy !== undefined
+        ? "in a proxy's tunnel TLS 1.3 alone is spoken, as TLS 1.2 would show the device certificate: " +
+          "ask who runs the endpoint to enable it"
+        : "TLS 1.2 shows the device certificate to whoever answers; to allow it all the same " +
+          "pass --tls-min 1.2",
       step: "tls",
     };
   }
   if (/Certificate|UnknownCA|AccessDenied|DecryptError/.test(name)) {
     return {
+      code: "client-certificate-refused",
       message: `${place(target)} refused the device certificate (TLS alert ${name})`,
       hint:
         "see in the AWS IoT console that this certificate is registered and active, in this region",
@@ -373,7 +454,8 @@ function alert(text: string, target: Target): Words | undefined {
     };
   }
   return {
-    message: `Cannot secure the connection to ${place(target)}: it sent the TLS alert ${name}`,
+    code: "tls-alert",
+    message: `Cannot secure the connection to ${nameOf(target)}: it sent the TLS alert ${name}`,
     hint: "its TLS versions or ciphers may not fit: TLS 1.2 and 1.3 are spoken here",
     step: "tls",
   };

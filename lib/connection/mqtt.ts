@@ -45,6 +45,9 @@ const NO_TIMER = { set: () => 0, clear: () => {} };
 /** What CONNACK says. */
 type Granted = Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">;
 
+/** The settings of a session, with what CONNECT holds besides. */
+type SessionSettings = ConnectionSettings & { readonly password?: string | undefined };
+
 /** A session: CONNECT is sent when it is made. */
 export class MqttSession implements Omit<Connection, "facts"> {
   readonly #settings: ConnectionSettings;
@@ -75,7 +78,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
    * @param now The time of this device, for causes that depend on it.
    */
   constructor(
-    settings: ConnectionSettings,
+    settings: SessionSettings,
     transport: Transport,
     target: Target,
     now: () => Date,
@@ -265,11 +268,16 @@ export class MqttSession implements Omit<Connection, "facts"> {
   }
 }
 
-function openClient(settings: ConnectionSettings, transport: Transport): MqttClient {
+function openClient(
+  { username, password, ...settings }: SessionSettings,
+  transport: Transport,
+): MqttClient {
   return new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
     protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
     clientId: settings.clientId,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
     keepalive: Math.round(settings.keepAlive / 1000),
     // The queue redelivers; a session kept by the server would do it a second time.
     clean: true,
@@ -300,6 +308,7 @@ function passOver(packet: ReceivedPacket): void {
 
 function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
   return new UserError(`${place(target)} does not speak MQTT as it should: ${what}`, {
+    code: "not-mqtt",
     hint: "check --endpoint, --port and --mqtt-version",
     step: "mqtt",
     exitCode: EXIT.unavailable,
@@ -315,6 +324,8 @@ function subscribeRefused(
 ): UserError {
   const said = `SUBACK ${reasonName(code)}`;
   return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
+    code: "suback-refused",
+    reason: code,
     hint:
       `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
     step: "mqtt",

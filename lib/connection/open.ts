@@ -52,7 +52,8 @@ export async function openConnection(
     // MQTT.js is loaded while the server answers.
     const { MqttSession } = await import("./mqtt.ts");
     const transport = await opening;
-    const session = new MqttSession(settings, transport, target, now);
+    const told = { ...settings, password: identity.password };
+    const session = new MqttSession(told, transport, target, now);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();

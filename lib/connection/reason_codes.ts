@@ -26,7 +26,7 @@ const CLIENT_ID =
 /** AWS says so of a certificate; another server means what it says. */
 const PASSWORD =
   "AWS: see that the certificate is registered and active; a broker that wants a user name and " +
-  "password is not served here";
+  "password: check --username NAME and --password-file FILE";
 /** What passes by itself, or does not. */
 const WAIT = "it is tried again; if it stays so for some minutes, ask who runs the broker";
 
@@ -108,7 +108,13 @@ export function explainConnack(code: number, version: "5" | "3.1.1", target: Tar
   const hint = reason === undefined ? unlisted : reason.hint ?? (reason.transient ? WAIT : policy);
   return new UserError(
     `${place(target)} refused the session: CONNACK ${reasonName(code, version)}`,
-    { hint, step: "mqtt", exitCode: reason?.transient ? EXIT.unavailable : EXIT.refused },
+    {
+      code: "connack-refused",
+      reason: code,
+      hint,
+      step: "mqtt",
+      exitCode: reason?.transient ? EXIT.unavailable : EXIT.refused,
+    },
   );
 }
 
@@ -119,6 +125,8 @@ export function explainDisconnect(code: number, target: Target): UserError {
     "(`mqtt443 doctor --policy` prints what is needed)";
   const said = code === 0 ? "0x00 normal disconnection" : reasonName(code);
   return new UserError(`${place(target)} ended the session: DISCONNECT ${said}`, {
+    code: "disconnected",
+    reason: code,
     hint: reason.hint ?? (code === 0x87 ? policy : WAIT),
     step: "mqtt",
     exitCode: reason.transient ? EXIT.unavailable : EXIT.refused,
@@ -135,6 +143,8 @@ export class PublishRefusedError extends UserError {
     const reason = V5[code];
     const policy = `the policy must allow iot:Publish on topic/${topic}`;
     super(`The endpoint refused a message to ${quote(topic)}: PUBACK ${reasonName(code)}`, {
+      code: "puback-refused",
+      reason: code,
       hint: reason?.publishHint ?? reason?.hint ??
         (code === 0x87 ? policy : "see what the broker's log says of it"),
       step: "publish",

@@ -25,6 +25,7 @@ import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { World } from "../core/process.ts";
+import { withProxyHint } from "./trust.ts";
 
 /** Opens sessions with the identity in the files. */
 export class Connector {
@@ -90,7 +91,7 @@ export class Connector {
     }
     if (!isSame(this.#identity, this.#used)) return true;
     const cause = "the certificate files were read again, and hold what is in use";
-    this.#log.info("start", { certificate: this.#identity.facts.subject, cause });
+    this.#log.info("start", { certificate: subjectOf(this.#identity), cause });
     return false;
   }
 
@@ -106,9 +107,11 @@ export class Connector {
     } catch (error) {
       if (this.#repeats.due("identity")) this.#log.error("warning", failureFields(error));
     }
-    // Whom to trust is always what the files say.
-    const { caPems, caFiles } = this.#identity;
-    this.#used = this.#isProvensTurn ? { ...this.#proven!, caPems, caFiles } : this.#identity;
+    // Whom to trust, and what a proxy is told, is always what the files say.
+    const { certPem, keyPem, certFile, facts, password } = this.#proven ?? this.#identity;
+    this.#used = this.#isProvensTurn
+      ? { ...this.#identity, certPem, keyPem, certFile, facts, password }
+      : this.#identity;
     try {
       const { now } = this.#world;
       const connection = await openConnection(this.#settings, this.#used, {
@@ -120,7 +123,8 @@ export class Connector {
       this.#isProvensTurn = false;
       return connection;
     } catch (error) {
-      throw signal.aborted ? error : this.#takeTurns(error);
+      const told = withProxyHint(error, this.#world.env, this.#settings);
+      throw signal.aborted ? error : this.#takeTurns(told);
     }
   }
 
@@ -134,10 +138,11 @@ export class Connector {
     if (isSame(found, this.#identity)) return;
     checkTrust(this.#identity, found);
     const clock = this.#clock();
-    if (checkClock(clock) === undefined) checkDates(found.certFile, found.facts, clock);
+    const { certFile, facts } = found;
+    if (certFile && facts && checkClock(clock) === undefined) checkDates(certFile, facts, clock);
+    if (!isSameDevice(found, this.#identity)) this.#isProvensTurn = false;
     this.#identity = found;
-    this.#isProvensTurn = false;
-    this.#log.info("start", { certificate: found.facts.subject });
+    this.#log.info("start", { certificate: subjectOf(found) });
     this.#expiry.look();
   }
 
@@ -148,31 +153,41 @@ export class Connector {
     this.#isProvensTurn = false;
     if (!(error instanceof UserError) || proven === undefined || wasProvensTurn) return error;
     const isRefused = error.exitCode === EXIT.refused || error.step === "mqtt";
-    if (!isRefused || isSame(proven, this.#identity)) return error;
+    // A proxy that refuses has not seen it.
+    if (!isRefused || error.step === "proxy" || isSameDevice(proven, this.#identity)) return error;
     this.#isProvensTurn = true;
     const cause =
-      `No session with the renewed certificate (${this.#identity.facts.subject}): ${error.message}; ` +
-      `the next attempt uses the old one (${proven.facts.subject})`;
+      `No session with the renewed certificate (${subjectOf(this.#identity)}): ${error.message}; ` +
+      `the next attempt uses the old one (${subjectOf(proven)})`;
     if (this.#repeats.due("renewed")) {
       this.#log.error("warning", { ...failureFields(error), cause });
     }
-    const { message, hint, step } = error;
     // Not as slow as after a refusal: the old one may well be taken.
-    const exitCode = EXIT.unavailable;
-    return new UserError(message, { hint, exitCode, ...(step && { step }), cause });
+    return error.with({ exitCode: EXIT.unavailable, cause });
   }
 }
 
-/** Whether two identities are one to an endpoint, and trust the same CAs. */
+/** Whether two identities are one to an endpoint. */
+function isSameDevice(one: Identity, other: Identity): boolean {
+  return (["certPem", "keyPem", "password"] as const).every((name) => one[name] === other[name]);
+}
+
+/** Whether they are that, trust the same CAs, and tell a proxy the same. */
 function isSame(one: Identity, other: Identity): boolean {
-  return one.certPem === other.certPem && one.keyPem === other.keyPem &&
-    one.caPems.join("") === other.caPems.join("");
+  return isSameDevice(one, other) && one.proxyAuth === other.proxyAuth &&
+    (["caPems", "proxyCaPems"] as const).every((name) => `${one[name]}` === `${other[name]}`);
+}
+
+/** What the log calls an identity. */
+function subjectOf({ facts }: Identity): string {
+  return facts?.subject ?? "none";
 }
 
 /** A CA file that is gone is more likely a mistake than a wish to trust every public CA instead. */
 function checkTrust(before: Identity, now: Identity): void {
   if ((before.caPems.length > 0) === (now.caPems.length > 0)) return;
   throw fileError(
+    "trust-changed",
     "Cannot go over between public roots and a CA of your own while running; the old files are used on",
     "restart mqtt443",
   );

@@ -4,22 +4,24 @@ import type { UserError } from "../core/errors.ts";
 import type { Qos } from "../core/message.ts";
 import type { Identity } from "../identity/mod.ts";
 import type { Settings } from "../settings/mod.ts";
-import type { Target } from "../core/endpoint.ts";
+import { proxyOf, type Target } from "../core/endpoint.ts";
 import type { PublishRefusedError } from "./reason_codes.ts";
 
 /** The settings a connection needs. Durations in ms. */
-export type ConnectionSettings = Pick<
-  Settings,
-  | "endpoint"
-  | "port"
-  | "alpn"
-  | "tlsMin"
-  | "mqttVersion"
-  | "clientId"
-  | "keepAlive"
-  | "connectTimeout"
-  | "ackTimeout"
->;
+export type ConnectionSettings =
+  & Pick<
+    Settings,
+    | "endpoint"
+    | "port"
+    | "alpn"
+    | "tlsMin"
+    | "mqttVersion"
+    | "clientId"
+    | "keepAlive"
+    | "connectTimeout"
+    | "ackTimeout"
+  >
+  & Partial<Pick<Settings, "username" | "proxy" | "proxyAuthFile" | "proxyCa">>;
 
 /** What is known of an open session. */
 export interface ConnectionFacts {
@@ -68,6 +70,14 @@ export function targetOf(
   settings: ConnectionSettings,
   identity: Pick<Identity, "caFiles">,
 ): Target {
-  const { endpoint, port, alpn, clientId, tlsMin } = settings;
-  return { endpoint, port, alpn, clientId, tlsMin, caFiles: identity.caFiles };
+  const { endpoint, port, alpn, clientId, tlsMin, proxy: url } = settings;
+  const proxy = proxyOf(url);
+  return {
+    ...{ endpoint, port, alpn, clientId, caFiles: identity.caFiles },
+    // In a tunnel TLS 1.3 alone: whoever runs the proxy sees what TLS 1.2 sends in clear.
+    tlsMin: proxy === undefined ? tlsMin : "1.3",
+    ...(proxy && {
+      proxy: { ...proxy, authFile: settings.proxyAuthFile, caFile: settings.proxyCa },
+    }),
+  };
 }

@@ -6,6 +6,7 @@
  * found; the hint can be typed or clicked; neither ever holds key material. Printing is left to app.ts.
  */
 
+import type { Code } from "./codes.ts";
 import { oneLine } from "./text.ts";
 
 /** Exit codes of the process, after sysexits(3). Scripts depend on them. */
@@ -37,6 +38,7 @@ export type Step =
   | "files"
   | "dns"
   | "tcp"
+  | "proxy"
   | "tls"
   | "alpn"
   | "mqtt"
@@ -47,12 +49,16 @@ export type Step =
 
 /** What {@linkcode UserError} needs besides its message. */
 export interface UserErrorOptions {
+  /** Which failure it is: codes.ts has what each code means. Code branches on it, never on the message. */
+  readonly code: Code;
   /** What to type or click next. */
   readonly hint: string;
   /** Exit code if this error ends the process. */
   readonly exitCode: ExitCode;
   /** The step at which it happened, for the log. */
   readonly step?: Step;
+  /** MQTT's reason code, if the server gave one. */
+  readonly reason?: number | undefined;
   /** One line per problem, where several are told at once. */
   readonly problems?: readonly string[];
   /** The error beneath this one. */
@@ -68,6 +74,7 @@ export interface UserErrorOptions {
  * import { EXIT, UserError } from "./errors.ts";
  *
  * const error = new UserError('Cannot read device key "certs/private.pem.key": file not found', {
+ *   code: "file-not-found",
  *   hint: "copy the key that came with the certificate there, or pass --key PATH",
  *   exitCode: EXIT.config,
  * });
@@ -76,10 +83,14 @@ export interface UserErrorOptions {
  */
 export class UserError extends Error {
   override readonly name: string = "UserError";
+  /** Which failure it is. */
+  readonly code: Code;
   /** What to type or click next. */
   readonly hint: string;
   /** Exit code if this error ends the process. */
   readonly exitCode: ExitCode;
+  /** MQTT's reason code, if the server gave one. */
+  readonly reason: number | undefined;
   /** The step at which it happened, if it happened on the way to the endpoint. */
   readonly step: Step | undefined;
   /** One line per problem, where several are told at once. */
@@ -87,10 +98,24 @@ export class UserError extends Error {
 
   constructor(message: string, options: UserErrorOptions) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = options.code;
     this.hint = options.hint;
     this.exitCode = options.exitCode;
     this.step = options.step;
+    this.reason = options.reason;
     this.problems = options.problems ?? [];
+  }
+
+  /** The same failure in other words. */
+  with(
+    { message = this.message, ...changes }: Partial<UserErrorOptions> & { message?: string },
+  ): UserError {
+    const { code, hint, exitCode, step, reason, problems } = this;
+    return new UserError(message, {
+      ...{ code, hint, exitCode, reason, problems, cause: this },
+      ...(step && { step }),
+      ...changes,
+    });
   }
 }
 
@@ -115,10 +140,23 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** What the log says of a failure: how far it got, why, and what to do. */
-export function failureFields(
-  error: unknown,
-): { readonly step?: Step | undefined; readonly cause: string; readonly hint?: string } {
+/** What the log says of a failure: how far it got, which one it is, why, and what to do. */
+export function failureFields(error: unknown): FailureFields {
   if (!(error instanceof UserError)) return { cause: messageOf(error) };
-  return { step: error.step, cause: error.message, hint: error.hint };
+  const { step, code, reason, message, hint } = error;
+  return { step, code, ...reasonField(reason), cause: message, hint };
+}
+
+/** The fields of a failure in the log. */
+export type FailureFields = {
+  readonly step?: Step | undefined;
+  readonly code?: Code;
+  readonly reason?: string;
+  readonly cause: string;
+  readonly hint?: string;
+};
+
+/** A reason code as it is shown: `0x87`. */
+export function reasonField(reason: number | undefined): { readonly reason?: string } {
+  return reason === undefined ? {} : { reason: `0x${reason.toString(16).padStart(2, "0")}` };
 }

@@ -60,6 +60,7 @@ export function realWorld(isErrJournal = false): RealWorld {
       } catch (error) {
         if (error instanceof Deno.errors.BrokenPipe) throw error;
         throw new UserError(`Cannot write to standard output: ${messageOf(error)}`, {
+          code: "output-failed",
           hint: "free some space where it goes (`df -h`), or send it elsewhere",
           exitCode: EXIT.cannotCreate,
           cause: error,

@@ -1,6 +1,7 @@
 /** A Unix socket on which lines are handed in: whether its place is safe, and whether somebody answers there. */
 
 import { grantHint } from "./build.ts";
+import type { Code } from "./codes.ts";
 import { EXIT, messageOf, UserError } from "./errors.ts";
 import { folderOf, guardFolder, ownerProblem } from "./file_guard.ts";
 import { quote, shellWord } from "./text.ts";
@@ -18,10 +19,10 @@ export const SOCKET_PATH = "/run/mqtt443/in.sock";
  */
 export function checkSocketPlace(path: string): boolean {
   const folder = guardFolder(folderOf(path));
-  if (folder) throw socketError(path, folder.problem, folder.hint);
+  if (folder) throw socketError("listen-not-safe", path, folder.problem, folder.hint);
   if (!isThere(folderOf(path))) {
     const hint = `make it: \`install -d -m 755 ${shellWord(folderOf(path))}\``;
-    throw socketError(path, "its directory does not exist", hint);
+    throw socketError("listen-failed", path, "its directory does not exist", hint);
   }
   let found: Deno.FileInfo;
   try {
@@ -30,19 +31,15 @@ export function checkSocketPlace(path: string): boolean {
     if (error instanceof Deno.errors.NotFound) return false;
     const isDenied = error instanceof Deno.errors.NotCapable;
     const hint = isDenied ? grantHint() : "pass --listen PATH with a place of your own";
-    throw socketError(
-      path,
-      isDenied ? "this process was not granted it" : messageOf(error),
-      hint,
-      error,
-    );
+    const why = isDenied ? "this process was not granted it" : messageOf(error);
+    throw socketError(isDenied ? "not-granted" : "listen-failed", path, why, hint, error);
   }
   if (!found.isSocket) {
     const what = found.isSymlink ? "a symbolic link" : found.isDirectory ? "a directory" : "a file";
-    throw socketError(path, `${what} is there, and no socket`, lookFirst(path));
+    throw socketError("listen-not-safe", path, `${what} is there, and no socket`, lookFirst(path));
   }
   const owner = ownerProblem(path, found, Deno.uid());
-  if (owner) throw socketError(path, owner.problem, owner.hint);
+  if (owner) throw socketError("listen-not-safe", path, owner.problem, owner.hint);
   return true;
 }
 
@@ -58,8 +55,15 @@ export async function isAnswered(path: string): Promise<boolean> {
 }
 
 /** An error about the socket: exit code 73, step `listen`. */
-export function socketError(path: string, why: string, hint: string, cause?: unknown): UserError {
+export function socketError(
+  code: Code,
+  path: string,
+  why: string,
+  hint: string,
+  cause?: unknown,
+): UserError {
   return new UserError(`Cannot listen on ${quote(path)}: ${why}`, {
+    code,
     hint,
     exitCode: EXIT.cannotCreate,
     step: "listen",

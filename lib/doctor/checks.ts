@@ -1,11 +1,11 @@
 /**
- * The diagnosis: an ordered list of named checks that goes as far as it can.
- *
- * Looking and telling are apart: {@linkcode runChecks} gives data, {@linkcode reportText} and
- * {@linkcode reportDocument} render it. What each check looks at comes in; this file owns no I/O.
+ * The diagnosis: an ordered list of named checks that goes as far as it can. Each returns what it found out; later ones
+ * are given it. report.ts renders the outcome. What each check looks at comes in; this file owns no I/O.
  */
 
-import { EXIT, type ExitCode, type UserError } from "../core/errors.ts";
+import { EXIT, type ExitCode } from "../core/errors.ts";
+import type { Facts, Known } from "./facts.ts";
+import type { Finding } from "./finding.ts";
 
 /** Names of the checks, in their order. Scripts depend on them. */
 export const CHECKS = [
@@ -19,6 +19,7 @@ export const CHECKS = [
   "listen",
   "dns",
   "tcp",
+  "proxy",
   "tls",
   "alpn",
   "mqtt-connect",
@@ -28,19 +29,9 @@ export const CHECKS = [
 /** Name of a check. */
 export type CheckName = (typeof CHECKS)[number];
 
-/** What a check found. */
-export interface Finding {
-  readonly status: "ok" | "warn" | "fail" | "skipped";
-  /** What was seen. */
-  readonly saw: string;
-  /** The same in a line, for a text in which all is well. */
-  readonly brief?: string;
-  /** The one likely cause, unless ok. */
-  readonly cause?: string;
-  /** What to type or click, unless ok. */
-  readonly hint?: string;
-  /** Exit code if this is the first failure. */
-  readonly exitCode?: ExitCode;
+/** What a check returns: its finding, and the facts for later checks. */
+export interface Found extends Finding {
+  readonly facts?: Partial<Facts>;
 }
 
 /** One check. */
@@ -49,7 +40,7 @@ export interface Check {
   /** Checks without whose success this one says nothing. */
   readonly needs: readonly CheckName[];
   /** Looks. A {@linkcode UserError} it throws is a failure. */
-  readonly look: () => Finding | Promise<Finding>;
+  readonly look: (known: Known) => Found | Promise<Found>;
 }
 
 /** The outcome of a check. */
@@ -80,15 +71,19 @@ export async function runChecks(
   },
 ): Promise<Report> {
   const results = new Map<CheckName, Result>();
+  /** What failed, or was skipped for that; a check that has nothing to look at is in nobody's way. */
+  const blocked = new Set<CheckName>();
+  let known: Known = {};
   for (const { name, needs, look } of checks) {
-    const unmet = needs.find((need) =>
-      ["fail", "skipped"].includes(results.get(need)?.status ?? "")
-    );
+    const unmet = needs.find((need) => blocked.has(need));
     if (unmet === undefined) onLook?.(name);
-    const result: Result = unmet === undefined
-      ? { name, ...await attempt(look, asFailure) }
-      : { name, status: "skipped", saw: `needs ${unmet}` };
+    const { facts, ...finding } = unmet === undefined
+      ? await attempt(() => look(known), asFailure)
+      : { status: "skipped" as const, saw: `needs ${unmet}`, facts: {} };
+    known = { ...known, ...facts };
+    const result: Result = { name, ...finding };
     results.set(name, result);
+    if (unmet !== undefined || result.status === "fail") blocked.add(name);
     onResult?.(result);
   }
   const all = [...results.values()];
@@ -100,109 +95,13 @@ export async function runChecks(
   };
 }
 
-async function attempt(look: Check["look"], asFailure: (error: unknown) => Finding) {
+async function attempt(
+  look: () => Found | Promise<Found>,
+  asFailure: (error: unknown) => Finding,
+): Promise<Found> {
   try {
     return await look();
   } catch (error) {
     return asFailure(error);
   }
-}
-
-/** A finding that all is well. */
-export function ok(saw: string, brief?: string): Finding {
-  return { status: "ok", saw, ...(brief !== undefined && { brief }) };
-}
-
-/** A failure as a finding: what was seen is the error's own sentence. */
-export function findingOf(error: UserError, status: "fail" | "warn" = "fail"): Finding {
-  return {
-    status,
-    saw: [error.message, ...error.problems].join("; "),
-    cause: error.message,
-    hint: error.hint,
-    exitCode: error.exitCode,
-  };
-}
-
-/** The report as a document for scripts; it only grows. */
-export function reportDocument({ ok, exitCode, checks }: Report): Report {
-  return {
-    ok,
-    exitCode,
-    checks: checks.map(({ name, status, saw, cause, hint }) => ({
-      name,
-      status,
-      saw,
-      ...(cause !== undefined && { cause }),
-      ...(hint !== undefined && { hint }),
-    })),
-  };
-}
-
-/** Columns of the text. */
-const WIDTH = 80;
-/** A status of 7, a name of 12, and a space behind each. */
-const LABEL = 21;
-
-/**
- * One result as text that fits 80 columns.
- *
- * @param paint Colours a status.
- */
-export function resultText(
-  { name, status, saw, brief, cause, hint }: Result,
-  paint: (status: Result["status"], text: string) => string = (_, text) => text,
-): string {
-  const head = `${paint(status, status.padEnd(7))} ${name.padEnd(LABEL - 8)}`;
-  const lines = wrap(status === "ok" ? brief ?? saw : saw, WIDTH - LABEL);
-  const more = [
-    ...(cause !== undefined && cause !== saw ? wrap(`cause: ${cause}`, WIDTH - LABEL) : []),
-    ...(hint !== undefined ? wrap(`hint: ${hint}`, WIDTH - LABEL) : []),
-  ];
-  return [`${head}${lines[0] ?? ""}`, ...[...lines.slice(1), ...more].map(indent)].join("\n");
-}
-
-/** What an exit code says of where the fault is. */
-const FAULT: Readonly<Partial<Record<ExitCode, string>>> = {
-  [EXIT.usage]: "wrong command line",
-  [EXIT.unavailable]: "network or endpoint",
-  [EXIT.cannotCreate]: "state directory",
-  [EXIT.refused]: "refused: certificate or policy",
-  [EXIT.config]: "settings or files",
-};
-
-/** The lines with which the text ends: the counts, and what they mean. */
-export function summaryText({ ok, exitCode, checks }: Report): string {
-  const count = (wanted: Result["status"]) =>
-    checks.filter(({ status }) => status === wanted).length;
-  const counts = (["ok", "warn", "fail", "skipped"] as const).map((status) =>
-    `${count(status)} ${status}`
-  );
-  const published = checks.some(({ name, status }) => name === "publish" && status === "ok");
-  const failed = checks.find(({ status }) => status === "fail")?.name;
-  const verdict = !ok
-    ? `This device cannot publish: see ${failed} above (exit code ${exitCode}: ${FAULT[exitCode]})`
-    : published
-    ? "This device can publish"
-    : "Nothing wrong found; publishing was not tried";
-  return `\n${counts.join(", ")}\n${wrap(verdict, WIDTH).join("\n")}`;
-}
-
-function indent(line: string): string {
-  return `${" ".repeat(LABEL)}${line}`;
-}
-
-/** Breaks at spaces, and inside a word only where it is longer than a line. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(/\s+/)) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = "";
-    }
-    line = line === "" ? word : `${line} ${word}`;
-    for (; line.length > width; line = line.slice(width)) lines.push(line.slice(0, width));
-  }
-  return [...lines, line];
 }

@@ -7,7 +7,8 @@
 
 import { connect as connectTls } from "node:tls";
 import type { Target } from "../core/endpoint.ts";
-import { openTcp, serverNameOf } from "../connection/mod.ts";
+import { serverNameOf } from "../connection/mod.ts";
+import type { OpenHop } from "./facts.ts";
 
 /** A certificate as a server shows it. */
 export interface ShownCertificate {
@@ -34,16 +35,16 @@ export interface TlsLook {
  * @param caPems Not believed either, but `node:tls` makes no handshake with an empty store.
  */
 export async function lookAtTls(
+  open: OpenHop,
   target: Target,
   caPems: readonly string[],
   timeoutMs: number,
 ): Promise<TlsLook | undefined> {
   const { promise, resolve } = Promise.withResolvers<TlsLook | undefined>();
-  const tcp = await openTcp(target, { signal: AbortSignal.timeout(timeoutMs) })
-    .catch(() => undefined);
-  if (tcp === undefined) return undefined;
+  const hop = await open(AbortSignal.timeout(timeoutMs)).catch(() => undefined);
+  if (hop === undefined) return undefined;
   const socket = connectTls({
-    socket: tcp,
+    socket: hop.socket,
     ...serverNameOf(target.endpoint),
     rejectUnauthorized: false,
     ...(caPems.length > 0 && { ca: [...caPems] }),
@@ -70,6 +71,7 @@ export async function lookAtTls(
   socket.on("error", () => {});
   socket.once("close", () => {
     clearTimeout(timer);
+    hop.tcp.destroy();
     resolve(undefined);
   });
   return await promise;
@@ -82,20 +84,25 @@ export type Speech = { readonly said: string } | "closed" | "silent";
 const GREETING_MS = 1500;
 
 /** What a server says on a plain connection: by itself, or to an HTTP request. */
-export async function firstBytes(target: Target, timeoutMs: number): Promise<Speech> {
-  const greeting = await exchange(target, "", Math.min(timeoutMs, GREETING_MS));
+export async function firstBytes(
+  open: OpenHop,
+  target: Target,
+  timeoutMs: number,
+): Promise<Speech> {
+  const greeting = await exchange(open, "", Math.min(timeoutMs, GREETING_MS));
   if (greeting !== "silent") return greeting;
   return await exchange(
-    target,
+    open,
     `HEAD / HTTP/1.0\r\nHost: ${target.endpoint}\r\n\r\n`,
     timeoutMs,
   );
 }
 
-async function exchange(target: Target, send: string, timeoutMs: number): Promise<Speech> {
+async function exchange(open: OpenHop, send: string, timeoutMs: number): Promise<Speech> {
   const signal = AbortSignal.timeout(timeoutMs);
-  const socket = await openTcp(target, { signal }).catch(() => undefined);
-  if (socket === undefined) return "closed";
+  const hop = await open(signal).catch(() => undefined);
+  if (hop === undefined) return "closed";
+  const { socket } = hop;
   const { promise, resolve } = Promise.withResolvers<Speech>();
   const onLate = () => resolve("silent");
   signal.addEventListener("abort", onLate, { once: true });
@@ -109,7 +116,7 @@ async function exchange(target: Target, send: string, timeoutMs: number): Promis
     return await promise;
   } finally {
     signal.removeEventListener("abort", onLate);
-    socket.destroy();
+    hop.tcp.destroy();
   }
 }
 

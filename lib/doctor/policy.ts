@@ -35,6 +35,7 @@ export function accountOf(
 
 function notOne(flag: string, value: string, wanted: string, example: string): UserError {
   return new UserError(`Cannot use ${flag} ${quote(value)}: it must be ${wanted}`, {
+    code: "wrong-command-line",
     hint: `type ${flag} ${example}`,
     exitCode: EXIT.usage,
   });

@@ -1,5 +1,6 @@
 /** What a certificate says of itself, and the words about the files of an identity. Pure. */
 
+import type { Code } from "../core/codes.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { quote } from "../core/text.ts";
 
@@ -31,6 +32,6 @@ export function dayOf(date: Date): string {
 }
 
 /** An error about the files of an identity: exit code 78, step `files`. */
-export function fileError(message: string, hint: string, cause?: unknown): UserError {
-  return new UserError(message, { hint, exitCode: EXIT.config, step: "files", cause });
+export function fileError(code: Code, message: string, hint: string, cause?: unknown): UserError {
+  return new UserError(message, { code, hint, exitCode: EXIT.config, step: "files", cause });
 }

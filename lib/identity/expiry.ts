@@ -36,7 +36,7 @@ export function createExpiryWatch({ identity, now, builtAt, log }: ExpiryOptions
     look() {
       const { certFile, facts } = identity();
       const clock = { now: now(), builtAt };
-      if (checkClock(clock) !== undefined) return;
+      if (certFile === undefined || facts === undefined || checkClock(clock) !== undefined) return;
       const { fingerprint, validTo } = facts;
       if (fingerprint !== told.fingerprint) told = { fingerprint, stage: Infinity };
       const stage = expiryStage(validTo, clock.now);
@@ -46,6 +46,7 @@ export function createExpiryWatch({ identity, now, builtAt, log }: ExpiryOptions
         return log.error(
           "warning",
           failureFields(fileError(
+            "certificate-expired",
             `Device certificate ${
               quote(certFile)
             } expired at ${validTo.toISOString()}: the endpoint will not take it any more`,

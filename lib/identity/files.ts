@@ -9,11 +9,13 @@ import { EXIT, messageOf, UserError } from "../core/errors.ts";
 import { fileError } from "./certificate.ts";
 import { folderOf, guardFile, guardFolder, userName } from "../core/file_guard.ts";
 import type { IdentityFiles, IdentityTexts } from "./parse.ts";
-import type { Settings } from "../settings/mod.ts";
+import { flagOf, type Settings } from "../settings/mod.ts";
 import { quote, shellWord } from "../core/text.ts";
 
 /** The settings that name the files. */
-export type FileSettings = Pick<Settings, "certs" | "ca" | "cert" | "key" | "keyPassphraseFile">;
+export type FileSettings =
+  & Pick<Settings, "certs" | "ca" | "cert" | "key" | "keyPassphraseFile">
+  & Partial<Pick<Settings, "username" | "passwordFile" | "proxy" | "proxyAuthFile" | "proxyCa">>;
 
 /** The names looked for in the certificate directory: the AWS console's, then plain ones. */
 const CANDIDATES: Record<"ca" | "cert" | "key", RegExp> = {
@@ -32,7 +34,8 @@ const MAX_FILE_BYTES = 1024 * 1024;
  * Chooses the files: those named by settings, else those found in the certificate directory. Pure.
  *
  * @param names The file names in the directory, or undefined if there is no such directory.
- * @throws {UserError} If the certificate or the key is missing, or could be more than one.
+ * @throws {UserError} If the certificate or the key is missing, or could be more than one. With a user name both may be
+ * missing.
  */
 export function chooseFiles(
   settings: FileSettings,
@@ -47,6 +50,7 @@ export function chooseFiles(
     if (candidates.length === 1) return candidates[0]!;
     if (candidates.length > 1) {
       throw fileError(
+        "file-ambiguous",
         `Cannot choose the ${what} in ${
           quote(settings.certs)
         }: ${candidates.length} files could be it: ` +
@@ -56,16 +60,23 @@ export function chooseFiles(
     }
     const why = names === undefined ? "there is no such directory" : `no ${WANTED[kind]} in it`;
     throw fileError(
+      "file-not-found",
       `Cannot find the ${what} in ${quote(settings.certs)}: ${why}`,
       `copy the files of the AWS IoT console there, or ${placeHint("certs")}` +
         (BUILD === undefined ? ` or --${kind} PATH` : ""),
     );
   };
+  const { username, passwordFile, proxy, proxyAuthFile, proxyCa } = settings;
+  const isBare = username !== undefined &&
+    (["cert", "key"] as const).every((kind) => !settings[kind] && found(kind).length === 0);
   return {
     ca: settings.ca === undefined ? found("ca") : [settings.ca],
-    cert: one("cert", "device certificate"),
-    key: one("key", "device key"),
+    cert: isBare ? undefined : one("cert", "device certificate"),
+    key: isBare ? undefined : one("key", "device key"),
     keyPassphraseFile: settings.keyPassphraseFile,
+    ...(passwordFile !== undefined && { passwordFile }),
+    ...(proxy !== undefined && proxyAuthFile !== undefined && { proxyAuthFile }),
+    ...(proxy !== undefined && proxyCa !== undefined && { proxyCa }),
   };
 }
 
@@ -95,6 +106,7 @@ function checkFoundFolder(certs: string): void {
   const found = guardFolder(folderOf(certs)) ?? guardFolder(certs);
   if (found) {
     throw fileError(
+      "file-not-safe",
       `Cannot use certificate directory ${quote(certs)}: ${found.problem}`,
       found.hint,
     );
@@ -110,7 +122,13 @@ function checkFoundFolder(certs: string): void {
 export function checkOwners(files: IdentityFiles, uid: number | null = Deno.uid()): void {
   for (const { what, path, flag, isSecret } of guarded(files)) {
     const found = attempt(what, path, flag, () => guardFile(path, { isSecret, uid }));
-    if (found) throw fileError(`Cannot use ${what} ${quote(path)}: ${found.problem}`, found.hint);
+    if (found) {
+      throw fileError(
+        "file-not-safe",
+        `Cannot use ${what} ${quote(path)}: ${found.problem}`,
+        found.hint,
+      );
+    }
   }
 }
 
@@ -125,29 +143,44 @@ export function ownerOf(path: string): number | undefined {
 
 /** Reads the files. @throws {UserError} With exit code 78. */
 export function readIdentityTexts(files: IdentityFiles): IdentityTexts {
+  const text = (name: keyof typeof NAMED) => {
+    const path = files[name];
+    return path === undefined ? undefined : readText(NAMED[name], path, flagOf(name));
+  };
+  const firstLine = (name: keyof typeof NAMED) =>
+    text(name)?.replace(/^\uFEFF/, "").split(/\r?\n/)[0];
   return {
     ca: files.ca.map((path) => ({ path, text: readText("CA certificate", path, "--ca") })),
-    cert: readText("device certificate", files.cert, "--cert"),
-    key: readText("device key", files.key, "--key"),
-    passphrase: files.keyPassphraseFile === undefined
-      ? undefined
-      : readText("key passphrase", files.keyPassphraseFile, "--key-passphrase-file")
-        .replace(/^\uFEFF/, "").split(/\r?\n/)[0]!,
+    cert: text("cert"),
+    key: text("key"),
+    passphrase: firstLine("keyPassphraseFile"),
+    password: firstLine("passwordFile"),
+    proxyAuth: firstLine("proxyAuthFile"),
+    proxyCa: text("proxyCa"),
   };
 }
 
-function guarded({ ca, cert, key, keyPassphraseFile }: IdentityFiles) {
-  return [
-    ...ca.map((path) => ({ what: "CA certificate", path, flag: "--ca", isSecret: false })),
-    { what: "device certificate", path: cert, flag: "--cert", isSecret: false },
-    { what: "device key", path: key, flag: "--key", isSecret: true },
-    ...(keyPassphraseFile === undefined ? [] : [{
-      what: "key passphrase",
-      path: keyPassphraseFile,
-      flag: "--key-passphrase-file",
-      isSecret: true,
-    }]),
-  ];
+/** The files that one setting names. */
+const NAMED = {
+  cert: "device certificate",
+  key: "device key",
+  keyPassphraseFile: "key passphrase",
+  passwordFile: "MQTT password",
+  proxyAuthFile: "user and password for the proxy",
+  proxyCa: "CA certificate of the proxy",
+} as const;
+
+/** Those of them that anybody may read. */
+const PUBLIC: readonly string[] = ["cert", "proxyCa"];
+
+function guarded(files: IdentityFiles) {
+  const named = Object.entries(NAMED).flatMap(([name, what]) => {
+    const path = files[name as keyof typeof NAMED];
+    const isSecret = !PUBLIC.includes(name);
+    return path === undefined ? [] : [{ what, path, flag: flagOf(name), isSecret }];
+  });
+  const roots = files.ca.map((path) => ({ what: "CA certificate", path, flag: "--ca" }));
+  return [...roots.map((root) => ({ ...root, isSecret: false })), ...named];
 }
 
 function namesIn(folder: string): string[] | undefined {
@@ -181,6 +214,7 @@ function readError(what: string, path: string, flag: string, error: unknown): Us
   if (error instanceof Deno.errors.NotCapable) return notPermitted(what, path, error);
   if (error instanceof Deno.errors.NotFound) {
     return fileError(
+      "file-not-found",
       `Cannot read ${what} ${quote(path)}: file not found`,
       `copy it there, or pass ${flag} PATH`,
       error,
@@ -188,12 +222,14 @@ function readError(what: string, path: string, flag: string, error: unknown): Us
   }
   if (error instanceof Deno.errors.PermissionDenied) {
     return fileError(
+      "file-not-readable",
       `Cannot read ${what} ${quote(path)}: permission denied for user ${userName(Deno.uid()!)}`,
       `sudo chown ${userName(Deno.uid()!)} ${shellWord(path)}`,
       error,
     );
   }
   return fileError(
+    "file-not-readable",
     `Cannot read ${what} ${quote(path)}: ${messageOf(error)}`,
     `pass the right file with ${flag} PATH`,
     error,
@@ -205,6 +241,7 @@ function notPermitted(what: string, path: string, cause: unknown): UserError {
   return new UserError(
     `Cannot read ${what} ${quote(path)}: this process was not granted to read there`,
     {
+      code: "not-granted",
       hint: grantHint("certs"),
       exitCode: EXIT.config,
       step: "files",

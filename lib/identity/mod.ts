@@ -23,7 +23,13 @@ export {
   type ParsedIdentity,
   parseIdentity,
 } from "./parse.ts";
-export { authorityWarning, checkClock, checkDates, clockWarning } from "./validity.ts";
+export {
+  authorityWarning,
+  checkClock,
+  checkDates,
+  type ClockFacts,
+  clockWarning,
+} from "./validity.ts";
 
 /** Reads and checks the identity, but for its dates. @throws {UserError} With exit code 78. */
 export function loadIdentity(settings: Settings): Identity {

@@ -1,5 +1,6 @@
 /**
- * The device's identity: the three PEM files, read and checked before anything is connected.
+ * The device's identity: the three PEM files, or a password in place of certificate and key, and what a proxy is told;
+ * all of it read and checked before anything is connected.
  *
  * `node:tls` says of a pair that it will not take only "unsupported protocol", so nothing goes to TLS that has not passed
  * here; what it takes is key_kinds.ts's business. {@linkcode inspectIdentity} is pure. The only file that imports
@@ -27,34 +28,49 @@ import { quote, shellWord } from "../core/text.ts";
 export interface IdentityFiles {
   /** Empty: the public roots vouch for the endpoint. */
   readonly ca: readonly string[];
-  readonly cert: string;
-  readonly key: string;
+  /** Undefined, as the key: a user name and password stand in for them. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
   readonly keyPassphraseFile: string | undefined;
+  readonly passwordFile?: string | undefined;
+  readonly proxyAuthFile?: string | undefined;
+  readonly proxyCa?: string | undefined;
 }
 
 /** The texts of those files. */
 export interface IdentityTexts {
   readonly ca: readonly { readonly path: string; readonly text: string }[];
-  readonly cert: string;
-  readonly key: string;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
   /** First line of the passphrase file. */
   readonly passphrase: string | undefined;
+  /** First line of the MQTT password's file. */
+  readonly password?: string | undefined;
+  /** First line of the file for the proxy. */
+  readonly proxyAuth?: string | undefined;
+  readonly proxyCa?: string | undefined;
 }
 
 /** A checked identity, ready for TLS. */
 export interface Identity {
-  /** PEM, leaf first. */
-  readonly certPem: string;
+  /** PEM, leaf first; undefined, as the key, where a password stands in for them. */
+  readonly certPem: string | undefined;
   /** PEM, decrypted. Never print it. */
-  readonly keyPem: string;
+  readonly keyPem: string | undefined;
   /** PEM, one text a certificate; empty: the public roots. */
   readonly caPems: readonly string[];
   /** Files the CA came from, for errors. */
   readonly caFiles: readonly string[];
   readonly authorities: readonly AuthorityFacts[];
   /** File the certificate came from, for errors. */
-  readonly certFile: string;
-  readonly facts: CertificateFacts;
+  readonly certFile: string | undefined;
+  readonly facts: CertificateFacts | undefined;
+  /** MQTT password. Never print it. */
+  readonly password: string | undefined;
+  /** `user:password` for the proxy. Never print it. */
+  readonly proxyAuth: string | undefined;
+  /** PEM, who may vouch for the proxy; empty: the public roots. */
+  readonly proxyCaPems: readonly string[];
 }
 
 /**
@@ -64,54 +80,86 @@ export interface Identity {
  */
 export function inspectIdentity(files: IdentityFiles, texts: IdentityTexts): Identity {
   const parsed = parseIdentity(files, texts);
-  checkKey(files, parsed);
+  checkKey(parsed);
   return identityOf(files, parsed);
 }
 
 /** What the files hold, read and not yet held against each other. */
 export interface ParsedIdentity {
+  /** Undefined where a password stands in for it. */
+  readonly device: ParsedDevice | undefined;
+  readonly ca: readonly X509Certificate[];
+  readonly password: string | undefined;
+  readonly proxyAuth: string | undefined;
+  readonly proxyCa: readonly X509Certificate[];
+}
+
+/** Certificate and key of the device. */
+export interface ParsedDevice {
+  readonly cert: string;
   readonly chain: readonly X509Certificate[];
   readonly key: KeyObject;
-  readonly ca: readonly X509Certificate[];
-  /** Of the device's certificate. */
+  readonly keyFile: string;
   readonly facts: CertificateFacts;
 }
 
 /** Reads certificates and key. @throws {UserError} With exit code 78. */
 export function parseIdentity(files: IdentityFiles, texts: IdentityTexts): ParsedIdentity {
-  const chain = certificatesOf("device certificate", files.cert, texts.cert, "--cert");
+  const device = deviceOf(files, texts);
+  const ca = texts.ca.flatMap(({ path, text }) => rootsOf("CA certificate", path, text, "--ca"));
+  checkAuthorities(files.ca, ca);
+  const { proxyCa: path } = files;
+  const proxyCa = path === undefined
+    ? []
+    : rootsOf("CA certificate of the proxy", path, texts.proxyCa!, "--proxy-ca");
+  if (path !== undefined) checkAuthorities([path], proxyCa);
+  const { password, proxyAuth } = texts;
+  if (proxyAuth !== undefined && !/^[^:]+:/.test(proxyAuth)) {
+    throw fileError(
+      "wrong-file",
+      `Cannot use user and password for the proxy ${
+        quote(files.proxyAuthFile)
+      }: its first line is not user:password`,
+      "write the user, a colon and the password in one line; they are used as they stand",
+    );
+  }
+  return { device, ca, password, proxyAuth, proxyCa };
+}
+
+function deviceOf(files: IdentityFiles, texts: IdentityTexts): ParsedDevice | undefined {
+  const { cert, key: keyFile } = files;
+  if (cert === undefined || keyFile === undefined) return undefined;
+  const chain = certificatesOf("device certificate", cert, texts.cert!, "--cert");
+  const pair = { cert, key: keyFile };
   const leaf = certificateProblem(chain[0]!.raw);
-  if (leaf) throw unfit("device certificate", files.cert, leaf, files, chain[0]!);
-  const key = privateKeyOf(files, texts, chain[0]!);
-  const ca = texts.ca.flatMap(({ path, text }) =>
-    certificatesOf("CA certificate", path, text, "--ca").map((x509) => {
-      if (!x509.ca && x509.subject !== x509.issuer) throw notACa(path, factsOf(x509));
-      return x509;
-    })
-  );
-  checkAuthorities(files, ca);
-  return { chain, key, ca, facts: factsOf(chain[0]!) };
+  if (leaf) throw unfit("device certificate", cert, leaf, pair, chain[0]!);
+  const key = privateKeyOf(files, pair, texts, chain[0]!);
+  return { cert, keyFile, chain, key, facts: factsOf(chain[0]!) };
 }
 
 /** @throws {UserError} With exit code 78 if the key is not the certificate's. */
-export function checkKey(files: IdentityFiles, { chain, key }: ParsedIdentity): void {
-  if (!chain[0]!.checkPrivateKey(key)) throw mismatch(files, chain, key);
+export function checkKey({ device }: ParsedIdentity): void {
+  if (device && !device.chain[0]!.checkPrivateKey(device.key)) throw mismatch(device);
 }
 
 /** The identity of what was parsed, ready for TLS. */
 export function identityOf(
   files: IdentityFiles,
-  { chain, key, ca, facts }: ParsedIdentity,
+  { device, ca, password, proxyAuth, proxyCa }: ParsedIdentity,
 ): Identity {
+  // Written anew: TLS knows no label but CERTIFICATE, and passes others over in silence.
+  const pems = (list: readonly X509Certificate[]) => list.map((x509) => x509.toString());
   return {
-    // Written anew: TLS knows no label but CERTIFICATE, and passes others over in silence.
-    certPem: chain.map((x509) => x509.toString()).join(""),
-    keyPem: key.export({ type: "pkcs8", format: "pem" }) as string,
-    caPems: ca.map((x509) => x509.toString()),
+    certPem: device && pems(device.chain).join(""),
+    keyPem: device && device.key.export({ type: "pkcs8", format: "pem" }) as string,
+    caPems: pems(ca),
     caFiles: files.ca,
     authorities: authoritiesOf(ca),
-    certFile: files.cert,
-    facts,
+    certFile: device?.cert,
+    facts: device?.facts,
+    password,
+    proxyAuth,
+    proxyCaPems: pems(proxyCa),
   };
 }
 
@@ -127,12 +175,14 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
   if (blocks.length === 0) {
     const swapped = /PRIVATE KEY/.test(text) ? "; certificate and key look swapped" : "";
     throw fileError(
+      "wrong-file",
       `Cannot use ${what} ${quote(path)}: no certificate in it: ${describeBlocks(text)}${swapped}`,
       `copy it again, or name the right file with ${flag} PATH`,
     );
   }
   if (isCutShort(text)) {
     throw fileError(
+      "wrong-file",
       `Cannot use ${what} ${quote(path)}: a PEM block in it is cut short`,
       "copy the file again from where the certificate was made",
     );
@@ -142,6 +192,7 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
       return new X509Certificate(block.text);
     } catch (cause) {
       throw fileError(
+        "wrong-file",
         `Cannot use ${what} ${quote(path)}: its certificate is damaged (${messageOf(cause)})`,
         "copy the file again from where the certificate was made",
         cause,
@@ -150,19 +201,30 @@ function certificatesOf(what: string, path: string, text: string, flag: string):
   });
 }
 
+/** CA certificates in a file. */
+function rootsOf(what: string, path: string, text: string, flag: string): X509Certificate[] {
+  return certificatesOf(what, path, text, flag).map((x509) => {
+    if (!x509.ca && x509.subject !== x509.issuer) throw notACa(what, path, flag, factsOf(x509));
+    return x509;
+  });
+}
+
 function privateKeyOf(
-  files: IdentityFiles,
+  { keyPassphraseFile }: IdentityFiles,
+  pair: { cert: string; key: string },
   texts: IdentityTexts,
   leaf: X509Certificate,
 ): KeyObject {
-  const path = quote(files.key);
-  const block = pemBlocks(texts.key).find(({ label }) => /PRIVATE KEY$/.test(label));
+  const path = quote(pair.key);
+  const text = texts.key!;
+  const block = pemBlocks(text).find(({ label }) => /PRIVATE KEY$/.test(label));
   if (block === undefined) {
-    const swapped = texts.key.includes("BEGIN CERTIFICATE-----")
+    const swapped = text.includes("BEGIN CERTIFICATE-----")
       ? "; certificate and key look swapped"
       : "";
     throw fileError(
-      `Cannot use device key ${path}: no private key in it: ${describeBlocks(texts.key)}${swapped}`,
+      "wrong-file",
+      `Cannot use device key ${path}: no private key in it: ${describeBlocks(text)}${swapped}`,
       "name the private key that came with the certificate with --key PATH",
     );
   }
@@ -170,13 +232,14 @@ function privateKeyOf(
     /^Proc-Type:.*ENCRYPTED/m.test(block.text);
   if (encrypted && texts.passphrase === undefined) {
     throw fileError(
+      "wrong-passphrase",
       `Cannot use device key ${path}: it is encrypted and no passphrase is given`,
       "put the passphrase in a file (chmod 600) and pass --key-passphrase-file PATH",
     );
   }
   const problem = encrypted ? undefined : privateKeyProblem(block.label, derOf(block));
   if (problem) {
-    throw unfit("device key", files.key, { ...problem, what: `is ${problem.what}` }, files, leaf);
+    throw unfit("device key", pair.key, { ...problem, what: `is ${problem.what}` }, pair, leaf);
   }
   try {
     return createPrivateKey({
@@ -187,13 +250,13 @@ function privateKeyOf(
     // The cause's text is not shown: it may quote what it could not parse.
     throw encrypted
       ? fileError(
-        `Cannot decrypt device key ${path} with the passphrase in ${
-          quote(files.keyPassphraseFile)
-        }`,
+        "wrong-passphrase",
+        `Cannot decrypt device key ${path} with the passphrase in ${quote(keyPassphraseFile)}`,
         "correct the first line of that file; it is used as it stands, without its line end",
         cause,
       )
       : fileError(
+        "wrong-file",
         `Cannot use device key ${path}: its ${block.label.toLowerCase()} block is damaged`,
         "copy the key again; `openssl pkey -noout -in FILE` must accept it",
         cause,
@@ -202,11 +265,12 @@ function privateKeyOf(
 }
 
 /** A CA whose signatures cannot be checked does no harm beside others; alone it makes every server a stranger. */
-function checkAuthorities(files: IdentityFiles, ca: readonly X509Certificate[]): void {
+function checkAuthorities(paths: readonly string[], ca: readonly X509Certificate[]): void {
   const problems = ca.map((x509) => authorityProblem(x509.raw));
   if (ca.length === 0 || problems.includes(undefined)) return;
   throw fileError(
-    `Cannot use CA certificate ${quote(files.ca[0])}: it ${problems[0]!.what}, and ${
+    "unfit-certificate",
+    `Cannot use CA certificate ${quote(paths[0])}: it ${problems[0]!.what}, and ${
       problems[0]!.rule
     }: no signature of this CA can be checked`,
     "have the broker's certificate signed by a CA with another key, made with `openssl req -x509 " +
@@ -219,7 +283,7 @@ function unfit(
   what: string,
   path: string,
   problem: KindProblem,
-  files: IdentityFiles,
+  files: { cert: string; key: string },
   leaf: X509Certificate,
 ): UserError {
   const request = shellWord(`${files.cert}.csr`);
@@ -233,6 +297,7 @@ function unfit(
       shellWord(files.key)
     } -out ${request}`;
   return fileError(
+    "unfit-certificate",
     `Cannot use ${what} ${quote(path)}: it ${problem.what}, and ${problem.rule}`,
     `make a request with \`${ask}\`, and where the CA's key is sign it with \`echo basicConstraints=CA:FALSE | ` +
       `openssl x509 -req -in ${request} -CA CA.pem -CAkey CA.key -CAcreateserial -days 365 -extfile /dev/stdin ` +
@@ -240,34 +305,33 @@ function unfit(
   );
 }
 
-function mismatch(
-  files: IdentityFiles,
-  chain: readonly X509Certificate[],
-  key: KeyObject,
-): UserError {
+function mismatch({ cert, keyFile, chain, key, facts }: ParsedDevice): UserError {
   const other = chain.findIndex((x509) => x509.checkPrivateKey(key));
   if (other > 0) {
     return fileError(
-      `Cannot use device certificate ${quote(files.cert)}: the key fits certificate ${
+      "key-mismatch",
+      `Cannot use device certificate ${quote(cert)}: the key fits certificate ${
         other + 1
       } in it, not the first`,
       "put the device's own certificate first, then its chain",
     );
   }
   return fileError(
-    `Cannot use device key ${quote(files.key)}: it does not match the certificate in ${
-      quote(files.cert)
-    } (${describeCertificate(factsOf(chain[0]!))})`,
+    "key-mismatch",
+    `Cannot use device key ${quote(keyFile)}: it does not match the certificate in ${
+      quote(cert)
+    } (${describeCertificate(facts)})`,
     "use the two files that were downloaded together, or make a new certificate",
   );
 }
 
-function notACa(path: string, facts: CertificateFacts): UserError {
+function notACa(what: string, path: string, flag: string, facts: CertificateFacts): UserError {
   return fileError(
-    `Cannot use CA certificate ${quote(path)}: it is no CA's certificate (${
-      describeCertificate(facts)
-    })`,
-    "download AmazonRootCA1.pem, or the CA that signed the broker's certificate, and pass --ca PATH",
+    "wrong-file",
+    `Cannot use ${what} ${quote(path)}: it is no CA's certificate (${describeCertificate(facts)})`,
+    flag === "--ca"
+      ? "download AmazonRootCA1.pem, or the CA that signed the broker's certificate, and pass --ca PATH"
+      : `ask who runs the proxy which CA signed its certificate, and pass ${flag} PATH`,
   );
 }
 

@@ -30,6 +30,7 @@ const STAGES = [30, 7, 1, 0] as const;
 export function checkClock({ now, builtAt }: ClockFacts): UserError | undefined {
   if (now >= builtAt) return undefined;
   return fileError(
+    "clock-wrong",
     `The clock says ${now.toISOString()}, which is before this program was built (${
       dayOf(builtAt)
     })`,
@@ -51,12 +52,14 @@ export function checkDates(
   const seen = `${quote(path)}: ${describeCertificate(facts)}`;
   if (now < facts.validFrom) {
     throw fileError(
+      "certificate-not-yet-valid",
       `Cannot use device certificate ${seen}: not valid yet at ${now.toISOString()}`,
       "if the clock is wrong, set it (`timedatectl`); else use another certificate",
     );
   }
   if (now > facts.validTo) {
     throw fileError(
+      "certificate-expired",
       `Cannot use device certificate ${seen}: expired on ${dayOf(facts.validTo)}`,
       "make a new certificate in the AWS IoT console; if the clock is wrong, set it (`timedatectl`)",
     );
@@ -64,6 +67,7 @@ export function checkDates(
   const days = Math.floor((facts.validTo.getTime() - now.getTime()) / DAY_MS);
   if (days >= STAGES[0]) return [];
   return [fileError(
+    "certificate-expires-soon",
     `Device certificate ${quote(path)} expires in ${days} days, on ${dayOf(facts.validTo)}`,
     "make a new certificate and put it in place before that day",
   )];
@@ -75,17 +79,18 @@ export function checkDates(
  * @throws {UserError} With exit code 78 if the certificate has expired, by a clock that can be right.
  */
 export function clockWarning(
-  path: string,
-  facts: CertificateFacts,
+  path: string | undefined,
+  facts: CertificateFacts | undefined,
   clock: ClockFacts,
 ): UserError | undefined {
   const wrong = checkClock(clock);
-  if (wrong !== undefined) return wrong;
+  if (wrong !== undefined || path === undefined || facts === undefined) return wrong;
   if (clock.now >= facts.validFrom) {
     checkDates(path, facts, clock);
     return undefined;
   }
   return fileError(
+    "certificate-not-yet-valid",
     `Device certificate ${quote(path)} is valid from ${facts.validFrom.toISOString()} only, and ` +
       `this device says it is ${clock.now.toISOString()}: the clock is probably wrong`,
     "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
@@ -119,6 +124,7 @@ export function authorityWarning(
   if (problems.length === 0) return undefined;
   const more = problems.length - MOST_NAMED;
   return fileError(
+    "ca-doubtful",
     `Of the CA certificates in ${caFiles.map(quote).join(", ")} ${
       problems.slice(0, MOST_NAMED).join(", ")
     }${

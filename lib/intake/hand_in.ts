@@ -1,6 +1,7 @@
 /** The other side of the socket: hands lines to the running publisher, and awaits a receipt for each. */
 
 import { grantHint } from "../core/build.ts";
+import type { Code } from "../core/codes.ts";
 import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
 import { quote } from "../core/text.ts";
 import { readLines } from "../sources/mod.ts";
@@ -75,10 +76,11 @@ async function connect(path: string): Promise<Deno.UnixConn> {
   try {
     return await Deno.connect({ transport: "unix", path });
   } catch (error) {
-    const [exitCode, hint] = whyNot(error, path);
+    const [code, exitCode, hint] = whyNot(error, path);
     throw new UserError(
       `Cannot hand messages to the publisher at ${quote(path)}: ${messageOf(error)}`,
       {
+        code,
         hint,
         exitCode,
         step: "listen",
@@ -88,16 +90,18 @@ async function connect(path: string): Promise<Deno.UnixConn> {
   }
 }
 
-function whyNot(error: unknown, path: string): [ExitCode, string] {
+function whyNot(error: unknown, path: string): [Code, ExitCode, string] {
   if (error instanceof Deno.errors.PermissionDenied) {
     return [
+      "send-not-allowed",
       EXIT.refused,
       `whoever may connect is in the group of the socket: \`ls -l ${path}\`, then ` +
       "`sudo usermod -aG GROUP USER`, and log in again",
     ];
   }
-  if (error instanceof Deno.errors.NotCapable) return [EXIT.config, grantHint()];
+  if (error instanceof Deno.errors.NotCapable) return ["not-granted", EXIT.config, grantHint()];
   return [
+    "send-unreachable",
     EXIT.unavailable,
     "start `mqtt443 publish --listen PATH`, or name its socket with --listen PATH",
   ];
@@ -107,6 +111,7 @@ function unanswered(why: string, lines: number): UserError {
   return new UserError(
     `The publisher did not answer for ${lines === 1 ? "1 line" : `${lines} lines`}: ${why}`,
     {
+      code: "send-unanswered",
       hint: "hand the same in again: without a receipt it is not known whether it was taken",
       exitCode: EXIT.kept,
       step: "listen",
@@ -116,6 +121,7 @@ function unanswered(why: string, lines: number): UserError {
 
 function noReceipt(path: string): UserError {
   return new UserError(`What answers at ${quote(path)} is no mqtt443`, {
+    code: "send-unreachable",
     hint: "name the socket of the publisher with --listen PATH",
     exitCode: EXIT.unavailable,
     step: "listen",

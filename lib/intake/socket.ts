@@ -45,7 +45,7 @@ export async function openSocket({ listen, mode, env }: SocketOptions): Promise<
   if (checkSocketPlace(listen)) {
     if (await isAnswered(listen)) {
       const hint = "stop the other process, or pass --listen with another path";
-      throw socketError(listen, "another process listens there", hint);
+      throw socketError("listen-in-use", listen, "another process listens there", hint);
     }
     Deno.removeSync(listen);
   }
@@ -62,7 +62,7 @@ function restrict(server: Server, path: string, mode: number): void {
   if ((made & MAY_CONNECT & ~mode) !== 0) {
     server.close();
     const why = "the umask would let others connect before the socket has its mode";
-    throw socketError(path, why, "type `umask 077`, and start it again");
+    throw socketError("listen-not-safe", path, why, "type `umask 077`, and start it again");
   }
   Deno.chmodSync(path, mode);
 }
@@ -82,7 +82,7 @@ async function listening(server: Server, listen: () => void, where: string): Pro
   } catch (error) {
     if (error instanceof UserError) throw error;
     if (where === "systemd") throw notHandedOver(messageOf(error), error);
-    throw socketError(where, messageOf(error), hintFor(error, where), error);
+    throw socketError("listen-failed", where, messageOf(error), hintFor(error, where), error);
   } finally {
     server.removeListener("error", reject);
   }
@@ -107,6 +107,7 @@ function checkHandedOver(env: SocketOptions["env"]): void {
 
 function notHandedOver(why: string, cause?: unknown): UserError {
   return new UserError(`Cannot listen on the socket of systemd: ${why}`, {
+    code: "listen-failed",
     hint: "`systemctl enable mqtt443.socket`, then `systemctl stop mqtt443`, " +
       "`systemctl start mqtt443.socket mqtt443`; or pass --listen PATH",
     exitCode: EXIT.cannotCreate,

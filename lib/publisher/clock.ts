@@ -48,6 +48,7 @@ export function createClockWatch({ now, monotonicMs, builtAt, log }: ClockOption
     if (steadyLead + monotonicMs() < builtAt.getTime()) steadyLead = nowLead;
     if (Math.abs(jumpMs) > JUMP_MS) {
       log.warn("warning", {
+        code: "clock-jumped",
         cause: `The clock jumped ${jumpMs > 0 ? "forward" : "back"} by ${span(jumpMs)}, to ` +
           `${new Date(timeMs).toISOString()}: it was set, or this device slept`,
         hint: "messages keep their order: go by seq where times disagree",

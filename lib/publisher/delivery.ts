@@ -9,7 +9,7 @@
 
 import { type Connection, explainSilence } from "../connection/mod.ts";
 import type { Target } from "../core/endpoint.ts";
-import { UserError } from "../core/errors.ts";
+import { failureFields, UserError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
 import type { Pacer, Rates } from "./pacer.ts";
 import type { Leaving, Queue, TakenMessage } from "../queue/mod.ts";
@@ -250,7 +250,7 @@ export function startDelivery(options: DeliveryOptions): Delivery {
       quarantine(flight, why.message);
     } else {
       refused.set(seq, flight);
-      log.warn("warning", { step: "publish", seq, cause: why.message, hint: why.hint });
+      log.warn("warning", { seq, ...failureFields(why) });
     }
     fill();
   };

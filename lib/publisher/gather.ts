@@ -86,6 +86,7 @@ export async function gatherTicks(read: ReadSources, options: GatherOptions): Pr
 
 function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserError {
   return new UserError(`No source gave a reading for ${giveUpAfterMs / 1000} s`, {
+    code: "no-reading",
     hint: error?.hint ??
       "see `mqtt443 settings` for the sources, and the log for what is wrong with them",
     exitCode: EXIT.config,
@@ -224,6 +225,11 @@ function draftOf(
 export function tooLarge(bytes: number): UserError {
   return new UserError(
     `Cannot publish a message of ${bytes} bytes: AWS IoT Core takes at most ${MAX_PAYLOAD_BYTES}`,
-    { hint: "send smaller messages; this one was left out", exitCode: EXIT.config, step: "source" },
+    {
+      code: "message-too-large",
+      hint: "send smaller messages; this one was left out",
+      exitCode: EXIT.config,
+      step: "source",
+    },
   );
 }

@@ -7,8 +7,8 @@
 
 import { backoffMs, slowBackoffMs } from "./backoff.ts";
 import { place, presenceTopic, type Target } from "../core/endpoint.ts";
-import type { Connection } from "../connection/mod.ts";
-import { EXIT, failureFields, UserError } from "../core/errors.ts";
+import { type Connection, tunnelLimits } from "../connection/mod.ts";
+import { EXIT, failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
 
@@ -66,9 +66,11 @@ export function createOutage(options: OutageOptions): Outage {
   let short = 0;
   let fruitless = 0;
   const repeats = createRepeats(monotonicMs);
+  const way = target.proxy && { proxy: place(target.proxy) };
 
   const wait = (reason: UserError): number => {
-    const slow = reason.exitCode === EXIT.refused || short >= LASTING;
+    const slow = reason.exitCode === EXIT.refused || reason.code === "proxy-forbidden" ||
+      short >= LASTING;
     const ms = slow
       ? slowBackoffMs(random(), settings.backoffMax)
       : backoffMs(failures, random(), settings.backoffMax);
@@ -80,6 +82,7 @@ export function createOutage(options: OutageOptions): Outage {
     say("retrying", {
       in: `${(ms / 1000).toFixed(1)}s`,
       attempt: failures + 1,
+      ...way,
       ...failureFields(reason),
     });
     return ms;
@@ -91,6 +94,7 @@ export function createOutage(options: OutageOptions): Outage {
       const say = repeats.due("connecting") ? log.info : log.debug;
       say("connecting", {
         endpoint: place(target),
+        ...way,
         alpn: target.alpn ?? "none",
         clientId: target.clientId,
       });
@@ -101,6 +105,7 @@ export function createOutage(options: OutageOptions): Outage {
       const say = repeats.due("connected") ? log.info : log.debug;
       say("connected", {
         endpoint: place(target),
+        ...way,
         tls: facts.tls,
         alpn: facts.alpn ?? "none",
         sni: target.endpoint,
@@ -132,20 +137,21 @@ export function createOutage(options: OutageOptions): Outage {
 
 /** The likely cause of sessions that end early again and again. */
 function namePattern(reason: UserError, fruitless: boolean, target: Target): UserError {
-  const options = { exitCode: reason.exitCode, step: "mqtt", cause: reason } as const;
   if (fruitless) {
-    return new UserError(`${reason.message}, ${PATTERN} times or more right after a PUBLISH`, {
-      ...options,
+    return reason.with({
+      message: `${reason.message}, ${PATTERN} times or more right after a PUBLISH`,
       hint:
         `the policy most likely lacks iot:Publish on this topic (\`mqtt443 settings\` shows it), or another ` +
         `device uses client id "${target.clientId}"; ` +
         `watch ${presenceTopic("disconnected", target)}`,
     });
   }
-  return new UserError(`${reason.message}, ${PATTERN} times or more soon after connecting`, {
-    ...options,
-    hint:
-      `most likely another device uses client id "${target.clientId}": give each its own --client-id; ` +
+  return reason.with({
+    message: `${reason.message}, ${PATTERN} times or more soon after connecting`,
+    hint: (target.proxy === undefined
+      ? "most likely another"
+      : `most likely ${tunnelLimits(target)}; if not, another`) +
+      ` device uses client id "${target.clientId}": give each its own --client-id; ` +
       `watch ${presenceTopic("disconnected", target)}`,
   });
 }

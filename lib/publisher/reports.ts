@@ -5,7 +5,7 @@
  * machine sleeps. Times are those of a monotonic clock.
  */
 
-import type { UserError } from "../core/errors.ts";
+import { failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 
 /** Milliseconds between summaries of what was published: on a terminal, and elsewhere. */
@@ -78,11 +78,10 @@ export function createReports(
     sourceFailed(source, error, kind = "") {
       counted.add(`source ${source} ${kind}`, 1, (failures) =>
         log.warn("source-failed", {
+          ...failureFields(error),
           step: "source",
           source,
           failures,
-          cause: error.message,
-          hint: error.hint,
         }));
     },
     flush() {

@@ -58,6 +58,7 @@ export function openService(socket: string, options: ServiceOptions, world: Worl
     });
     if (illness !== undefined && !isStuck) {
       log.error("warning", {
+        code: "stuck",
         cause: `Publishing is stuck: ${illness}`,
         hint: periodMs === undefined
           ? "restart it, and report this with the log before it"

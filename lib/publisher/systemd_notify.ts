@@ -110,6 +110,7 @@ function explain(socket: string, cause: unknown): UserError {
   return new UserError(
     `Cannot tell the service manager through NOTIFY_SOCKET ${quote(socket)}: ${why}`,
     {
+      code: "notify-failed",
       hint: isRefused
         ? `executables may use ${NOTIFY_PATH}; \`mqtt443 version\` prints what is permitted`
         : "unset NOTIFY_SOCKET where no systemd listens; telemetry goes on without",

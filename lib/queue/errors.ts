@@ -17,12 +17,14 @@ export function storageError(path: string, error: unknown): UserError {
   if (/malformed|not a database|corrupt/.test(message)) {
     return new DamagedQueueError(`Cannot use queue ${quote(path)}: it is damaged (${message})`, {
       ...options,
+      code: "queue-damaged",
       hint:
         "start mqtt443 publish again: it moves the file aside, and saves what can be read of it",
     });
   }
   return new UserError(`Cannot use queue ${quote(path)}: ${message}`, {
     ...options,
+    code: "queue-failed",
     hint: storageHint(message),
   });
 }

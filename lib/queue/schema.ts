@@ -69,6 +69,7 @@ export function prepareFile(
         quote(path)
       }: a newer mqtt443 wrote it (schema ${version}, this one knows ${SCHEMA_VERSION})`,
       {
+        code: "queue-newer",
         hint: "use the newer mqtt443, or another --state DIR",
         exitCode: EXIT.cannotCreate,
         step: "queue",

@@ -77,6 +77,7 @@ export function holdStateDirectory(directory: string): StateDirectory {
     if (!lock.tryLockSync(true)) {
       lock.close();
       throw stateError(
+        "state-in-use",
         `Cannot use state directory ${quote(directory)}: another mqtt443 is using it`,
         `stop the other one (\`systemctl stop mqtt443\`), or ${placeHint("state")}`,
       );
@@ -223,6 +224,7 @@ function explain(directory: string, error: unknown): UserError {
   if (error instanceof UserError) return error;
   if (error instanceof Deno.errors.NotCapable) {
     return stateError(
+      "not-granted",
       `Cannot use state directory ${quote(directory)}: this process was not granted to write there`,
       grantHint("state"),
       error,
@@ -232,6 +234,7 @@ function explain(directory: string, error: unknown): UserError {
     ? `permission denied for user ${userName(Deno.uid()!)}`
     : messageOf(error);
   return stateError(
+    "state-unusable",
     `Cannot use state directory ${quote(directory)}: ${why}`,
     `${
       placeHint("state")

@@ -6,6 +6,7 @@
  */
 
 import { placeHint } from "../core/build.ts";
+import type { Code } from "../core/codes.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { ownerProblem, userName } from "../core/file_guard.ts";
 import { quote, shellWord } from "../core/text.ts";
@@ -43,7 +44,11 @@ export function pathsOf(directory: string, start: string): string[] {
 function checkWriters(directory: string): void {
   const { mode, uid, isDirectory } = Deno.statSync(directory);
   const refuse = (why: string, hint: string) => {
-    throw stateError(`Cannot use state directory ${quote(directory)}: ${why}`, hint);
+    throw stateError(
+      "state-not-safe",
+      `Cannot use state directory ${quote(directory)}: ${why}`,
+      hint,
+    );
   };
   if (!isDirectory) refuse("it is not a directory", placeHint("state"));
   const owner = ownerProblem(directory, Deno.lstatSync(directory), Deno.uid()) ??
@@ -122,10 +127,10 @@ function lookFirst(path: string): string {
 }
 
 function refusedFile(path: string, why: string, hint: string): UserError {
-  return stateError(`Cannot use ${quote(path)}: ${why}`, hint);
+  return stateError("state-not-safe", `Cannot use ${quote(path)}: ${why}`, hint);
 }
 
 /** An error about the state directory: exit code 73, step `queue`. */
-export function stateError(message: string, hint: string, cause?: unknown): UserError {
-  return new UserError(message, { hint, exitCode: EXIT.cannotCreate, step: "queue", cause });
+export function stateError(code: Code, message: string, hint: string, cause?: unknown): UserError {
+  return new UserError(message, { code, hint, exitCode: EXIT.cannotCreate, step: "queue", cause });
 }

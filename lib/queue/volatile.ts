@@ -20,6 +20,7 @@ export async function volatileWarning(
       quote(state)
     } is in memory (${kind})`,
     {
+      code: "state-volatile",
       hint: `${
         placeHint("state")
       } on a disk; or, if they may be lost then, pass --durability crash`,

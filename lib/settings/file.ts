@@ -24,6 +24,7 @@ export function fileLayer(path: string, text: string): Layer {
     values = JSON.parse(json);
   } catch (cause) {
     throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`, {
+      code: "wrong-settings-file",
       hint: `correct it; \`mqtt443 help settings\` shows a sample`,
       exitCode: EXIT.config,
       step: "settings",
@@ -32,6 +33,7 @@ export function fileLayer(path: string, text: string): Layer {
   }
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new UserError(`Cannot use settings file ${quote(path)}: must hold one JSON object`, {
+      code: "wrong-settings-file",
       hint: `write {"endpoint": "HOST"}; \`mqtt443 help settings\` shows a sample`,
       exitCode: EXIT.config,
       step: "settings",
@@ -72,6 +74,7 @@ function readText(path: string): string {
     const found = guardFile(path, { isSecret: false });
     if (found) {
       throw new UserError(`Cannot use settings file ${quote(path)}: ${found.problem}`, {
+        code: "settings-not-safe",
         hint: found.hint,
         exitCode: EXIT.config,
         step: "settings",
@@ -87,6 +90,7 @@ function readText(path: string): string {
       ? "file not found"
       : messageOf(cause);
     throw new UserError(`Cannot read settings file ${quote(path)}: ${why}`, {
+      code: "wrong-settings-file",
       hint: isDenied
         ? grantHint("settings")
         : `${placeHint("settings")}; \`mqtt443 help settings\` shows a sample`,

@@ -4,8 +4,8 @@
  */
 
 import type { Grants } from "../core/build.ts";
+import { place, proxyOf } from "../core/endpoint.ts";
 import { SOCKET_PATH } from "../core/socket_guard.ts";
-import { place } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { USERS_PATH } from "../core/file_guard.ts";
 import {
@@ -14,6 +14,7 @@ import {
   LISTEN_VARIABLES,
   NOTIFY_PATH,
   NOTIFY_VARIABLES,
+  PROXY_VARIABLES,
   TRUST_VARIABLES,
   WARNED_VARIABLES,
 } from "./places.ts";
@@ -29,6 +30,7 @@ const VARIABLES = [
   ...TRUST_VARIABLES,
   ...WARNED_VARIABLES,
   ...LISTEN_VARIABLES,
+  ...PROXY_VARIABLES,
 ];
 
 /** Where an executable for any endpoint keeps its queue: where it is started, or as a service. */
@@ -38,11 +40,16 @@ const STATE_PATHS = ["./state", "/var/lib/mqtt443"] as const;
  * The grants of an executable for any endpoint of AWS IoT Core, with everything in the places where it belongs.
  *
  * Of /proc just the files that the sources read: below it lies, by way of /proc/self/root, all that there is.
+ *
+ * @param proxyPorts Ports at which a proxy may be, at a private address. @default none: no proxy can be reached
  */
-export function generalGrants(): Grants {
+export function generalGrants(proxyPorts: readonly number[] = []): Grants {
   const hosts = ["*.amazonaws.com", "*.amazonaws.com.cn"];
   return {
-    net: hosts.flatMap((host) => [`${host}:443`, `${host}:8883`]),
+    net: [
+      ...hosts.flatMap((host) => [`${host}:443`, `${host}:8883`]),
+      ...proxyPorts.flatMap((port) => PRIVATE_NETWORKS.map((network) => `${network}:${port}`)),
+    ],
     read: unique([
       ...CONFIG_PATHS,
       ...CERTS_PATHS,
@@ -61,6 +68,9 @@ export function generalGrants(): Grants {
     listen: SOCKET_PATH,
   };
 }
+
+/** RFC 1918, and this machine: where a site has its proxy. Deno takes networks for addresses alone, not for names. */
+const PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8"];
 
 /** Where systemd puts what `LoadCredential=` names, for our unit. */
 const CREDENTIALS = "/run/credentials/mqtt443.service";
@@ -89,9 +99,11 @@ export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
  */
 export function grantsOf(settings: Settings, configPath: string | undefined): Grants {
   const { certs, ca, cert, key, keyPassphraseFile, state } = settings;
-  const files = [ca, cert, key, keyPassphraseFile].filter((path) => path !== undefined);
+  const { passwordFile, proxyAuthFile, proxyCa } = settings;
+  const files = [ca, cert, key, keyPassphraseFile, passwordFile, proxyAuthFile, proxyCa]
+    .filter((path) => path !== undefined);
   return {
-    net: settings.endpoint === "" ? [] : [place(settings)],
+    net: netOf(settings),
     read: unique([
       ...(configPath === undefined ? CONFIG_PATHS : [configPath]),
       certs,
@@ -105,6 +117,12 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
     ...(settings.listen?.startsWith("/") && { listen: settings.listen }),
   };
+}
+
+/** The one place that is connected to: with a proxy not even the endpoint's name is looked up. */
+function netOf(settings: Settings): string[] {
+  const hop = proxyOf(settings.proxy) ?? settings;
+  return hop.endpoint === "" ? [] : [place(hop)];
 }
 
 /**
@@ -168,6 +186,7 @@ function unique(values: readonly string[]): string[] {
 /** Deno 2.9.6 splits its lists of permissions at each comma, and knows no way to write one that belongs to a name. */
 function holdsComma(path: string): UserError {
   return new UserError(`Cannot grant ${quote(path)}: a path that is granted must hold no comma`, {
+    code: "wrong-settings",
     hint: "rename it, or name another one in the settings",
     exitCode: EXIT.config,
     step: "settings",

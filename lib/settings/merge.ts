@@ -41,14 +41,14 @@ export function mergeSettings(
   { sourcesProblem, ...machine }: Surroundings,
   { needEndpoint }: { needEndpoint: boolean },
 ): EffectiveSettings {
-  const { given, origins, problems } = readLayers(layers);
+  const { given, origins, problems, wrong } = readLayers(layers);
   const settings = withDefaults(given, machine);
   const check = (key: keyof Settings, problem: string | undefined, fallback = "default") => {
-    if (problem === undefined || problems.some((line) => line.startsWith(`${key}:`))) return;
+    if (problem === undefined || wrong.has(key)) return;
     const from = origins[key]?.from ?? fallback;
     problems.push(`${key}: ${problem}: current value is ${quote(settings[key])} (from ${from})`);
   };
-  if (needEndpoint && !("endpoint" in given) && !problems.some((line) => /^endpoint:/.test(line))) {
+  if (needEndpoint && !("endpoint" in given) && !wrong.has("endpoint")) {
     problems.push("endpoint: required: set it in the file, MQTT443_ENDPOINT or --endpoint HOST");
   }
   check("clientId", clientIdProblem(settings.clientId), "the host name");
@@ -63,6 +63,13 @@ export function mergeSettings(
   if (settings.listen === "systemd" && "listenMode" in given) {
     check("listenMode", "must not be given with listen systemd, whose SocketMode= counts");
   }
+  const { username, passwordFile, mqttVersion, proxy, proxyCa } = settings;
+  if (passwordFile !== undefined && username === undefined && mqttVersion !== "5") {
+    problems.push("passwordFile: MQTT 3.1.1 takes no password without a user name (--username)");
+  }
+  if (proxyCa !== undefined && /^(http|socks5):/.test(proxy ?? "")) {
+    check("proxyCa", "is for a proxy with https:// alone");
+  }
   for (const { key, awsMax = Infinity } of isAws(settings.endpoint) ? TABLE : []) {
     if (Number(given[key]) > awsMax) {
       check(key as keyof Settings, `must be at most ${awsMax} on AWS IoT Core`);
@@ -75,6 +82,8 @@ export function mergeSettings(
 /** Parses what the layers give. */
 function readLayers(layers: readonly Layer[]) {
   const problems: string[] = [];
+  /** Settings with a problem of their own; no other one is reported of them. */
+  const wrong = new Set<string>();
   const given: Record<string, unknown> = Object.create(null);
   const origins: Record<string, { origin: Origin; from: string }> = {};
   let unknown = 0;
@@ -92,12 +101,13 @@ function readLayers(layers: readonly Layer[]) {
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
         const current = spec.isPrivate ? "not shown" : quote(value);
+        wrong.add(key);
         problems.push(`${key}: ${error.message}: current value is ${current} (from ${from})`);
       }
     }
   }
   if (unknown > MOST_UNKNOWN) problems.push(`and ${unknown - MOST_UNKNOWN} more unknown settings`);
-  return { given, origins, problems };
+  return { given, origins, problems, wrong };
 }
 
 /** The settings as a document: `{"port":{"value":443,"origin":"default"},…}`, values as in the file. */
@@ -140,6 +150,7 @@ function withDefaults(given: Readonly<Record<string, unknown>>, machine: Machine
 function problemsError(problems: readonly string[]): UserError {
   const counted = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
   return new UserError(`Cannot use these settings: ${counted}`, {
+    code: "wrong-settings",
     problems,
     hint: "correct them where they came from; `mqtt443 help settings` lists all settings",
     exitCode: EXIT.config,

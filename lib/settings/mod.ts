@@ -14,7 +14,7 @@ export { settingsDocument } from "./merge.ts";
 export { duration } from "./parsers.ts";
 export { settingsSchema } from "./schema.ts";
 export type { CommandLine } from "./types.ts";
-export { NOTIFY_PATH, TRUST_VARIABLES } from "./places.ts";
+export { NOTIFY_PATH, PROXY_VARIABLES, TRUST_VARIABLES } from "./places.ts";
 export { flagOf, SETTINGS, type Settings, type SettingSpec, variableOf } from "./table.ts";
 export { MAX_CLIENT_ID_BYTES } from "./texts.ts";
 export type { EffectiveSettings, Layer } from "./types.ts";

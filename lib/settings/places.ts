@@ -15,6 +15,9 @@ export const WARNED_VARIABLES = [
   "MQTTJS_SOCKS_PROXY",
 ] as const;
 
+/** Variables that name a proxy to other programs. They are not used here, and named where the direct way fails. */
+export const PROXY_VARIABLES = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] as const;
+
 /** The variables by which systemd says where it listens, and how often it wants to hear that all is well. */
 export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
 

@@ -12,10 +12,12 @@ import {
   MESSAGE,
   path,
   PROTOCOL,
+  PROXY,
   secretFile,
   SOCKET,
   SOURCES,
   TOPIC,
+  USERNAME,
 } from "./texts.ts";
 
 /** What defaults take from the machine. */
@@ -68,10 +70,10 @@ const TABLE = {
   port: setting(integer(1, 65535, "PORT"), "443", "TCP port of the endpoint"),
   alpn: setting(
     orNone(PROTOCOL),
-    "x-amzn-mqtt-ca; none on port 8883",
+    "x-amzn-mqtt-ca; none on port 8883; mqtt with username on AWS",
     "protocol asked for in the TLS handshake",
     {
-      compute: ({ port }) => port === 8883 ? undefined : "x-amzn-mqtt-ca",
+      compute: alpnOf,
       example: "x-amzn-mqtt-ca",
     },
   ),
@@ -113,6 +115,36 @@ const TABLE = {
     "none",
     "its first line is the passphrase of the key",
     { isPrivate: true },
+  ),
+  username: setting(
+    orNone(USERNAME),
+    "none",
+    "MQTT user name; with it certificate and key may be absent",
+    { isPrivate: true },
+  ),
+  passwordFile: setting(
+    orNone(secretFile("password")),
+    "none",
+    "its first line is the MQTT password",
+    { isPrivate: true },
+  ),
+  proxy: setting(
+    orNone(PROXY),
+    "none",
+    "proxy to go through; nothing else is connected to then",
+    { isPrivate: true },
+  ),
+  proxyAuthFile: setting(
+    orNone(secretFile("user and password")),
+    "none",
+    "its first line is user:password for the proxy",
+    { isPrivate: true },
+  ),
+  proxyCa: setting(
+    optional(path("FILE", "PEM, one or more")),
+    "public roots",
+    "only these CA certificates may vouch for a proxy with https://",
+    { example: "/etc/mqtt443/certs/proxy-ca.pem" },
   ),
   /** `{clientId}` already replaced. */
   topic: setting(
@@ -212,6 +244,14 @@ const TABLE = {
     "least severe lines to log",
   ),
 };
+
+/** AWS takes a user name (custom authorizers) under another protocol than a certificate. */
+function alpnOf(
+  { endpoint, port = 443, username }: Readonly<Record<string, unknown>>,
+): string | undefined {
+  if (port === 8883) return undefined;
+  return username !== undefined && port === 443 && isAws(`${endpoint}`) ? "mqtt" : "x-amzn-mqtt-ca";
+}
 
 /** Every effective setting. Durations are in ms, sizes in bytes; undefined means none. */
 export type Settings = {

@@ -8,8 +8,10 @@ import {
   topicProblem,
   utf8Bytes,
 } from "../core/message.ts";
+import { proxyOf } from "../core/endpoint.ts";
 import { MAX_SOCKET_PATH_BYTES } from "../core/socket_guard.ts";
 import { checked, type Kind } from "./parsers.ts";
+import { rangePattern } from "./range_pattern.ts";
 
 /** Largest client id in bytes that AWS IoT Core takes. */
 export const MAX_CLIENT_ID_BYTES = 128;
@@ -38,6 +40,33 @@ export function clientIdProblem(text: string): string | undefined {
   if (text.startsWith("$")) return "must not start with $";
   if (/[#+\0]/.test(text)) return "must not hold #, + or NUL";
   return textProblem(text);
+}
+
+/** Longest string of MQTT, in bytes. */
+const MAX_USERNAME_BYTES = 65_535;
+
+function usernameProblem(text: string): string | undefined {
+  const bytes = utf8Bytes(text);
+  return text === "" || bytes > MAX_USERNAME_BYTES
+    ? `must be from 1 to ${MAX_USERNAME_BYTES} bytes of UTF-8, and is ${bytes}`
+    : textProblem(text);
+}
+
+const PROXY_FORM = "http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT";
+
+function proxyProblem(text: string): string | undefined {
+  if (text.includes("@")) {
+    return "must hold no user and password: put user:password into a file (chmod 600) and pass " +
+      "--proxy-auth-file FILE";
+  }
+  const rule = `must be ${PROXY_FORM}`;
+  const proxy = proxyOf(text);
+  if (proxy === undefined) {
+    return /^\w+:\/\/[^:/]+\/?$/.test(text) ? `${rule}: its port is not given` : rule;
+  }
+  if (proxy.port < 1 || proxy.port > 65_535) return `${rule}, with a PORT from 1 to 65535`;
+  const host = endpointProblem(proxy.endpoint);
+  return host === undefined ? undefined : `${rule}: HOST ${host}`;
 }
 
 function messageProblem(text: string): string | undefined {
@@ -89,6 +118,20 @@ export const CLIENT_ID: Kind<string> = checked("ID", clientIdProblem, {
   allowed: `1-${MAX_CLIENT_ID_BYTES} bytes; not $ first; no # + NUL`,
   maxLength: MAX_CLIENT_ID_BYTES,
   pattern: `^(?!\\$)[^#+${UNFIT}]+$`,
+});
+
+/** An MQTT user name. */
+export const USERNAME: Kind<string> = checked("NAME", usernameProblem, {
+  allowed: `1-${MAX_USERNAME_BYTES} bytes`,
+  maxLength: MAX_USERNAME_BYTES,
+  pattern: `^[^${UNFIT}]+$`,
+});
+
+/** Where a proxy is, without user and password. */
+export const PROXY: Kind<string> = checked("URL", proxyProblem, {
+  allowed: "http, https or socks5://HOST:PORT",
+  pattern: `^(https?|socks5)://(${HOST_NAME.source.slice(1, -1)}|\\[[\\d:A-Fa-f.]+\\]):` +
+    `${rangePattern(1, 65_535).slice(1, -1)}/?$`,
 });
 
 /** A topic to publish to. */

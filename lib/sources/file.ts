@@ -129,6 +129,7 @@ function fileError(
   cause?: unknown,
 ): UserError {
   return new UserError(`Cannot read a number from "${path}": ${problem}`, {
+    code: "source-unreadable",
     hint,
     exitCode: EXIT.config,
     step: "source",

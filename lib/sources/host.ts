@@ -111,6 +111,7 @@ export function isRightsError(error: unknown): boolean {
 /** The error for a path that must not be read. */
 export function rightsError(path: string, cause: unknown): UserError {
   return new UserError(`Cannot read "${path}": ${rightsCause(cause)}`, {
+    code: "source-unreadable",
     hint: rightsHint(path, cause),
     exitCode: EXIT.config,
     step: "source",
@@ -153,6 +154,7 @@ export function askDeno<T>(kind: string, call: () => T): T {
     throw new UserError(
       `Cannot read "${kind}" of this machine: this process does not have Deno's permission for it`,
       {
+        code: "not-granted",
         hint: addHint(`--allow-sys=${kind}`),
         exitCode: EXIT.config,
         step: "source",

@@ -72,6 +72,7 @@ export function sourceLimits(specs: readonly string[]): UserError | undefined {
 
 function specError(text: string, problem: string): UserError {
   return new UserError(`Cannot use source "${text}": ${problem}`, {
+    code: "wrong-settings",
     hint: "correct the setting source, or --source",
     exitCode: EXIT.config,
     step: "settings",

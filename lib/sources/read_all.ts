@@ -171,6 +171,7 @@ function sourceError(
   cause?: unknown,
 ): UserError {
   return new UserError(`Cannot read source "${source}": ${problem}`, {
+    code: "source-unreadable",
     hint,
     exitCode: EXIT.config,
     step: "source",

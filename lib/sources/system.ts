@@ -52,6 +52,7 @@ export function systemLimits(host: Host): UserError | undefined {
     'Cannot read network bytes and temperatures for source "system": ' +
       "Deno lets only a process with all permissions read below /proc and /sys",
     {
+      code: "source-limited",
       hint: `add "${HOST_VIEW_UNIT_LINE}" to the service unit, or go without them`,
       exitCode: EXIT.config,
       step: "source",

@@ -69,6 +69,12 @@ async function publish(
 const FORMS: Record<string, Files> = {
   "an EC key in PKCS#8 (G4)": ec,
   "an EC key in SEC1 (G4)": { ...ec, key: formatKey(ec.key, "sec1") },
+  "an EC key in SEC1 behind its parameters (G4)": {
+    ...ec,
+    key: `-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n${
+      formatKey(ec.key, "sec1")
+    }`,
+  },
   "an RSA key in PKCS#8 (G4)": rsa,
   "an RSA key in PKCS#1 (G4)": { ...rsa, key: formatKey(rsa.key, "pkcs1") },
   "an encrypted EC key and its passphrase (G3)": {

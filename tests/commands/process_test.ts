@@ -1,7 +1,6 @@
 /** The command line of the program as a process: what only a process shows. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { helpText } from "../../lib/commands/help.ts";
 import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
 import { NO_SETTINGS, spawnProgram } from "../support/program.ts";
 import {
@@ -14,31 +13,6 @@ import {
 
 const PUBLISH = new URL("../../tools/publish.ts", import.meta.url).pathname;
 const pki = await makePki();
-
-Deno.test("process without a command prints help on stderr and exits 64", () =>
-  inFolder(async (cwd) => {
-    assertEquals(await runProcess([], { cwd }), {
-      code: 64,
-      stdout: "",
-      stderr: `${helpText("")}\n`,
-    });
-  }));
-
-Deno.test("process with --help prints help on stdout and exits 0", () =>
-  inFolder(async (cwd) => {
-    assertEquals(await runProcess(["publish", "--help"], { cwd }), {
-      code: 0,
-      stdout: `${helpText("publish")}\n`,
-      stderr: "",
-    });
-  }));
-
-Deno.test("process with an unknown command exits 64", () =>
-  inFolder(async (cwd) => {
-    const outcome = await runProcess(["pubish"], { cwd });
-    assertTold(outcome);
-    assertEquals(outcome.code, 64);
-  }));
 
 Deno.test("process finds ./mqtt443.json and tells it as the origin", () =>
   inFolder(async (cwd) => {
@@ -103,25 +77,6 @@ Deno.test("publish task looks at the working directory for a key named without o
       assertEquals(outcome.code, 78);
     })
   ));
-
-Deno.test("process refuses a settings file of 100 MB (G6)", () =>
-  inFolder(async (cwd) => {
-    await Deno.writeTextFile(`${cwd}/mqtt443.json`, "{");
-    await Deno.truncate(`${cwd}/mqtt443.json`, 100 * 1024 ** 2);
-    const outcome = await runProcess(["publish", "--endpoint=localhost"], { cwd });
-    assertTold(outcome);
-    assertEquals(outcome.code, 78);
-    assertMatch(outcome.stderr, /"\.\/mqtt443\.json": it has 104857600 bytes/);
-  }));
-
-Deno.test("process refuses a settings file nested 100,000 deep (G6)", () =>
-  inFolder(async (cwd) => {
-    const text = `{"endpoint":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
-    await Deno.writeTextFile(`${cwd}/mqtt443.json`, text);
-    const outcome = await runProcess(["publish"], { cwd });
-    assertTold(outcome);
-    assertEquals(outcome.code, 78);
-  }));
 
 Deno.test("process with SSLKEYLOGFILE refuses to start and writes no key to it (G8)", () =>
   inFolder((cwd) =>

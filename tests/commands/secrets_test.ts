@@ -3,59 +3,11 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { app } from "../../lib/app.ts";
 import { realWorld } from "../../lib/core/process.ts";
-import { formatKey, makePki, writeCerts } from "../../tools/endpoint/mod.ts";
-import { inFolder, makeEnv, run } from "../support/command_line.ts";
+import { makePki, writeCerts } from "../../tools/endpoint/mod.ts";
+import { inFolder, makeEnv } from "../support/command_line.ts";
 
 const PASSPHRASE = "MARKED-SECRET-PASSPHRASE";
 const pki = await makePki();
-
-/** Each takes the paths of the encrypted key, the plain key and the passphrase. */
-const COMMANDS: Record<string, (key: string, plain: string, pass: string) => readonly string[]> = {
-  "settings": (key, _, pass) => ["settings", "--key", key, "--key-passphrase-file", pass],
-  "settings --json": (key, _, pass) => ["settings", "--json", "--key", key, "--ca", pass],
-  "version": () => ["version"],
-  "queue": () => ["queue"],
-  "the right passphrase": (_, __, pass) => ["publish", "--key-passphrase-file", pass],
-  "no passphrase": () => ["publish"],
-  "a key as passphrase": (_, plain) => ["publish", "--key-passphrase-file", plain],
-  "a passphrase as key": (_, __, pass) => ["publish", "--key", pass],
-  "a passphrase as certificate": (_, plain, pass) => ["publish", "--key", plain, "--cert", pass],
-  "a passphrase as CA": (_, plain, pass) => ["publish", "--key", plain, "--ca", pass],
-  "a key as certificate": (_, plain) => ["publish", "--key", plain, "--cert", plain],
-  "a key as CA": (_, plain) => ["publish", "--key", plain, "--ca", plain],
-  "a passphrase as settings file": (_, __, pass) => ["settings", "--config", pass],
-  "a key as settings file": (_, plain) => ["settings", "--config", plain],
-  "a passphrase as state directory": (_, plain, pass) => [
-    "publish",
-    "--key",
-    plain,
-    "--state",
-    pass,
-  ],
-};
-
-for (const [name, args] of Object.entries(COMMANDS)) {
-  Deno.test(`no output shows a secret: ${name} (S1)`, () =>
-    inFolder(async (folder) => {
-      const paths = await writeCerts(`${folder}/certs`, pki);
-      const [plain, pass] = [`${folder}/plain`, `${folder}/pass`];
-      await Deno.writeTextFile(plain, pki.device.key, { mode: 0o600 });
-      await Deno.writeTextFile(pass, `${PASSPHRASE}\n`, { mode: 0o600 });
-      await Deno.writeTextFile(paths.key, formatKey(pki.device.key, "encrypted", PASSPHRASE));
-      const { stdout, stderr } = await run(args(paths.key, plain, pass), {
-        env: {
-          MQTT443_ENDPOINT: "127.0.0.1",
-          MQTT443_PORT: String(unusedPort()),
-          MQTT443_CERTS: `${folder}/certs`,
-          ...(name.includes("state") ? {} : { MQTT443_STATE: `${folder}/state` }),
-          MQTT443_LOG_LEVEL: "debug",
-          ...(name.startsWith("settings") ? {} : { MQTT443_MESSAGE: "hello" }),
-          MQTT443_GIVE_UP_AFTER: "1s",
-        },
-      });
-      assertNoSecret(stdout + stderr);
-    }));
-}
 
 Deno.test("no output shows a secret: a bug, with its stack (S1)", {
   // What a bug interrupts is not put away; the process would end here.

@@ -48,34 +48,6 @@ const MISUSES: Record<string, Refusal> = {
     args: ["publish", "-m", "x", "-h"],
     says: [/^ {2}"-m" /m],
   },
-  "an unknown flag": {
-    args: ["publish", "--keepalive", "60s"],
-    says: [
-      /^ {2}"--keepalive" \(did you mean "--keep-alive"\?\)$/m,
-      /hint: `mqtt443 help publish`/,
-    ],
-  },
-  "several unknown flags": {
-    args: ["settings", "--bananas", "--prot", "1"],
-    says: [/"--bananas"$/m, /"--prot" \(did you mean "--port"\?\)/],
-  },
-  "a flag given twice": {
-    args: ["settings", "--port", "1", "--port=2"],
-    says: [/Cannot use --port twice/],
-  },
-  "a missing value at the end": {
-    args: ["publish", "--endpoint"],
-    says: [/Cannot use --endpoint: its value is missing/, /type --endpoint=VALUE/],
-  },
-  "a missing value before a flag": {
-    args: ["publish", "--endpoint", "--port", "1"],
-    says: [/Cannot use --endpoint: its value is missing/],
-  },
-  "a switch with a value": { args: ["queue", "--json=no"], says: [/--json takes no value/] },
-  "a flag of another command": { args: ["queue", "--dry-run"], says: [/"--dry-run"/] },
-  "an operand too many": { args: ["settings", "port"], says: [/unexpected "port"/, /usage: /] },
-  "watch without a topic": { args: ["watch"], says: [/TOPIC is missing/] },
-  "an unknown help": { args: ["help", "publsh"], says: [/did you mean "publish"/] },
   "an unknown verb of queue": {
     args: ["queue", "claer", "--state", "/nonexistent"],
     says: [/Cannot run queue "claer"/, /mqtt443 queue clear/],

@@ -246,7 +246,11 @@ Deno.test("explainTransport names --tls-min where the server lacks TLS 1.3 and i
 });
 
 Deno.test("explanations hand on what was explained before", () => {
-  const error = new UserError("told", { hint: "done", exitCode: EXIT.refused });
+  const error = new UserError("told", {
+    code: "client-certificate-refused",
+    hint: "done",
+    exitCode: EXIT.refused,
+  });
   assertEquals(explainTransport(error, TARGET, NOW), error);
   assertEquals(explainHangUp("session", error, TARGET, NOW), error);
 });

@@ -173,6 +173,7 @@ Deno.test("logs write to their own place", () => {
 
 Deno.test("failureFields tell step, cause and hint, and nothing of what lies beneath", () => {
   const error = new UserError("Cannot connect", {
+    code: "tcp-refused",
     hint: "check --port",
     exitCode: EXIT.unavailable,
     step: "tcp",
@@ -180,6 +181,7 @@ Deno.test("failureFields tell step, cause and hint, and nothing of what lies ben
   });
   assertEquals(failureFields(error), {
     step: "tcp",
+    code: "tcp-refused",
     cause: "Cannot connect",
     hint: "check --port",
   });

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
 import { run, runHere } from "../support/command_line.ts";
-import { FAULTS } from "../support/doctor_cases.ts";
+import { FAULTS, fileIn } from "../support/doctor_cases.ts";
 import { assertNamed, examine, withSite } from "../support/doctor_site.ts";
 import { canMount, mountMemory } from "../support/mounting.ts";
 
@@ -30,9 +30,9 @@ Deno.test({
 Deno.test("doctor finds nothing wrong with a good site, and publishes one test message", async () => {
   await withSite({}, async ({ args, received }) => {
     const report = await examine(args);
-    const wrong = report.checks.filter(({ status }) => status !== "ok");
+    const wrong = report.checks.filter(({ name, status }) => status !== "ok" && name !== "proxy");
     assertEquals([report.ok, report.exitCode, wrong], [true, 0, []]);
-    assertEquals(report.checks.length, 13);
+    assertEquals(report.checks.length, 14);
     assertEquals(received().map(({ topic }) => topic), ["dt/mqtt443/gw-7/telemetry"]);
   });
 });
@@ -52,6 +52,7 @@ Deno.test("doctor skips what needs a check that failed, and says which", async (
     const report = await examine(args, ["--port", "1"]);
     const skipped = report.checks.filter(({ status }) => status === "skipped");
     assertEquals(skipped.map(({ name, saw }) => `${name}: ${saw}`), [
+      "proxy: needs tcp",
       "tls: needs tcp",
       "alpn: needs tls",
       "mqtt-connect: needs alpn",
@@ -65,7 +66,7 @@ Deno.test("doctor's text fits 80 columns", async () => {
     const { stdout } = await run(["doctor", ...args]);
     const wide = stdout.split("\n").filter((line) => line.length > 80);
     assertEquals(wide, []);
-    assertMatch(stdout, /\n14 ok, 0 warn, 0 fail, 0 skipped\nThis device can publish\n$/);
+    assertMatch(stdout, /\n13 ok, 0 warn, 0 fail, 2 skipped\nThis device can publish\n$/);
   });
 });
 
@@ -139,5 +140,16 @@ Deno.test("doctor --policy prints the least policy for the client id and the top
         Resource: "arn:aws:iot:eu-central-1:ACCOUNT:topic/dt/mqtt443/gw-7/telemetry",
       },
     ],
+  });
+});
+
+Deno.test("doctor --json gives each finding that is not ok its code", async () => {
+  await withSite({}, async ({ args, certs }) => {
+    const closed = await examine(args, ["--port", "1"]);
+    const code = (report: typeof closed, name: string) =>
+      report.checks.find((check) => check.name === name)?.code;
+    assertEquals(code(closed, "tcp"), "tcp-refused");
+    Deno.removeSync(fileIn(certs, "private.pem.key"));
+    assertEquals(code(await examine(args), "files"), "file-not-found");
   });
 });

@@ -99,6 +99,9 @@ Deno.test("readIdentityFiles reads the three files and where they came from", ()
       cert: "CERT",
       key: "KEY",
       passphrase: undefined,
+      password: undefined,
+      proxyAuth: undefined,
+      proxyCa: undefined,
     });
   }));
 

@@ -77,7 +77,7 @@ for (const kind of KINDS) {
         const isNew = await Deno.stat(`${folder}/${path}.new`).then(() => true, () => false);
         if (isNew) await Deno.rename(`${folder}/${path}.new`, `${folder}/${path}`);
       }
-      assertEquals(inspect(folder).facts.issuer, "CN=plant CA");
+      assertEquals(inspect(folder).facts?.issuer, "CN=plant CA");
     });
   });
 }

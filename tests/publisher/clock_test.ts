@@ -1,9 +1,8 @@
 /** A device whose clock is wrong, or is set while the publisher runs. */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { createClockWatch } from "../../lib/publisher/clock.ts";
 import type { Fields } from "../../lib/core/log.ts";
-import { BUILT_AT } from "../../lib/core/build.ts";
 import {
   makeRig,
   numbered,
@@ -110,40 +109,9 @@ Deno.test("the age of what waits begins anew when the clock is first set (X5)", 
   assertEquals(watch.ageTimeMs(), NOON_MS + DAY_MS);
 });
 
-function samplesOf(payloads: readonly { readonly payload: string }[]) {
-  return payloads.map(({ payload }) => JSON.parse(payload));
-}
-
 function jumps(run: Run): unknown[] {
   return run.log.filter(({ cause }) => String(cause).includes("jumped")).map(({ cause }) => cause);
 }
-
-Deno.test("publisher that starts in 1970 says so, publishes marked samples, and unmarked ones once the clock is set (X5)", async () => {
-  await using rig = await makeRig();
-  const { stream, write } = openInput();
-  let offsetMs = 5000 - Date.now();
-  const now = () => new Date(Date.now() + offsetMs);
-  const run = rig.publishHere(["--source", "stdin"], { input: stream, now });
-  const warning = await run.said("warning");
-  assertMatch(String(warning.cause), /^The clock says 1970-01-01T.*before this program was built/);
-  assertMatch(String(warning.hint), /timedatectl/);
-  write('{"n":1}');
-  await rig.endpoint.waitFor(1);
-  assertMatch(
-    rig.endpoint.received[0]!.payload,
-    /^\{"device":"gw-7","seq":1,"time":"1970-01-01T[\d:.]+Z","clock":"unsynchronised","metrics":\{"n":1\}\}$/,
-  );
-  offsetMs = BUILT_AT.getTime() + DAY_MS - Date.now();
-  write('{"n":2}');
-  await rig.endpoint.waitFor(2);
-  assertMatch(
-    rig.endpoint.received[1]!.payload,
-    /^\{"device":"gw-7","seq":2,"time":"20\d\d-[^"]+","metrics"/,
-  );
-  assertEquals(jumps(run).length, 1);
-  run.signal();
-  assertEquals(await run.code, 0);
-});
 
 Deno.test("publisher with a certificate from the future takes its clock for wrong, and goes on trying (X5)", async () => {
   await using rig = await makeRig();
@@ -157,39 +125,6 @@ Deno.test("publisher with a certificate from the future takes its clock for wron
   await run.said("retrying");
   run.signal();
   assertEquals(await run.code, 0);
-});
-
-Deno.test("publisher whose clock jumps a year, back, and to 1970 keeps its session, its pace and its order (X5)", async () => {
-  await using rig = await makeRig();
-  const startMs = Date.now();
-  let offsetMs = 0;
-  const now = () => new Date(Date.now() + offsetMs);
-  const flags = ["--source", "clock", "--interval", "100ms", "--queue-max-age", "1h"];
-  const run = rig.publishHere(flags, { now });
-  const after = async (messages: number) => {
-    await rig.endpoint.waitFor(rig.endpoint.received.length + messages);
-  };
-  await after(2);
-  for (const jump of [YEAR_MS, -YEAR_MS, -startMs, 0]) {
-    offsetMs = jump;
-    await after(3);
-  }
-  const elapsedMs = Date.now() - startMs;
-  run.signal();
-  assertEquals(await run.code, 0);
-  const samples = samplesOf(rig.endpoint.received);
-  assertEquals(samples.map(({ seq }) => seq), range(1, samples.length));
-  assert(samples.length <= elapsedMs / 100 + 2, `${samples.length} in ${elapsedMs} ms: a burst`);
-  assertEquals(rig.endpoint.connects.length, 1);
-  assertEquals(jumps(run).length, 4);
-  const { dropped } = await run.said("stopped");
-  assertEquals(dropped, 0);
-  const marked = samples.filter(({ clock }) => clock === "unsynchronised");
-  assertEquals(
-    marked.map(({ time }) => Date.parse(time) < BUILT_AT.getTime()),
-    marked.map(() => true),
-  );
-  assert(marked.length >= 3);
 });
 
 Deno.test("publisher drops nothing as too old when its clock jumps a year while it is offline (X5)", async () => {

@@ -7,7 +7,6 @@ import { identityOf, reasonOf, settingsFor, start } from "../support/connecting.
 import {
   countsOf,
   firsts,
-  inputOf,
   makeRig,
   numbered,
   openInput,
@@ -15,7 +14,6 @@ import {
   replaced,
   seqsOf,
 } from "../support/publishing.ts";
-import { seeded } from "../../tools/shared/seeded.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -65,49 +63,6 @@ Deno.test("publisher whose link falls silent finds out by --ack-timeout, queues,
   end();
   assertEquals(await run.code, 0);
   assertEquals(seqsOf(rig.endpoint.received), range(1, 40));
-  assertEquals(await countsOf(rig), { waiting: 0, quarantined: 0 });
-});
-
-Deno.test("publisher on a slow link does not take a window that needs its time for a dead link (L3)", async () => {
-  await using rig = await makeRig();
-  // The whole window takes 4 s, a TLS record of it 0.8 s.
-  await using link = await startForwarder(rig.endpoint.port, {
-    bytesPerS: 20_000,
-    pieceBytes: 1000,
-  });
-  const flags = replaced(rig.flags, { "--port": `${link.port}` });
-  const lines = range(1, 20).map((n) => JSON.stringify({ n, text: "x".repeat(4000) }));
-  const run = rig.run(["publish", ...flags, "--source", "stdin", "--ack-timeout", "2s"], {
-    input: inputOf(lines),
-  });
-  assertEquals(await run.code, 0);
-  assertEquals(seqsOf(rig.endpoint.received), range(1, 20));
-  assertEquals(rig.endpoint.connects.length, 1);
-});
-
-Deno.test("publisher survives cut after cut, and loses nothing (L2)", async () => {
-  await using rig = await makeRig({ faults: { pubackDelayMs: 20 } });
-  await using link = await startForwarder(rig.endpoint.port);
-  const flags = replaced(rig.flags, { "--port": `${link.port}` });
-  const random = seeded(2);
-  const { stream, write, end } = openInput();
-  const run = rig.run(["publish", ...flags, "--source", "stdin", "--ack-timeout", "1s"], {
-    input: stream,
-  });
-  const cuts = ["rst", "fin", "silence", "rst", "fin"] as const;
-  for (const [round, how] of cuts.entries()) {
-    const known = rig.endpoint.counts.received;
-    for (const line of numbered(round * 100 + 1, round * 100 + 100)) write(line);
-    const some = Math.ceil(random() * 60);
-    await rig.endpoint.until(() => rig.endpoint.counts.received >= known + some);
-    if (how === "silence") link.freeze();
-    else link.cut(how);
-  }
-  end();
-  assertEquals(await run.code, 0);
-  const seqs = seqsOf(rig.endpoint.received);
-  assertEquals(firsts(seqs), range(1, 500));
-  assertLessOrEqual(seqs.length - 500, cuts.length * 20);
   assertEquals(await countsOf(rig), { waiting: 0, quarantined: 0 });
 });
 

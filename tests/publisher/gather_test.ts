@@ -7,7 +7,11 @@ import { createReports } from "../../lib/publisher/reports.ts";
 import { lineMetrics } from "../../lib/sources/mod.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
-const broken = new UserError("gone", { hint: "look", exitCode: EXIT.config });
+const broken = new UserError("gone", {
+  code: "source-unreadable",
+  hint: "look",
+  exitCode: EXIT.config,
+});
 
 function makeOptions(
   settings: Partial<GatherOptions["settings"]> = {},

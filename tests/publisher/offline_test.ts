@@ -73,31 +73,6 @@ Deno.test("publisher says the same no more than once a minute while offline", as
   assertEquals(said, ["start", "connecting", "retrying", "stopping", "stopped"]);
 });
 
-for (
-  const [how, faults] of Object.entries(
-    {
-      "while nothing listens": undefined,
-      "in the middle of a handshake": { silentAtAccept: true },
-      "while it waits for CONNACK": { noConnack: true },
-      "between two attempts": { closeAtConnect: true },
-    } as const,
-  )
-) {
-  Deno.test(`publisher stopped ${how} exits 0 and keeps its queue (X2)`, async () => {
-    await using rig = await makeRig({ ...(faults && { faults }) });
-    if (faults === undefined) rig.endpoint.pause();
-    const { stream, write } = openInput();
-    const run = rig.publish(["--source", "stdin"], { input: stream });
-    for (const line of numbered(1, 5)) write(line);
-    await run.said("queued", ({ seq }) => seq === 5);
-    if (faults === undefined || "closeAtConnect" in faults) await run.said("retrying");
-    else await rig.endpoint.until(() => rig.endpoint.counts.connections === 1);
-    run.signal();
-    assertEquals(await run.code, 0);
-    assertEquals((await run.said("stopped")).queued, 5);
-  });
-}
-
 const REFUSED = { refuseConnect: true, connackCode: 0x87 };
 for (
   const [what, flags, faults, code] of [
@@ -165,32 +140,4 @@ Deno.test("publisher uses a renewed certificate at its next attempt, without a r
   await run.said("start", ({ certificate }) => certificate === "CN=gw-7 renewed");
   run.signal();
   assertEquals(await run.code, 0);
-});
-
-Deno.test("publisher tells of a renewed pair that does not match, and uses the old one on (X3)", async () => {
-  await using rig = await makeRig();
-  const { stream, write } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream });
-  await run.said("connected");
-  const { key } = await pki.authority.issue("gw-7 renewed");
-  await Deno.writeTextFile(`${rig.folder}/certs/key.pem`, key);
-  rig.endpoint.cut();
-  write("{}");
-  await rig.endpoint.waitFor(1);
-  assertEquals(rig.endpoint.connects.map(({ certName }) => certName), ["gw-7", "gw-7"]);
-  const { cause, level } = await run.said("warning", ({ step }) => step === "files");
-  assertEquals(level, "error");
-  assertMatch(String(cause), /does not match the certificate/);
-  run.signal();
-  assertEquals(await run.code, 0);
-});
-
-Deno.test("publisher never prints the key, at any log level (S1)", async () => {
-  await using rig = await makeRig({ faults: { closeAtPublish: 1 } });
-  const run = rig.publish(["--message", "hello"]);
-  assertEquals(await run.code, 0);
-  const said = JSON.stringify([run.log, run.out, run.errors]);
-  for (const line of pki.device.key.split("\n").filter((line) => !line.startsWith("-----"))) {
-    if (line !== "") assert(!said.includes(line));
-  }
 });

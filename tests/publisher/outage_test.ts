@@ -58,9 +58,20 @@ const CONNECTION = {
     ms: 1,
   },
 } as Connection;
-const refused = new UserError("refused", { hint: "policy", exitCode: EXIT.refused, step: "mqtt" });
-const gone = new UserError("hung up", { hint: "wait", exitCode: EXIT.unavailable, step: "mqtt" });
+const refused = new UserError("refused", {
+  code: "session-hung-up",
+  hint: "policy",
+  exitCode: EXIT.refused,
+  step: "mqtt",
+});
+const gone = new UserError("hung up", {
+  code: "session-hung-up",
+  hint: "wait",
+  exitCode: EXIT.unavailable,
+  step: "mqtt",
+});
 const unanswered = new UserError("no CONNACK", {
+  code: "session-hung-up",
   hint: "wait",
   exitCode: EXIT.unavailable,
   step: "mqtt",

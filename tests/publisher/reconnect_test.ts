@@ -6,7 +6,12 @@ import { EXIT, UserError } from "../../lib/core/errors.ts";
 import { createLink } from "../../lib/publisher/reconnect.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
-const LOST = new UserError("lost", { hint: "wait", exitCode: EXIT.unavailable, step: "mqtt" });
+const LOST = new UserError("lost", {
+  code: "session-hung-up",
+  hint: "wait",
+  exitCode: EXIT.unavailable,
+  step: "mqtt",
+});
 
 /** A link, and what the test does to it. */
 function makeLink(backoffMs = 3_600_000) {

@@ -45,7 +45,11 @@ function makeBench({ isTerminal = true } = {}): {
   };
 }
 
-const failure = new UserError("gone", { hint: "look", exitCode: EXIT.config });
+const failure = new UserError("gone", {
+  code: "source-unreadable",
+  hint: "look",
+  exitCode: EXIT.config,
+});
 
 const DAY_S = 86_400;
 
@@ -162,31 +166,6 @@ Deno.test("reports tell of what came last within 10 s or once a minute, though n
   assertEquals(said.splice(0), ["dropped 7", "source-failed 2"]);
   pass(120_000);
   assertEquals(said, []);
-});
-
-Deno.test("reports run a timer only while something is unsaid", () => {
-  const { reports, published, pass, timers } = makeBench();
-  const counts = [timers()];
-  const step = (action: () => void) => {
-    action();
-    counts.push(timers());
-  };
-  step(() => published(1));
-  step(() => reports.dropped(1, "the queue is full"));
-  step(() => reports.sourceFailed("file:x=/y", failure));
-  assertEquals(counts.splice(0), [0, 0, 0, 0]);
-  step(() => published(2));
-  step(() => published(3));
-  step(() => pass(10_000));
-  assertEquals(counts.splice(0), [1, 1, 0]);
-  step(() => reports.dropped(1, "the queue is full"));
-  step(() => pass(40_000));
-  step(() => pass(10_000));
-  assertEquals(counts.splice(0), [1, 1, 0]);
-  step(() => published(4));
-  step(() => published(5));
-  step(() => reports.flush());
-  assertEquals(counts, [0, 1, 0]);
 });
 
 Deno.test("reports tell at the end of what is still unsaid, failures too", () => {

@@ -1,6 +1,6 @@
-/** Signals to a real process, in each state of its link. How long it takes is measured in faults/stopping_test.ts. */
+/** Signals to a real process, in each state of its link, and how long it takes to end. */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertGreater, assertLess, assertMatch } from "@std/assert";
 import { seqsOf } from "../support/publishing.ts";
 import { endsWell, MOMENTS, waiting, withThree } from "../support/stopping.ts";
 
@@ -37,7 +37,17 @@ for (const [index, { what, faults, hasCome }] of MOMENTS.entries()) {
     withThree(faults, [], async (rig, child) => {
       await hasCome(rig, child);
       Deno.kill(child.pid, signal);
-      await endsWell(child);
+      assertLess(await endsWell(child), 4000);
       assertEquals(await waiting(rig), 3);
     }));
 }
+
+Deno.test("a process stopped while no PUBACK comes drains for 5 s, ends within 10 s, and keeps all (X1)", () =>
+  withThree({ forgetPuback: true }, [], async (rig, child) => {
+    await rig.endpoint.waitFor(3);
+    Deno.kill(child.pid, "SIGTERM");
+    const ms = await endsWell(child);
+    assertGreater(ms, 4500);
+    assertLess(ms, 10_000);
+    assertEquals(await waiting(rig), 3);
+  }));

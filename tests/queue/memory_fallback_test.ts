@@ -27,6 +27,7 @@ function makeBench(): {
       return (...args: unknown[]) => {
         if (broken === name || (broken === true && writes.includes(String(name)))) {
           const options = {
+            code: "queue-failed",
             hint: "free space",
             exitCode: EXIT.cannotCreate,
             step: "queue",

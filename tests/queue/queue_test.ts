@@ -305,5 +305,5 @@ for (const place of ["memory", "file", "file and mark"] as const) {
 }
 
 function assertNever(): never {
-  throw new UserError("made for this test", { hint: "none", exitCode: 73 });
+  throw new UserError("made for this test", { code: "queue-failed", hint: "none", exitCode: 73 });
 }

@@ -5,7 +5,7 @@
 
 import { assertEquals, assertLess, assertMatch } from "@std/assert";
 import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
-import { inFolder, run, runProcess, withUntouchedPort } from "../support/command_line.ts";
+import { inFolder, runProcess, withUntouchedPort } from "../support/command_line.ts";
 
 const pki = await makePki();
 const MIB = 1024 ** 2;
@@ -54,25 +54,6 @@ for (const [name, content] of Object.entries(HOSTILE)) {
       assertLess(peakKiB / 1024, 200);
     }));
 }
-
-Deno.test({
-  name: "publish refuses before it connects: a key of another user (G1; needs root)",
-  ignore: Deno.uid() !== 0,
-  fn: () =>
-    inFolder((folder) =>
-      withUntouchedPort(async (port) => {
-        const { key } = await writeCerts(`${folder}/certs`, pki);
-        await Deno.chown(key, 12345, null);
-        const args = ["--endpoint=127.0.0.1", `--port=${port}`, `--certs=${folder}/certs`];
-        const { code, stderr } = await run(["publish", ...args, `--state=${folder}/state`]);
-        assertEquals(code, 78);
-        assertMatch(
-          stderr,
-          /it belongs to user 12345, and this is user root\nhint: if that user publishes, run/,
-        );
-      })
-    ),
-});
 
 Deno.test("publish goes straight to its endpoint whatever proxies the environment names (G8)", () =>
   inFolder((cwd) =>

@@ -85,6 +85,8 @@ const VALUES: readonly unknown[] = [
   ...["$aws/rules/r/1/2/3/4/5/6/7/8/9", "$aws/rules//1/2/3/4/5/6", "a/#", "+"],
   ...["/c/pass", "./pass", "../pass", "...", "pass", ".pass", "..", "/", "/a\0", "/-----BEGIN KEY"],
   ...["-----BEGIN CERTIFICATE-----", "clock", "clock,system"],
+  ...["http://proxy:3128", "https://[fd00::1]:1/", "socks5://10.0.0.1:65535", "http://a:65536"],
+  ...["http://a", "http://a:0", "ftp://a:1", "http://a:1/b", "http://-a:1", "http://u:p@a:1"],
 ];
 
 for (const { key } of SETTINGS) {

@@ -3,8 +3,7 @@
  * that goes wrong is caught but what `openConnection` promises: an uncaught error or rejection, or a timer that stays,
  * ends this process badly or never.
  *
- * Arguments: `seed`, `count`, and `port` of a TLS server that plays the script whose number is in the client id (its
- * certificates then come as JSON on stdin); without a port the server is in memory, beneath MQTT and above TLS.
+ * Arguments: `seed` and `count`. The server is in memory, beneath MQTT and above TLS.
  */
 
 import { Buffer } from "node:buffer";
@@ -14,7 +13,7 @@ import type { Connection } from "../../lib/connection/types.ts";
 import { formatError, UserError } from "../../lib/core/errors.ts";
 import type { Identity } from "../../lib/identity/parse.ts";
 import { median, openFiles } from "../../tools/bench/process.ts";
-import { identityOf, settingsFor, transportOver } from "./connecting.ts";
+import { settingsFor, transportOver } from "./connecting.ts";
 import { type HostileScript, hostileScript, playTo } from "./hostile_streams.ts";
 
 /** What came of all attempts. */
@@ -39,10 +38,11 @@ export interface HostileReport {
 
 type Counts = Omit<HostileReport, "fds" | "held" | "rss">;
 
+const IDENTITY = { caPems: [], caFiles: [] } as unknown as Identity;
 /** At once. */
 const CONCURRENCY = 50;
 /** Deadline for CONNACK where the script has none; in memory it needs no time. */
-const CONNECT_MS = { inMemory: 300, tls: 1500 };
+const CONNECT_MS = 300;
 /** The same where the script begins with it. */
 const LONG_MS = 30_000;
 /** No attempt may take as long. */
@@ -58,19 +58,11 @@ const PART = 75;
 const MOST_PARTS = 20;
 
 if (import.meta.main) {
-  const [seed, count, port] = Deno.args.map(Number);
-  const identity: Identity = port === undefined
-    ? { caPems: [], caFiles: [] } as unknown as Identity
-    : identityOf(JSON.parse(await new Response(Deno.stdin.readable).text()));
-  console.log(JSON.stringify(await meetAll(seed!, count!, identity, port)));
+  const [seed, count] = Deno.args.map(Number);
+  console.log(JSON.stringify(await meetAll(seed!, count!)));
 }
 
-async function meetAll(
-  seed: number,
-  count: number,
-  identity: Identity,
-  port: number | undefined,
-): Promise<HostileReport> {
+async function meetAll(seed: number, count: number): Promise<HostileReport> {
   const counts: Counts = { attempts: 0, refused: 0, ended: 0, wentOn: 0, settled: 0, wrong: [] };
   const held: number[] = [];
   const rss: number[] = [];
@@ -81,7 +73,7 @@ async function meetAll(
   for (let part = 1; part <= parts; part++) {
     const end = Math.round(count * part / parts);
     await Promise.all(Array.from({ length: CONCURRENCY }, async () => {
-      while (next < end) await meet(seed, next++, identity, port, counts);
+      while (next < end) await meet(seed, next++, counts);
     }));
     await collectGarbage();
     const memory = Deno.memoryUsage();
@@ -140,28 +132,20 @@ function tenths(value: number): number {
   return Math.round(value * 10) / 10;
 }
 
-async function meet(
-  seed: number,
-  index: number,
-  identity: Identity,
-  port: number | undefined,
-  counts: Counts,
-): Promise<void> {
+async function meet(seed: number, index: number, counts: Counts): Promise<void> {
   counts.attempts++;
   const wrong = (what: string) => void counts.wrong.push(`script ${seed}/${index}: ${what}`);
   const script = hostileScript(seed, index);
-  const settings = settingsFor(port ?? 443, {
+  const settings = settingsFor(443, {
     clientId: `hostile-${index}`,
     mqttVersion: script.mqttVersion,
-    connectTimeout: script.inSession
-      ? LONG_MS
-      : CONNECT_MS[port === undefined ? "inMemory" : "tls"],
+    connectTimeout: script.inSession ? LONG_MS : CONNECT_MS,
   });
   const attempt = (async () => {
     let connection: Connection;
     try {
-      connection = await openConnection(settings, identity, {
-        ...(port === undefined && { open: () => Promise.resolve(transportOver(scripted(script))) }),
+      connection = await openConnection(settings, IDENTITY, {
+        open: () => Promise.resolve(transportOver(scripted(script))),
       });
     } catch (error) {
       counts.refused++;

@@ -29,11 +29,14 @@ const FLOOD_PACKETS = 1000;
 
 /** Starts it. */
 export async function startScriptedBroker(
-  { server: { cert, key }, ca }: Pick<Certificates, "server" | "ca">,
+  { server: { cert, key }, ca, isOpen = false }: Pick<Certificates, "server" | "ca"> & {
+    /** Takes clients without a certificate, too. @default false */
+    isOpen?: boolean;
+  },
   script: Script,
 ): Promise<ScriptedBroker> {
   const sockets = new Set<TLSSocket>();
-  const options = { cert, key, ca, requestCert: true, ALPNProtocols: [AWS_ALPN] };
+  const options = { cert, key, ca, requestCert: !isOpen, ALPNProtocols: [AWS_ALPN] };
   const server = tls.createServer(options, (socket) => {
     sockets.add(socket);
     socket.on("error", () => {}).on("close", () => sockets.delete(socket));

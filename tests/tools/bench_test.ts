@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { chartOf } from "../../tools/bench/chart.ts";
-import { type Figure, jsonOf, missedBy, tableOf, unjudgedBy } from "../../tools/bench/report.ts";
+import { type Figure, missedBy, tableOf, unjudgedBy } from "../../tools/bench/report.ts";
 
 const FIGURES: readonly Figure[] = [
   {
@@ -42,9 +42,7 @@ Deno.test("bench tells which targets are missed, by what, and which could not be
     "rate: 1.20, wanted at least 1.3 of C",
     "memory: 90 MiB, wanted at most 89.9",
   ]);
-  assertEquals(unjudgedBy(FIGURES), [
-    "start: wanted at most 4 of nobody, which was not measured",
-  ]);
+  assertEquals(unjudgedBy(FIGURES), ["start: wanted at most 4 of nobody, which was not measured"]);
 });
 
 Deno.test("bench states each target beside the one it is compared with", () => {
@@ -56,26 +54,6 @@ Deno.test("bench states each target beside the one it is compared with", () => {
   assertMatch(lines[6]!, /^ +at most 19\.9 more than paho +MISSED: 20 more$/);
   assertMatch(lines[7]!, /^ {2}a <b> +1,000 +0\.10$/);
   assertMatch(lines[8]!, /^ {2}nobody +- +- +at most 4 of nobody +not measured$/);
-});
-
-Deno.test("bench judges nothing in its short form", () => {
-  const table = tableOf(FIGURES, { judge: false });
-  assertMatch(table, /at most 1\.2 of paho$/m);
-  assert(!/MISSED|met$/m.test(table));
-});
-
-Deno.test("bench gives programs the medians, their range and what came of each target", () => {
-  const { figures, short } = JSON.parse(jsonOf(FIGURES, { short: false }));
-  assertEquals(short, false);
-  assertEquals(figures[0].values.mqtt443, { median: 100, least: 90, most: 300, runs: 3 });
-  assertEquals(figures[0].targets[1], {
-    is: "at most",
-    value: 1.2,
-    of: "paho",
-    measured: 1.25,
-    met: false,
-  });
-  assertEquals(figures[0].targets[4], { is: "at most", value: 4, of: "nobody" });
 });
 
 Deno.test("bench draws start-up and memory with their values, without our other forms", () => {

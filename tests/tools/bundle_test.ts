@@ -1,7 +1,6 @@
 /** The bundle: what is in it, and when the publish task may run it. */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { generalGrants } from "../../lib/settings/grants.ts";
+import { assert, assertEquals } from "@std/assert";
 import { makeBundle } from "../../tools/build/bundle.ts";
 import { freshBundle } from "../../tools/build/fresh.ts";
 import { slim } from "../../tools/build/slim.ts";
@@ -11,13 +10,6 @@ import { NO_SETTINGS } from "../support/program.ts";
 
 // esbuild's process ends some time after it was told to, and nobody can wait for that.
 Deno.test.sanitizer({ ops: false, resources: false });
-
-const build = {
-  commit: "abc1234",
-  date: "2026-11-23T12:00:00.000Z",
-  scope: "general",
-  grants: generalGrants(),
-} as const;
 
 Deno.test("bundle holds the program, what it uses of MQTT.js, and nothing of tools or tests", async () => {
   const { modules } = await makeBundle();
@@ -29,10 +21,7 @@ Deno.test("bundle holds the program, what it uses of MQTT.js, and nothing of too
   ];
   for (const name of strangers) assert(!packages.has(name), name);
   const others = modules.filter((name) => !/^(lib\/|npm:|node:|tools\/std\/)/.test(name));
-  assertEquals(others.filter((name) => !name.startsWith("tools/build/")), [
-    "deno.json",
-    "main.ts",
-  ]);
+  assertEquals(others.filter((name) => !name.startsWith("tools/build/")), ["deno.json", "main.ts"]);
 });
 
 Deno.test("slim takes out notes for debugging and words for codes and kept lengths, and nothing else", () => {
@@ -51,22 +40,6 @@ Deno.test("slim takes out notes for debugging and words for codes and kept lengt
     "    if (num < 16384) varByteIntCache[num] = buffer",
   ];
   assertEquals(slim(notes.join("\n")), "a();\n;\n;\nexports.ReasonCodes = {};\n");
-});
-
-Deno.test("bundle is the same byte for byte when made twice, and says what is baked in", async () => {
-  const [{ code }, second] = [await makeBundle(build), await makeBundle(build)];
-  assertEquals(code === second.code, true);
-  assertStringIncludes(code, "abc1234");
-  await inFolder(async (folder) => {
-    await Deno.writeTextFile(`${folder}/mqtt443.js`, code);
-    const { stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-config", `${folder}/mqtt443.js`, "version", "--json"],
-      cwd: folder,
-    }).output();
-    const { commit, built, scope, baked } = JSON.parse(new TextDecoder().decode(stdout));
-    assertEquals([commit, built, scope], [build.commit, build.date, build.scope]);
-    assertEquals(baked, build.grants);
-  });
 });
 
 Deno.test("publish task runs the bundle as long as nothing that it is made of is younger", async () => {

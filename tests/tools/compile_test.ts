@@ -4,12 +4,11 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "
 import { crc32, deflateRawSync } from "node:zlib";
 import type { Build } from "../../lib/core/build.ts";
 import { UserError } from "../../lib/core/errors.ts";
-import { generalGrants } from "../../lib/settings/grants.ts";
 import { findDenort, readDenort, targetOf } from "../../tools/build/denort.ts";
 import { putAll } from "../../tools/build/put.ts";
 import { scopeOf } from "../../tools/build/scope.ts";
 import { stampOf } from "../../tools/build/stamp.ts";
-import { DENO_VERSION, TARGETS, targetsOf } from "../../tools/build/targets.ts";
+import { DENO_VERSION, TARGETS } from "../../tools/build/targets.ts";
 import { tryOut } from "../../tools/build/trial.ts";
 import { inTempFolder } from "../../tools/shared/temp_folder.ts";
 import { inFolder } from "../support/command_line.ts";
@@ -109,14 +108,6 @@ Deno.test("compile command refuses settings that do not validate, whatever the e
   });
 });
 
-Deno.test("targets are taken by name, in one order, each once", () => {
-  assertEquals(targetsOf([ARM64.name, X64.name, ARM64.name]), [X64, ARM64]);
-});
-
-Deno.test("general scope is that of the pure function", () => {
-  assertEquals(scopeOf(undefined), { scope: "general", grants: generalGrants() });
-});
-
 Deno.test("site scope comes from the settings file alone", async () => {
   await inFolder(async (folder) => {
     const file = `${folder}/site.json`;
@@ -130,15 +121,6 @@ Deno.test("site scope comes from the settings file alone", async () => {
       assertEquals(grants.read.includes(path), true, path);
     }
     assertEquals(grants.read.includes(file), false);
-  });
-});
-
-Deno.test("site scope names one certificate directory where the file does", async () => {
-  await inFolder(async (folder) => {
-    const file = `${folder}/site.json`;
-    await Deno.writeTextFile(file, '{"endpoint": "gw.example", "certs": "/data/certs"}');
-    const { grants } = scopeOf(file);
-    assertEquals(grants.read.filter((path) => path.includes("certs")), ["/data/certs"]);
   });
 });
 
@@ -229,27 +211,6 @@ Deno.test("denort that is cut, damaged or something else is refused, and named",
   });
 });
 
-Deno.test("denort is looked for in the files named, DENORT_BIN, and Deno's cache", async () => {
-  await inFolder(async (folder) => {
-    const cached = `${folder}/dl/release/v${DENO_VERSION}`;
-    await Deno.mkdir(cached, { recursive: true });
-    await Deno.writeFile(`${cached}/denort-${ARM64.name}.zip`, zipOf("denort", elf(183, 300)));
-    await Deno.writeFile(`${folder}/variable`, elf(183, 200));
-    const named = [{ path: "x", bytes: elf(62) }, { path: "arm", bytes: elf(183, 100) }];
-    const sizeOf = async (search: Partial<Parameters<typeof findDenort>[1]>) => {
-      const where = { named: [], variable: undefined, denoDir: folder, ...search };
-      const denort = await findDenort(ARM64, where);
-      return denort === "download" ? denort : denort.bytes.length;
-    };
-    assertEquals(await sizeOf({ named, variable: `${folder}/variable` }), 100);
-    assertEquals(await sizeOf({ variable: `${folder}/variable` }), 200);
-    assertEquals(await sizeOf({}), 300);
-    await Deno.truncate(`${cached}/denort-${ARM64.name}.zip`, 100);
-    const error = await assertRejects(() => sizeOf({}), UserError);
-    assertStringIncludes(error.hint, "remove it: Deno then fetches it again");
-  });
-});
-
 const BUILD: Build = { commit: "c", date: "d", ...scopeOf(undefined) };
 
 Deno.test("executable for this machine is started before it is taken, and must be denort's with its grants", async () => {
@@ -292,26 +253,6 @@ Deno.test("executable for this machine is started before it is taken, and must b
   });
 });
 
-Deno.test("executable for another machine is taken where it is denort, and it is said that it was not started", async () => {
-  const other = OWN === X64 ? ARM64 : X64;
-  const bytes = elf(other.elfMachine);
-  const said: string[] = [];
-  const trial = () =>
-    tryOut("/nonexistent", {
-      ...{ target: other, build: BUILD, denort: { path: "d", bytes } },
-      say: (line) => said.push(line),
-    });
-  const error = await assertRejects(trial, UserError);
-  assertStringIncludes(
-    error.message,
-    `Cannot use denort "d" for ${other.name}: it is no denort of`,
-  );
-  assertEquals(said, []);
-  bytes.set(new TextEncoder().encode("CCould not find standalone binary section."), 1000);
-  await trial();
-  assertMatch(said.join(), /^the executable for .* cannot be started here: try `version` where/);
-});
-
 Deno.test("nothing is put into a folder where a folder has one of the names", async () => {
   await inFolder(async (folder) => {
     const content = new TextEncoder().encode("new");
@@ -327,21 +268,6 @@ Deno.test("nothing is put into a folder where a folder has one of the names", as
     await putAll(folder, files);
     assertEquals(await Deno.readTextFile(`${folder}/a`), "new");
     assertEquals((await Deno.stat(`${folder}/b`)).mode! & 0o777, 0o755);
-  });
-});
-
-Deno.test("what a killed build left is removed by the next, and nothing of a live one", async () => {
-  await inFolder(async (folder) => {
-    const ended = spawn(["true"]);
-    await ended.stdin.close();
-    await ended.output();
-    const kept = [`.new-${Deno.ppid}-x`, ".new-x"];
-    for (const name of [`.new-${ended.pid}-x`, ...kept]) {
-      await Deno.mkdir(`${folder}/${name}`);
-      await Deno.writeTextFile(`${folder}/${name}/0`, "half");
-    }
-    await putAll(folder, []);
-    assertEquals(namesIn(folder), kept);
   });
 });
 

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { assert, assertEquals, assertFalse, assertLess, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { lutimesSync } from "node:fs";
 import { join } from "node:path";
 import { startRegistry } from "../support/jsr_registry.ts";
@@ -22,9 +22,7 @@ interface Config {
   imports: Record<string, string>;
 }
 
-const CONFIG: Config = JSON.parse(
-  Deno.readTextFileSync(join(REPOSITORY, "deno.json")),
-);
+const CONFIG: Config = JSON.parse(Deno.readTextFileSync(join(REPOSITORY, "deno.json")));
 
 const PACKAGES = Object.values(CONFIG.imports).filter((specifier) => specifier.startsWith("jsr:"));
 
@@ -37,13 +35,6 @@ Deno.test("deps links the stand-ins and says so when jsr.io cannot be reached", 
   assertStringIncludes(stderr, "stand-ins");
 });
 
-Deno.test("deps leaves the lock file as it is", async () => {
-  await using copy = await makeCopy();
-  const before = copy.lock();
-  await copy.run(NOWHERE);
-  assertEquals(copy.lock(), before);
-});
-
 Deno.test("deps says nothing and asks nobody when its link is fresh", async () => {
   await using copy = await makeCopy();
   await using registry = startRegistry();
@@ -51,15 +42,6 @@ Deno.test("deps says nothing and asks nobody when its link is fresh", async () =
   assertEquals(await copy.run(registry.url), { code: 0, stderr: "" });
   assertEquals(copy.link(), LINK);
   assertEquals(registry.asked, 0);
-});
-
-Deno.test("deps renews an old link when jsr.io still cannot be reached", async () => {
-  await using copy = await makeCopy();
-  await copy.run(NOWHERE);
-  copy.age();
-  assertEquals((await copy.run(NOWHERE)).code, 0);
-  assertEquals(copy.link(), LINK);
-  assertLess(Date.now() - copy.linkedMs(), 60_000);
 });
 
 Deno.test("deps removes its old link and says so when jsr.io answers again", async () => {
@@ -71,13 +53,6 @@ Deno.test("deps removes its old link and says so when jsr.io answers again", asy
   assertEquals(code, 0);
   assertEquals(copy.link(), undefined);
   assertStringIncludes(stderr, "removed vendor/std");
-});
-
-Deno.test("deps makes no link and says nothing when jsr.io answers", async () => {
-  await using copy = await makeCopy();
-  await using registry = startRegistry();
-  assertEquals(await copy.run(registry.url), { code: 0, stderr: "" });
-  assertEquals(copy.link(), undefined);
 });
 
 Deno.test("deps makes no link when the packages are in Deno's cache", async () => {
@@ -108,16 +83,6 @@ Deno.test("deps does not wait long for a network that swallows packets", async (
   assertEquals(copy.link(), LINK);
 });
 
-Deno.test("deps leaves a folder vendor/std alone", async () => {
-  await using copy = await makeCopy();
-  await using registry = startRegistry();
-  Deno.mkdirSync(copy.path("vendor/std"), { recursive: true });
-  for (const url of [NOWHERE, registry.url]) {
-    assertEquals(await copy.run(url), { code: 0, stderr: "" });
-    assert(Deno.lstatSync(copy.path("vendor/std")).isDirectory);
-  }
-});
-
 Deno.test("deps leaves a link vendor/std to another place alone", async () => {
   await using copy = await makeCopy();
   await using registry = startRegistry();
@@ -127,16 +92,6 @@ Deno.test("deps leaves a link vendor/std to another place alone", async () => {
     assertEquals(await copy.run(url), { code: 0, stderr: "" });
     assertEquals(copy.link(), "../../std");
   }
-});
-
-Deno.test("deps may run several times at once", async () => {
-  await using copy = await makeCopy();
-  const runs = await Promise.all(
-    Array.from({ length: 8 }, () => copy.run(NOWHERE)),
-  );
-  assertEquals(runs.map(({ code }) => code), Array(8).fill(0));
-  assertEquals(copy.link(), LINK);
-  assertEquals([...Deno.readDirSync(copy.path("vendor"))].length, 1);
 });
 
 Deno.test("deps fails with a hint when the link cannot be made", async () => {
@@ -156,12 +111,7 @@ Deno.test("the link makes Deno take the stand-ins with a frozen lock file", asyn
     name,
   ) => `console.log(import.meta.resolve("${name}"));`);
   Deno.writeTextFileSync(copy.path("main.ts"), source.join("\n"));
-  const { code, stdout } = await copy.deno(
-    NOWHERE,
-    "run",
-    "--frozen",
-    "main.ts",
-  );
+  const { code, stdout } = await copy.deno(NOWHERE, "run", "--frozen", "main.ts");
   assertEquals(code, 0);
   for (const line of stdout.trim().split("\n")) {
     assertStringIncludes(line, "/vendor/std/");
@@ -170,27 +120,15 @@ Deno.test("the link makes Deno take the stand-ins with a frozen lock file", asyn
 });
 
 Deno.test("the stand-ins have the versions that deno.json and deno.lock name", () => {
-  const { specifiers } = JSON.parse(
-    Deno.readTextFileSync(join(REPOSITORY, "deno.lock")),
-  );
+  const { specifiers } = JSON.parse(Deno.readTextFileSync(join(REPOSITORY, "deno.lock")));
   for (const specifier of PACKAGES) {
     const [, folder, wanted] = /^jsr:@std\/(.+)@[\^~](.+)$/.exec(specifier)!;
     const { version } = JSON.parse(
-      Deno.readTextFileSync(
-        join(REPOSITORY, "tools", "std", folder!, "deno.json"),
-      ),
+      Deno.readTextFileSync(join(REPOSITORY, "tools", "std", folder!, "deno.json")),
     );
     assertEquals(version, wanted);
     assertEquals(specifiers[specifier.replace("^0.", "~0.")], version);
   }
-});
-
-Deno.test("deps imports no package", () => {
-  const source = Deno.readTextFileSync(join(REPOSITORY, "tools", "deps.ts"));
-  for (const [, name] of source.matchAll(/^import .* from "(.*)";$/gm)) {
-    assert(name!.startsWith("node:"), name);
-  }
-  assertFalse(/\bimport\(/.test(source));
 });
 
 interface Output {

@@ -1,6 +1,6 @@
 /** What a self-extracting executable hands over to Deno, and how it keeps its runtime, with a stand-in for Deno. */
 
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   type Bench,
   envOf,
@@ -63,13 +63,6 @@ for (const shell of SHELLS) {
     });
   });
 }
-
-Deno.test("packed file is the same, byte for byte, when it is made again", async () => {
-  await onBench(async ({ folder, file }) => {
-    await writePacked(`${folder}/again`, { code: "the program" });
-    assertEquals(await Deno.readFile(`${folder}/again`), await Deno.readFile(file));
-  });
-});
 
 for (const shell of SHELLS) {
   const name = shell.join(" ");
@@ -302,17 +295,6 @@ Deno.test("packed file never lets the program write to its runtime, wherever tha
         [`--deny-write=${folder}/${given}/${namesIn(`${folder}/${given}`)[0]}`],
       );
     }
-  });
-});
-
-Deno.test("packed file refuses a runtime in a path with a comma, at which Deno would split it", async () => {
-  await onBench(async ({ file, folder }) => {
-    const outcome = await run([file], { env: { MQTT443_RUNTIME_DIR: `${folder}/a,b` } });
-    assertEquals(outcome.code, 73);
-    assertMatch(
-      outcome.stderr,
-      /^error: Cannot use .*\/a,b\/.* its path must hold no comma\nhint: /,
-    );
   });
 });
 

@@ -14,9 +14,7 @@ import { TARGETS } from "./targets.ts";
 export interface IntakeOptions extends PhaseOptions {
   readonly form: Form;
   readonly runs: number;
-  /** Lines of a client that awaits each receipt. */
-  readonly oneByOne: number;
-  /** Lines of one that does not. */
+  /** Lines of a client that does not await its receipts; one that does sends a fiftieth of it. */
   readonly messages: number;
 }
 
@@ -54,7 +52,7 @@ export async function measureIntake(options: IntakeOptions): Promise<Figure[]> {
 }
 
 async function measure(
-  { servers: { main, paths }, dir, form, oneByOne, messages, signal }: IntakeOptions,
+  { servers: { main, paths }, dir, form, messages, signal }: IntakeOptions,
 ): Promise<Sample> {
   const state = `${dir}/state-intake`;
   const path = `${dir}/in.sock`;
@@ -74,7 +72,7 @@ async function measure(
   const child = await started.promise;
   try {
     await waiting(path, 100);
-    const one = await waiting(path, oneByOne);
+    const one = await waiting(path, messages / 50);
     const many = await rateOf(
       CLIENTS * 200,
       () => Promise.all(Array.from({ length: CLIENTS }, () => waiting(path, 200))),

@@ -13,20 +13,17 @@ import { chartOf } from "./chart.ts";
 import { measureDrain } from "./drain.ts";
 import { findForms, sizeFigure } from "./forms.ts";
 import { measureIntake } from "./intake.ts";
-import { measureLink } from "./link.ts";
 import { findPeers } from "./peers.ts";
 import { isFile } from "./run.ts";
 import { type Figure, jsonOf, missedBy, tableOf, unjudgedBy } from "./report.ts";
 import { startServers } from "./servers.ts";
-import { measureStalls } from "./stalls.ts";
 import { measureStart } from "./start.ts";
 import { measureSteady } from "./steady.ts";
-import { canCountSyncs, measureSyncs } from "./syncs.ts";
 import { PEERS } from "./targets.ts";
 import { denoDir } from "../build/run_deno.ts";
 
 /** In their order. */
-const PHASES = ["start", "steady", "syncs", "bulk", "link", "stalls", "intake", "drain"] as const;
+const PHASES = ["start", "steady", "bulk", "intake", "drain"] as const;
 
 const HELP =
   `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
@@ -53,9 +50,6 @@ const FULL = {
   watchMs: 60_000,
   messages: 120_000,
   backlog: 500_000,
-  oneByOne: 2000,
-  overLink: 3000,
-  seconds: 30,
 };
 const SHORT: typeof FULL = {
   starts: 3,
@@ -64,9 +58,6 @@ const SHORT: typeof FULL = {
   watchMs: 6000,
   messages: 20_000,
   backlog: 50_000,
-  oneByOne: 500,
-  overLink: 1000,
-  seconds: 5,
 };
 
 /** What {@linkcode bench} is told. */
@@ -105,7 +96,6 @@ export async function bench(
   const { peers, missing } = await findPeers({ dir, server: servers.main, paths, cache, signal });
   say(`measured: ${form.name}`);
   for (const name of [...missingForms, ...missing]) say(`skipped: ${name}`);
-  if (!canCountSyncs) say("skipped: fsyncs per message (apt-get install strace)");
 
   const figures = new Map<string, Figure[]>(PHASES.map((name) => [name, []]));
   let failed = 0;
@@ -130,13 +120,8 @@ export async function bench(
   };
   const all = { ...size, servers, dir, forms, form, peers, signal };
   await phase("start", () => measureStart({ ...all, runs: size.starts, firstRuns: size.runs }));
-  await Promise.all([
-    phase("steady", () => measureSteady(all)),
-    phase("syncs", () => canCountSyncs ? measureSyncs(all) : Promise.resolve([])),
-  ]);
+  await phase("steady", () => measureSteady(all));
   const rates = await phase("bulk", () => measureBulk(all));
-  await phase("link", () => measureLink({ ...all, messages: size.overLink }));
-  await phase("stalls", () => measureStalls({ ...all, messages: size.oneByOne }));
   await phase("intake", () => measureIntake(all));
   const live = new Map(WINDOWS.map((window) => [
     window,

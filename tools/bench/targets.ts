@@ -28,12 +28,10 @@ export const PEERS = {
   npm: "npm:mqtt on Deno",
   node: "MQTT.js on node",
   aws: "aws-crt on node",
-  mqttx: "MQTTX",
   c: "C on libmosquitto",
   empty: "empty Deno program",
   memory: "memory only",
   bundle: "bundle",
-  allowed: "allowed by the link",
 } as const;
 
 /** The targets, by figure. */
@@ -54,10 +52,6 @@ export const TARGETS = {
   cpuInBulk: [atMost(0.65, PEERS.c)], // 0.6
   diskRate: [atLeast(0.9, PEERS.memory)], // 0.95-1.0
   written: [atMost(250)],
-  syncsAt1Hz: [atMost(1)],
-  link: [atLeast(0.9, PEERS.allowed)],
-  /** A delayed ACK that meets Nagle's algorithm costs 40 ms. */
-  stall: [atMost(35)],
   /** Of durability power: the first is bounded by the disk, by one fsync a line. */
   intake: {
     one: [atLeast(1000)],

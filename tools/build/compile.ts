@@ -30,6 +30,8 @@ export interface CompileOptions {
   readonly targets?: readonly string[];
   /** Settings file of the one site that it is for. @default none: for any endpoint of AWS */
   readonly settings?: string;
+  /** Ports at which the one for any endpoint may reach a proxy, at private addresses. @default none */
+  readonly proxyPorts?: readonly number[];
   /** @default "auto" */
   readonly runtime?: RuntimeChoice;
   /** Files or zips with denort. */
@@ -69,7 +71,7 @@ export async function compile(options: CompileOptions = {}): Promise<Built[]> {
     : TARGETS;
   const build: Build = {
     ...await stampOf(ROOT, env.get("SOURCE_DATE_EPOCH")),
-    ...scopeOf(options.settings),
+    ...scopeOf(options.settings, options.proxyPorts),
   };
   const { code } = await makeBundle(build);
   // What `deno task publish` runs: it carries no grants.
@@ -117,7 +119,7 @@ export async function compile(options: CompileOptions = {}): Promise<Built[]> {
 const HELP = `Makes executables of mqtt443, each one file.
 
 Usage: deno task compile [--target TARGET]… [--settings FILE] [--runtime auto|npm|denort]
-                         [--denort FILE]… [--out DIR] [--json]
+                         [--denort FILE]… [--proxy-ports PORTS] [--out DIR] [--json]
 
   --target TARGET   ${TARGETS.map(({ name }) => name).join(" or ")}
                     (default: both; with --denort, those that it is for)
@@ -126,6 +128,8 @@ Usage: deno task compile [--target TARGET]… [--settings FILE] [--runtime auto|
   --runtime WHICH   denort: by deno compile; npm: Deno from npm, unpacked at the first start;
                     auto: denort where it can be had, else npm (default)
   --denort FILE     denort, or the zip it comes in; else DENORT_BIN, Deno's cache, a download
+  --proxy-ports PORTS  without --settings: it may also reach a proxy at these ports (3128,8080) of
+                    private addresses; --proxy then names it by its address, not by a host name
   --out DIR         where they go (default: dist)
   --json            what was made, as JSON
 
@@ -157,9 +161,9 @@ async function main(args: readonly string[]): Promise<number> {
 function parse(args: readonly string[]): CompileOptions & { json: boolean } | "help" {
   const flags = parseFlags(args, { task: "compile", list: "target", toggle: "json" });
   if (flags === "help") return "help";
-  const { list: targets, isToggled: json, denort, runtime, settings, out } = flags;
+  const { list: targets, isToggled: json, denort, runtime, settings, out, proxyPorts } = flags;
   return {
-    ...{ targets, json, denort },
+    ...{ targets, json, denort, proxyPorts },
     ...(runtime !== undefined && { runtime }),
     ...(settings !== undefined && { settings }),
     ...(out !== undefined && { out }),

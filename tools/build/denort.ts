@@ -39,6 +39,7 @@ export async function readDenort(
   } catch (cause) {
     const why = cause instanceof Deno.errors.NotFound ? "file not found" : messageOf(cause);
     throw new UserError(`Cannot use ${what}: ${why}`, {
+      code: "tool-failed",
       hint,
       exitCode: EXIT.config,
       cause,
@@ -91,6 +92,7 @@ export async function findDenort(target: Target, search: DenortSearch): Promise<
   } catch (cause) {
     const deepest = cause instanceof Error ? cause.cause ?? cause : cause;
     throw new UserError(`Cannot download ${url}: ${shortReason(deepest)}`, {
+      code: "tool-failed",
       hint: "pass --denort FILE with denort from another machine, or --runtime npm",
       exitCode: EXIT.unavailable,
       cause,

@@ -24,6 +24,8 @@ export interface Flags {
   readonly runtime: RuntimeChoice | undefined;
   readonly denort: readonly string[];
   readonly out: string | undefined;
+  /** Ports of proxies that an executable for any endpoint may reach. */
+  readonly proxyPorts: readonly number[];
   readonly list: readonly string[];
   readonly isToggled: boolean;
 }
@@ -37,7 +39,7 @@ export function parseFlags(
   args: readonly string[],
   { task, list, toggle }: TaskFlags,
 ): Flags | "help" {
-  const names = [list, "settings", "runtime", "denort", "out"];
+  const names = [list, "settings", "runtime", "denort", "out", "proxy-ports"];
   const flags = parseArgs(args[0] === "--" ? args.slice(1) : [...args], {
     string: names,
     collect: names,
@@ -70,13 +72,27 @@ export function parseFlags(
   if (runtime === "npm" && denort.length > 0) {
     throw usageError(task, "Cannot use --denort with --runtime npm");
   }
+  const proxyPorts = all("proxy-ports").flatMap((ports) => ports.split(",")).map(Number);
+  if (!proxyPorts.every((port) => Number.isInteger(port) && port > 0 && port < 65_536)) {
+    throw usageError(task, "Cannot use --proxy-ports: must be ports, as 3128,8080");
+  }
+  if (proxyPorts.length > 0 && one("settings") !== undefined) {
+    throw usageError(
+      task,
+      "Cannot use --proxy-ports with --settings: the settings name the one proxy",
+    );
+  }
   return {
-    ...{ runtime, denort, settings: one("settings"), out: one("out") },
+    ...{ runtime, denort, settings: one("settings"), out: one("out"), proxyPorts },
     ...{ list: all(list), isToggled: flags[toggle] === true },
   };
 }
 
 /** An error of a task's command line. */
 export function usageError(task: TaskFlags["task"], message: string): UserError {
-  return new UserError(message, { hint: `see \`deno task ${task} --help\``, exitCode: EXIT.usage });
+  return new UserError(message, {
+    code: "tool-failed",
+    hint: `see \`deno task ${task} --help\``,
+    exitCode: EXIT.usage,
+  });
 }

@@ -71,6 +71,7 @@ async function cached(
 
 function unusable(target: Target, message: string, path: string): UserError {
   return new UserError(message, {
+    code: "tool-failed",
     hint: `remove the folder ${
       path.replace(/\/[^/]*$/, "")
     }, so that ${target.package} is fetched again`,
@@ -106,6 +107,7 @@ async function fetched(
           messageOf(cause)
         }`,
         {
+          code: "tool-failed",
           hint:
             "reach the npm registry once (NPM_CONFIG_REGISTRY, HTTPS_PROXY and DENO_CERT are heeded), " +
             "or name denort with --denort FILE",

@@ -33,6 +33,7 @@ export async function putAll(out: string, files: readonly Put[]): Promise<void> 
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
     throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: `free some space (\`df -h ${out}\`), or name another folder with --out DIR`,
       exitCode: EXIT.cannotCreate,
       cause,
@@ -45,6 +46,7 @@ async function assertFree(path: string): Promise<void> {
   const isFolder = await Deno.lstat(path).then(({ isDirectory }) => isDirectory, () => false);
   if (!isFolder) return;
   throw new UserError(`Cannot write ${quote(path)}: a folder is there`, {
+    code: "tool-failed",
     hint: `move it away: \`mv ${path} ${path}.old\`; or name another folder with --out DIR`,
     exitCode: EXIT.cannotCreate,
   });

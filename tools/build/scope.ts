@@ -12,10 +12,14 @@ const NO_ENVIRONMENT = { get: () => undefined, set() {}, delete() {}, toObject: 
  * The scope, from a settings file alone: what this machine has in its environment or its folders plays no part.
  *
  * @param settingsPath Without it, the general one.
+ * @param proxyPorts With the general one: at which ports of private addresses a proxy may be.
  * @throws {UserError} If the file does not validate, or names no endpoint.
  */
-export function scopeOf(settingsPath: string | undefined): Pick<Build, "scope" | "grants"> {
-  if (settingsPath === undefined) return { scope: "general", grants: generalGrants() };
+export function scopeOf(
+  settingsPath: string | undefined,
+  proxyPorts: readonly number[] = [],
+): Pick<Build, "scope" | "grants"> {
+  if (settingsPath === undefined) return { scope: "general", grants: generalGrants(proxyPorts) };
   const { settings, origins } = loadSettings(
     parseCommand(["publish", "--config", settingsPath]),
     { env: NO_ENVIRONMENT, hostName: () => "gateway" },

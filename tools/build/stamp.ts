@@ -32,7 +32,11 @@ export async function stampOf(
   if (epoch !== undefined && !/^\d{1,11}$/.test(epoch)) {
     throw new UserError(
       `Cannot use SOURCE_DATE_EPOCH: must be seconds since 1970: current value is ${quote(epoch)}`,
-      { hint: "for example: SOURCE_DATE_EPOCH=$(date +%s)", exitCode: EXIT.usage },
+      {
+        code: "tool-failed",
+        hint: "for example: SOURCE_DATE_EPOCH=$(date +%s)",
+        exitCode: EXIT.usage,
+      },
     );
   }
   const s = epoch ?? seconds;

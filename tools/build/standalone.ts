@@ -66,6 +66,7 @@ export async function makeStandalone(options: StandaloneOptions): Promise<Uint8A
   } catch (cause) {
     if (cause instanceof UserError) throw cause;
     throw new UserError(`Cannot compile for ${target.name}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "pass --denort FILE with denort from another machine, or --runtime npm",
       exitCode: EXIT.unavailable,
       cause,

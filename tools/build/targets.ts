@@ -66,7 +66,7 @@ export function targetsOf(names: readonly string[]): Target[] {
             ? "Deno exists neither for 32-bit ARM nor for musl"
             : "this program is for Linux"
         }`,
-      { hint: `targets: ${known.join(", ")}`, exitCode: EXIT.usage },
+      { code: "tool-failed", hint: `targets: ${known.join(", ")}`, exitCode: EXIT.usage },
     );
   }
   return TARGETS.filter(({ name }) => names.includes(name));
@@ -84,6 +84,7 @@ export function assertElf(bytes: Uint8Array, target: Target, what: string): void
   if (found === target.elfMachine) {
     if (elfBytes(bytes) <= bytes.length) return;
     throw new UserError(`Cannot use ${what} for ${target.name}: it is cut`, {
+      code: "tool-failed",
       hint: `it must have ${elfBytes(bytes)} bytes at least: fetch it again`,
       exitCode: EXIT.config,
     });
@@ -94,6 +95,7 @@ export function assertElf(bytes: Uint8Array, target: Target, what: string): void
       TARGETS.find(({ elfMachine }) => elfMachine === found)?.machine ?? `ELF machine ${found}`
     }`;
   throw new UserError(`Cannot use ${what} for ${target.name}: ${why}`, {
+    code: "tool-failed",
     hint: found === undefined
       ? `name denort of Deno ${DENO_VERSION} itself, or the zip it comes in`
       : `pass --target for that machine alone, or --denort with denort for ${target.machine} as well`,

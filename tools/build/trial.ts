@@ -36,6 +36,7 @@ export async function tryOut(path: string, options: TrialOptions): Promise<void>
   const what = denort === "download" ? "the denort that Deno fetched" : quote(denort.path);
   const refuse = (why: string) =>
     new UserError(`Cannot use denort ${what} for ${target.name}: ${why}`, {
+      code: "tool-failed",
       hint:
         `name denort of Deno ${DENO_VERSION} itself, or the zip it comes in; or \`--runtime npm\``,
       exitCode: EXIT.config,
@@ -54,11 +55,7 @@ export async function tryOut(path: string, options: TrialOptions): Promise<void>
 }
 
 /** Starts it. */
-async function whyNot(
-  path: string,
-  build: Build,
-  patienceMs: number,
-): Promise<string | undefined> {
+async function whyNot(path: string, build: Build, patienceMs: number): Promise<string | undefined> {
   let child: Deno.ChildProcess;
   try {
     child = new Deno.Command(path, {
@@ -72,6 +69,7 @@ async function whyNot(
   } catch (cause) {
     if (!(cause instanceof Deno.errors.PermissionDenied)) return messageOf(cause);
     throw new UserError(`Cannot start ${quote(path)}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "set TMPDIR to a folder in which programs may be started",
       exitCode: EXIT.cannotCreate,
       cause,

@@ -15,7 +15,6 @@ import { type Endpoint, startEndpoint } from "./server.ts";
 
 export * from "./cert_files.ts";
 export * from "./faults.ts";
-export * from "./keys.ts";
 export type * from "./observe.ts";
 export { AWS_ALPN, type EndpointOptions, type Limits } from "./options.ts";
 export type { Policy, Rule } from "./options.ts";
@@ -39,99 +38,68 @@ Exit codes: 0 ended by a signal, 64 wrong command line, 69 port cannot be used,
 78 certificates cannot be used.
 `;
 
-/** The outside of {@linkcode runEndpoint}. */
-export interface CommandWorld {
-  /** Write to stdout. @throws {Deno.errors.BrokenPipe} If nobody reads any more. */
-  stdout(text: string): void;
-  /** Write to stderr. */
-  stderr(text: string): void;
-  /** Ends the command. */
-  readonly signal: AbortSignal;
-}
+if (import.meta.main) Deno.exit(await main(Deno.args));
 
-/**
- * Run the command.
- *
- * @returns The exit code, once the signal has come.
- */
-export async function runEndpoint(
-  args: string[],
-  world: CommandWorld,
-): Promise<ExitCode> {
-  let temporary: string | undefined;
+async function main(args: string[]): Promise<ExitCode> {
   try {
     const command = parse(args);
     if (command === "help") {
-      world.stdout(HELP);
+      console.log(HELP);
       return EXIT.ok;
     }
-    if (command.dir === undefined) {
-      temporary = await Deno.makeTempDir({ prefix: "mqtt443-" });
+    const own = command.dir ?? await Deno.makeTempDir({ prefix: "mqtt443-" });
+    try {
+      await serve(command.port, own);
+    } finally {
+      if (command.dir === undefined) await Deno.remove(own, { recursive: true });
     }
-    await serve(command.port, command.dir ?? temporary ?? ".", world);
     return EXIT.ok;
   } catch (error) {
-    world.stderr(`${formatError(error)}\n`);
+    console.error(formatError(error));
     return error instanceof UserError ? error.exitCode : EXIT.bug;
-  } finally {
-    if (temporary !== undefined) {
-      await Deno.remove(temporary, { recursive: true });
-    }
   }
 }
 
-function parse(
-  args: string[],
-): "help" | { port: number; dir: string | undefined } {
-  const unknown: string[] = [];
-  const flags = parseArgs(args, {
+function parse(args: string[]): "help" | { port: number; dir: string | undefined } {
+  const { help, port = "8443", dir, _: rest, ...unknown } = parseArgs(args, {
     string: ["port", "dir"],
     boolean: ["help"],
-    unknown: (arg) => {
-      unknown.push(arg);
-      return false;
-    },
   });
-  if (flags.help) return "help";
-  if (unknown.length > 0) {
-    throw usageError(`Cannot understand "${unknown.join(" ")}"`);
+  if (help) return "help";
+  const strange = [...rest, ...Object.keys(unknown).map((name) => `--${name}`)];
+  if (strange.length > 0) throw usageError(`Cannot understand "${strange.join(" ")}"`);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
+    throw usageError(`Cannot use --port: must be from 0 to 65535: current value is "${port}"`);
   }
-  const port = flags.port === undefined ? 8443 : Number(flags.port || NaN);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw usageError(
-      `Cannot use --port: must be from 0 to 65535: current value is "${flags.port}"`,
-    );
-  }
-  if (flags.dir === "") {
-    throw usageError("Cannot use --dir: a folder is required");
-  }
-  return { port, dir: flags.dir };
+  if (dir === "") throw usageError("Cannot use --dir: a folder is required");
+  return { port: Number(port), dir };
 }
 
-async function serve(
-  port: number,
-  dir: string,
-  world: CommandWorld,
-): Promise<void> {
-  const ended = Promise.withResolvers<void>();
-  world.signal.addEventListener("abort", () => ended.resolve(), { once: true });
-  if (world.signal.aborted) return;
+/** Serves until a signal comes, or nobody reads stdout any more: `… | head` is a way to say enough. */
+async function serve(port: number, dir: string): Promise<void> {
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, end);
   const certificates = await findCerts(dir);
-  const endpoint = await open(port, certificates, (message) => {
+  const onMessage = ({ clientId, topic, qos, payload }: ReceivedMessage) => {
+    const line = JSON.stringify({ time: new Date().toISOString(), clientId, topic, qos, payload });
     try {
-      world.stdout(`${lineOf(message)}\n`);
-    } catch (error) {
-      // `… | head` is a way to say enough.
-      if (error instanceof Deno.errors.BrokenPipe) ended.resolve();
-      else ended.reject(error);
+      writeLine(line);
+    } catch {
+      end();
     }
-  });
-  try {
-    world.stderr(welcome(endpoint, dir));
-    await ended.promise;
-  } finally {
-    await endpoint.close();
-  }
+  };
+  const endpoint = await startEndpoint({ port, certificates, keep: "counts", onMessage })
+    .catch((cause) => {
+      throw cannotListen(port, cause);
+    });
+  console.error(welcome(endpoint, dir));
+  await ended;
+  await endpoint.close();
+}
+
+function writeLine(line: string): void {
+  const bytes = new TextEncoder().encode(`${line}\n`);
+  for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
 }
 
 async function findCerts(dir: string): Promise<Certificates> {
@@ -145,6 +113,7 @@ async function findCerts(dir: string): Promise<Certificates> {
     throw new UserError(
       `Cannot use certificates in "${dir}": ${messageOf(cause)}`,
       {
+        code: "tool-failed",
         hint: "pass --dir with a new folder",
         exitCode: EXIT.config,
         cause,
@@ -153,29 +122,17 @@ async function findCerts(dir: string): Promise<Certificates> {
   }
 }
 
-async function open(
-  port: number,
-  certificates: Certificates,
-  onMessage: (message: ReceivedMessage) => void,
-): Promise<Endpoint> {
-  try {
-    return await startEndpoint({
-      port,
-      certificates,
-      keep: "counts",
-      onMessage,
-    });
-  } catch (cause) {
-    const inUse = (cause as { code?: string }).code === "EADDRINUSE";
-    throw new UserError(
-      `Cannot listen on 127.0.0.1:${port}: ${inUse ? "port in use" : messageOf(cause)}`,
-      {
-        hint: inUse ? "pass --port 0 for a free one, or another number" : "pass another --port",
-        exitCode: EXIT.unavailable,
-        cause,
-      },
-    );
-  }
+function cannotListen(port: number, cause: { readonly code?: string }): UserError {
+  const inUse = cause.code === "EADDRINUSE";
+  return new UserError(
+    `Cannot listen on 127.0.0.1:${port}: ${inUse ? "port in use" : messageOf(cause)}`,
+    {
+      code: "tool-failed",
+      hint: inUse ? "pass --port 0 for a free one, or another number" : "pass another --port",
+      exitCode: EXIT.unavailable,
+      cause,
+    },
+  );
 }
 
 function welcome({ port, certificates }: Endpoint, dir: string): string {
@@ -186,45 +143,10 @@ Certificates (throw-away, for this endpoint only):
   ${cert}
   ${key}
 Publish to it:
-  mqtt443 publish --endpoint localhost --port ${port} --certs ${dir} --message hello
-`;
-}
-
-function lineOf({ clientId, topic, qos, payload }: ReceivedMessage): string {
-  return JSON.stringify({
-    time: new Date().toISOString(),
-    clientId,
-    topic,
-    qos,
-    payload,
-  });
+  mqtt443 publish --endpoint localhost --port ${port} --certs ${dir} --message hello`;
 }
 
 function usageError(message: string): UserError {
-  return new UserError(message, {
-    hint: "deno task endpoint --help shows the flags",
-    exitCode: EXIT.usage,
-  });
-}
-
-if (import.meta.main) {
-  const ended = new AbortController();
-  const end = () => ended.abort();
-  Deno.addSignalListener("SIGINT", end);
-  Deno.addSignalListener("SIGTERM", end);
-  const encoder = new TextEncoder();
-  Deno.exitCode = await runEndpoint(Deno.args, {
-    stdout: (text) => writeAll(Deno.stdout, encoder.encode(text)),
-    stderr: (text) => writeAll(Deno.stderr, encoder.encode(text)),
-    signal: ended.signal,
-  });
-  Deno.removeSignalListener("SIGINT", end);
-  Deno.removeSignalListener("SIGTERM", end);
-}
-
-function writeAll(
-  to: { writeSync(bytes: Uint8Array): number },
-  bytes: Uint8Array,
-): void {
-  for (let at = 0; at < bytes.length;) at += to.writeSync(bytes.subarray(at));
+  const hint = "deno task endpoint --help shows the flags";
+  return new UserError(message, { code: "tool-failed", hint, exitCode: EXIT.usage });
 }

@@ -64,6 +64,7 @@ export async function writeArchive(
     await Deno.remove(unfinished).catch(() => {});
     if (error instanceof RangeError) throw error;
     throw new UserError(`Cannot write ${quote(path)}: ${messageOf(error)}`, {
+      code: "tool-failed",
       hint: "free some space (`df -h`), or name another folder with --out DIR",
       exitCode: EXIT.cannotCreate,
       cause: error,

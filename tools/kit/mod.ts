@@ -43,6 +43,7 @@ export interface KitOptions {
   readonly runtime: RuntimeChoice;
   readonly isSource: boolean;
   readonly out: string;
+  readonly proxyPorts?: readonly number[];
 }
 
 /**
@@ -53,7 +54,7 @@ export interface KitOptions {
 export function parseKit(args: readonly string[]): KitOptions | "help" {
   const flags = parseFlags(args, { task: "kit", list: "arch", toggle: "source" });
   if (flags === "help") return "help";
-  const { list: archs, isToggled: isSource, settings, runtime, denort, out } = flags;
+  const { list: archs, isToggled: isSource, settings, runtime, denort, out, proxyPorts } = flags;
   const known = TARGETS.map(({ arch }) => arch);
   for (const arch of archs) {
     if (!known.some((one) => one === arch)) {
@@ -74,6 +75,7 @@ export function parseKit(args: readonly string[]): KitOptions | "help" {
     runtime: runtime ?? "auto",
     out: out ?? "dist",
     ...{ settings, denort, isSource },
+    ...(proxyPorts.length > 0 && { proxyPorts }),
   };
 }
 
@@ -112,7 +114,7 @@ export interface Kit {
  * @throws {UserError} If one cannot be made; then the folder stays as it was.
  */
 export async function makeKits(
-  { targets, settings, denort, runtime, isSource, out }: KitOptions,
+  { targets, settings, denort, runtime, isSource, out, proxyPorts = [] }: KitOptions,
   say: (line: string) => void,
 ): Promise<Kit[]> {
   return await inFolder(out, async (work) => {
@@ -131,6 +133,7 @@ export async function makeKits(
         denort,
         runtime,
         out: work,
+        proxyPorts,
         say,
         ...(settings !== undefined && { settings }),
       });
@@ -160,6 +163,7 @@ async function inFolder<T>(out: string, work: (folder: string) => Promise<T>): P
   } catch (cause) {
     if (isMade) throw cause;
     throw new UserError(`Cannot write to ${quote(out)}: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "name another folder with --out DIR",
       exitCode: EXIT.cannotCreate,
       cause,

@@ -109,10 +109,7 @@ async function packageFiles(lock: Lock, target: Target): Promise<Entry[]> {
   const packuments = new Map<string, Record<string, unknown>>();
   const files = packages.flatMap(({ id, integrity, folder }) => {
     const [name, version] = [id.replace(/(?<=.)@.*$/, ""), id.replace(/^.+@/, "")];
-    packuments.set(name, {
-      ...packuments.get(name),
-      [version]: versionInfo(folder, integrity),
-    });
+    packuments.set(name, { ...packuments.get(name), [version]: versionInfo(folder, integrity) });
     return filesIn(folder, "").filter((path) => !path.endsWith(".map"))
       .map((path) => ({ ...entryOf(folder, path), path: `${CACHE}/${name}/${version}/${path}` }));
   });
@@ -121,12 +118,7 @@ async function packageFiles(lock: Lock, target: Target): Promise<Entry[]> {
     ...[...packuments].map(([name, versions]) => ({
       path: `${CACHE}/${name}/registry.json`,
       // As Deno writes it; without it, Deno would ask the registry.
-      content: JSON.stringify({
-        name,
-        versions,
-        "dist-tags": {},
-        "_deno.packumentFormat": "full",
-      }),
+      content: JSON.stringify({ name, versions, "dist-tags": {}, "_deno.packumentFormat": "full" }),
     })),
   ];
 }
@@ -166,6 +158,7 @@ async function fetchPackages(ids: readonly string[], lock: Lock): Promise<void> 
     );
   } catch (cause) {
     throw new UserError(`Cannot fetch ${ids.join(", ")} of deno.lock: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "reach the npm registry once (NPM_CONFIG_REGISTRY and HTTPS_PROXY are heeded)",
       exitCode: EXIT.unavailable,
       cause,

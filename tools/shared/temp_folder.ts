@@ -111,6 +111,7 @@ function isFull(error: unknown): boolean {
 
 function cannotUse(place: string, cause: unknown): UserError {
   return new UserError(`Cannot use temporary folder ${quote(place)}: ${messageOf(cause)}`, {
+    code: "tool-failed",
     hint: isFull(cause)
       ? `free some space there: \`df -h ${place}\`; or set TMPDIR to a folder that has 500 MB free`
       : "set TMPDIR to a folder that is there and may be written",

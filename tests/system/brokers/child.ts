@@ -4,8 +4,6 @@
  * Rules: wait for an event, with a deadline, never for a time; what fails shows the last lines that were seen.
  */
 
-import { TextLineStream } from "./lines.ts";
-
 /** Deadline of a wait, in ms, unless another is given. */
 const DEADLINE_MS = 10_000;
 /** Milliseconds from SIGTERM to SIGKILL. */
@@ -100,12 +98,14 @@ function collect(
     for (const check of waiting) check();
   };
   const read = (async () => {
-    for await (
-      const line of stream.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())
-    ) {
-      all.push(line);
+    let rest = "";
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop()!;
+      all.push(...lines);
       look();
     }
+    if (rest !== "") all.push(rest);
     over = true;
     look();
   })();

@@ -23,20 +23,22 @@ export interface RunOptions {
   readonly to: Place;
   /** Another `--certs` than the device's. */
   readonly certs?: string;
+  /** A command that runs another one in a world of its own. */
+  readonly within?: readonly string[];
 }
 
 /** Starts `mqtt443 ARGS` with a state directory of its own and its log as JSON. */
 export function runProgram(
   brokers: Brokers,
   args: readonly string[],
-  { to, certs = brokers.certs }: RunOptions,
+  { to, certs = brokers.certs, within = [] }: RunOptions,
 ): Program {
   const { words: [program, ...words], env } = programCommand([
     ...args,
     ...["--endpoint", to.endpoint, "--port", `${to.port}`, "--certs", certs],
     ...(args.includes("--client-id") ? [] : ["--client-id", "gw-7"]),
     ...["--state", `${brokers.dir}/state`, "--log-format", "json"],
-  ]);
+  ], { within });
   const child = spawn(program, words, { cwd: brokers.dir, env });
   const parse = (line: string): LogEvent[] => line.startsWith("{") ? [JSON.parse(line)] : [];
   return {

@@ -79,41 +79,6 @@ Deno.test("build refuses a program that is no denort, Deno itself and a cut one,
   });
 });
 
-Deno.test("build does not take Deno from npm in place of a denort that was named, whatever fails", async () => {
-  await inFolder(async (folder) => {
-    const args = ["--denort", Deno.execPath(), "--out", `${folder}/dist`];
-    const env = { ...Deno.env.toObject(), TMPDIR: `${folder}/no` };
-    const { code, stdout, stderr } = await run(
-      [Deno.execPath(), "run", "-A", "--frozen", COMPILE],
-      { args, env },
-    );
-    assertEquals([code, stdout], [EXIT.cannotCreate, ""]);
-    assertMatch(
-      stderr,
-      /^error: Cannot use temporary folder ".*\/no": No such file .*\nhint: set TMPDIR to .*\n$/,
-    );
-    assertEquals(namesIn(folder), []);
-  });
-});
-
-Deno.test({
-  name: "build with a named denort says that the temporary folder is full (needs root and mount)",
-  ignore: !canMount,
-  fn: () =>
-    inFolder(async (folder) => {
-      using _mounted = mountMemory(`${folder}/temp`, "20m");
-      const options = ["--denort", Deno.execPath(), "--out", `${folder}/dist`];
-      const { code, stdout, stderr } = await run(
-        [Deno.execPath(), "run", "-A", "--frozen", COMPILE],
-        { args: options, env: { ...Deno.env.toObject(), TMPDIR: `${folder}/temp` } },
-      );
-      assertEquals([code, stdout], [EXIT.cannotCreate, ""]);
-      assertMatch(stderr, /^error: Cannot use temporary folder ".*\/temp": .*No space left on/);
-      assertStringIncludes(stderr, `\`df -h ${folder}/temp\``);
-      assertEquals([namesIn(folder), namesIn(`${folder}/temp`)], [["temp"], []]);
-    }),
-});
-
 Deno.test("executable by deno compile is the same, byte for byte, when it is built again", async () => {
   const bytes = await Deno.readFile(Deno.execPath());
   const options = {
@@ -126,21 +91,6 @@ Deno.test("executable by deno compile is the same, byte for byte, when it is bui
   const [first, second] = [await makeStandalone(options), await makeStandalone(options)];
   assert(first.length === second.length && first.every((byte, at) => byte === second[at]));
   assertEquals(metadataOf(first).permissions.allow_read, ["/a b"]);
-});
-
-Deno.test("denort for another machine is refused, and what is in the folder stays as it was", async () => {
-  await inFolder(async (folder) => {
-    await Deno.writeTextFile(`${folder}/mqtt443-linux-${OTHER.arch}`, "the former one");
-    const options = { targets: [OTHER.name], denort: [Deno.execPath()], out: folder };
-    const error = await assertRejects(() => compile(options), UserError);
-    assertEquals(error.exitCode, EXIT.config);
-    assertStringIncludes(error.message, `for ${OTHER.name}: it is for ${OWN.machine}`);
-    assertEquals(namesIn(folder), [`mqtt443-linux-${OTHER.arch}`]);
-    assertEquals(
-      await Deno.readTextFile(`${folder}/mqtt443-linux-${OTHER.arch}`),
-      "the former one",
-    );
-  });
 });
 
 Deno.test({
@@ -216,19 +166,6 @@ Deno.test("Deno from npm is taken from the cache without a network, and refused 
       error.hint,
       `remove the folder ${place}/${DENO_VERSION}, so that ${OTHER.package} is fetched again`,
     );
-  });
-});
-
-Deno.test("Deno from npm that does not come in time is given up", async () => {
-  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  await inFolder(async (folder) => {
-    const env = { DENO_DIR: folder, HTTPS_PROXY: `http://127.0.0.1:${silent.addr.port}` };
-    const error = await assertRejects(
-      () => npmDeno(OTHER, { env, patienceMs: 300 }),
-      UserError,
-    );
-    assertEquals(error.exitCode, EXIT.unavailable);
-    assertStringIncludes(error.message, "it was not done after 0.3 s");
   });
 });
 

@@ -124,27 +124,6 @@ Deno.test("kit --source makes the same archive twice, with Deno, the source and 
     );
   }));
 
-Deno.test("kit with settings that are wrong says so, and leaves nothing", () =>
-  inFolder(async (folder) => {
-    const settings = join(folder, "site.json");
-    Deno.writeTextFileSync(settings, '{ "endpoint": "broker.example", "port": 0 }\n');
-    const out = join(folder, "out");
-    const outcome = await kit(["--settings", settings, "--out", out]);
-    assertTold(outcome);
-    assertEquals(outcome.code, 78);
-    assertEquals([...Deno.readDirSync(out)], []);
-  }));
-
-Deno.test("kit that cannot write says so, and leaves what was there", () =>
-  inFolder(async (folder) => {
-    const file = join(folder, "out");
-    Deno.writeTextFileSync(file, "not a folder");
-    const outcome = await kit(["--out", file]);
-    assertTold(outcome);
-    assertEquals(outcome.code, 73);
-    assertEquals(Deno.readTextFileSync(file), "not a folder");
-  }));
-
 Deno.test("a kit's archive stays what it was when another one cannot be made", () =>
   inFolder(async (folder) => {
     await makeKit(folder);

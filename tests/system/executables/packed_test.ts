@@ -9,11 +9,8 @@ import type { Outcome } from "../../support/command_line.ts";
 import { namesIn, run, type RunOptions, SHELLS, spawn } from "../../support/packing.ts";
 import { signalled } from "../../support/listening.ts";
 import { pki } from "../../support/publishing.ts";
-import { hasArm64 } from "./emulation.ts";
 
 const OWN = TARGETS.find(({ name }) => name === Deno.build.target)!;
-const OTHER = TARGETS.find(({ name }) => name !== Deno.build.target)!;
-
 /** An executable for one site, its endpoint, and a runtime that is unpacked already. */
 interface Site {
   readonly folder: string;
@@ -187,33 +184,6 @@ Deno.test("packed executable for a site", async (t) => {
       }
     });
 
-    await t.step("ends well on SIGTERM and SIGINT", async () => {
-      for (const signal of ["SIGTERM", "SIGINT"] as const) {
-        const before = endpoint.received.length;
-        const child = spawn([site.built.path], {
-          args: ["publish", "--interval", "100ms", "--source", "clock"],
-          cwd: home,
-          env,
-        });
-        await endpoint.waitFor(before + 2);
-        child.kill(signal);
-        const { code, stderr } = await child.output();
-        await child.stdin.close();
-        assertEquals(code, 0);
-        assertMatch(new TextDecoder().decode(stderr), /stopped .*queued=0/);
-      }
-    });
-
-    await t.step("passes its input on", async () => {
-      const before = endpoint.received.length;
-      const { code } = await start(["publish", "--source", "stdin"], {
-        cwd: home,
-        input: "one\ntwo\n",
-      });
-      assertEquals(code, 0);
-      assertEquals(endpoint.received.length, before + 2);
-    });
-
     await t.step({
       name:
         "runs from a root that is read-only, with its runtime there before (needs root and mount)",
@@ -318,33 +288,4 @@ Deno.test("packed executable for any endpoint of AWS reaches no other, and write
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-});
-
-Deno.test({
-  name:
-    "packed executable for a machine of another kind says so under every shell (needs no emulator)",
-  ignore: hasArm64(),
-  async fn() {
-    const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
-    try {
-      const [built] = await compile({ targets: [OTHER.name], runtime: "npm", out: `${folder}/d` });
-      await Deno.mkdir(`${folder}/cwd`);
-      for (const shell of SHELLS) {
-        const { code, stdout, stderr } = await run([...shell, built!.path], {
-          args: ["version"],
-          cwd: `${folder}/cwd`,
-          env: { MQTT443_RUNTIME_DIR: `${folder}/runtimes` },
-        });
-        assertEquals([code, stdout], [73, ""], shell[0]);
-        assertEquals(
-          stderr.split("\n")[0],
-          `error: Cannot start here: this executable is for ${OTHER.machine}, and this machine is ${OWN.machine}`,
-        );
-        assertEquals(namesIn(`${folder}/runtimes`), []);
-        assertEquals(namesIn(`${folder}/cwd`), []);
-      }
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
-  },
 });

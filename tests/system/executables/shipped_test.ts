@@ -217,9 +217,7 @@ cat $file >${CERTS}/$file; done; systemctl reload mqtt443`;
       const lines = typed(readme.split("UNINSTALL")[1]!);
       await asTechnician(KITS.second, lines.find((line) => line.includes("--purge"))!);
       assertEquals(
-        await sh(
-          "find /usr/local /etc /var/lib -name '*mqtt443*' -not -name mqtt443.service.d",
-        ),
+        await sh("find /usr/local /etc /var/lib -name '*mqtt443*' -not -name mqtt443.service.d"),
         "",
       );
       assertEquals(await show("LoadState"), { LoadState: "not-found" });

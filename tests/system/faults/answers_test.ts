@@ -1,26 +1,15 @@
 /** Answers of a broker that end a session: how each is named, how soon the socket is closed, and what comes next. */
 
 import { assert, assertEquals, assertLess, assertMatch, assertNotMatch } from "@std/assert";
-import { failureFields } from "../../../lib/core/errors.ts";
-import { openLog } from "../../../lib/core/log.ts";
 import { rssKib } from "../../../tools/bench/process.ts";
 import { HUGE_LENGTH } from "../../../tools/endpoint/mod.ts";
 import { startChild } from "../../support/children.ts";
-import {
-  assertAllClosed,
-  connectTo,
-  failureOf,
-  reasonOf,
-  start,
-} from "../../support/connecting.ts";
 import {
   firsts,
   inputOf,
   makeRig,
   numbered,
   openInput,
-  pki,
-  range,
   replaced,
   type Rig,
   type Run,
@@ -108,46 +97,6 @@ async function liveThroughDisconnect(code: number, name: string, isTransient: bo
 
 Deno.test("publisher lives through each DISCONNECT though the socket stays open: names it, closes, and comes back (C7)", async () => {
   await Promise.all(DISCONNECTS.map((one) => liveThroughDisconnect(...one)));
-});
-
-/** Endpoints beside each other: each attempt waits some 40 ms for an acknowledgement of TCP. */
-const SIDE_BY_SIDE = 8;
-
-/** What is said of each code, a share of them after the other. */
-async function meetCodes(share: number): Promise<string[]> {
-  const lines: string[] = [];
-  const logs = (["text", "json"] as const).map((format) =>
-    openLog({ format, level: "debug", write: (line) => void lines.push(line) })
-  );
-  const codes = range(1, 255).filter((code) => code % SIDE_BY_SIDE === share);
-  const faults = { refuseConnect: true, keepRefusedOpen: true };
-  await using endpoint = await start({ certificates: pki, faults });
-  for (const mqttVersion of ["5", "3.1.1"] as const) {
-    for (const code of codes) {
-      endpoint.faults.connackCode = code;
-      const failure = await failureOf(connectTo(endpoint, { mqttVersion }));
-      for (const log of logs) log.warn("retrying", failureFields(failure));
-    }
-  }
-  endpoint.faults.refuseConnect = false;
-  for (const code of [...codes, ...(share === 0 ? [0] : [])]) {
-    const connection = await connectTo(endpoint);
-    endpoint.disconnect(code);
-    const reason = await reasonOf(connection);
-    for (const log of logs) log.warn("disconnected", failureFields(reason));
-  }
-  await assertAllClosed(endpoint);
-  return lines;
-}
-
-Deno.test("no line of the log says undefined, whatever code CONNACK or DISCONNECT has (C4, C7)", async () => {
-  const shares = Array.from({ length: SIDE_BY_SIDE }, (_, share) => meetCodes(share));
-  const lines = (await Promise.all(shares)).flat();
-  assertEquals(lines.length, (255 * 2 + 256) * 2);
-  for (const line of lines) {
-    assertNotMatch(line, /undefined|\[object/);
-    assertMatch(line, /CONNACK (0x)?[0-9a-f]+ \w{3}|DISCONNECT 0x[0-9a-f]{2} \w{3}|not speak MQTT/);
-  }
 });
 
 /** Connections in which the endpoint breaks the rules: first to warm up, then to be counted. */

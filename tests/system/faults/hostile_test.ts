@@ -1,7 +1,6 @@
 /** 10,000 hostile streams, and the same kind over real TLS (S5). */
 
 import { assertEquals, assertGreater, assertLess, assertLessOrEqual } from "@std/assert";
-import { makePki } from "../../../tools/endpoint/mod.ts";
 import { meetHostile } from "../../support/hostile.ts";
 import type { HostileReport } from "../../support/hostile_process.ts";
 
@@ -23,10 +22,4 @@ function assertUnharmed(report: HostileReport, count: number): void {
 
 Deno.test("connection survives 10,000 hostile streams without growth (S5)", async () => {
   assertUnharmed(await meetHostile({ seed: 2, count: 10_000, deadlineMs: 300_000 }), 10_000);
-});
-
-Deno.test("connection survives 600 hostile streams over TLS without growth (S5)", async () => {
-  const certificates = await makePki();
-  const report = await meetHostile({ seed: 3, count: 600, deadlineMs: 300_000, certificates });
-  assertUnharmed(report, 600);
 });

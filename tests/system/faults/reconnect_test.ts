@@ -95,33 +95,3 @@ for (const mqttVersion of ["5", "3.1.1"]) {
     }
   });
 }
-
-Deno.test("publisher whose endpoint is away for long goes on trying, is back within the longest wait, and delivers all (C9)", async () => {
-  // A second stands for a minute: away for half an hour, with waits of up to two minutes.
-  const awayMs = 30_000;
-  await using rig = await makeRig();
-  const flags = replaced(rig.flags, { "--backoff-max": `${CAP_MS}ms` });
-  const source = ["--source", "clock", "--interval", "200ms"];
-  const run = rig.run(["publish", ...flags, ...source]);
-  await run.said("published");
-  rig.endpoint.pause();
-  rig.endpoint.cut();
-  await new Promise((resolve) => setTimeout(resolve, awayMs));
-  const attempts = run.log.filter(({ event }) => event === "retrying").length;
-  assertGreaterOrEqual(attempts, Math.floor(awayMs / CAP_MS) - 1);
-  assert(announcedWaits(run).every((ms) => ms >= 1000 && ms <= CAP_MS));
-  const backMs = performance.now();
-  const before = run.log.length;
-  await rig.endpoint.resume();
-  await rig.endpoint.until(() => rig.endpoint.connects.length === 2);
-  // A second for the handshake of a busy machine.
-  assertLess(rig.endpoint.connects[1]!.atMs - backMs, CAP_MS + 1000);
-  await run.said("drained", (line) => run.log.indexOf(line) >= before);
-  run.signal();
-  assertEquals(await run.code, 0);
-  const seqs = firsts(seqsOf(rig.endpoint.received));
-  assertEquals(seqs, range(1, seqs.length));
-  assertGreaterOrEqual(seqs.length, awayMs / 200);
-  const { queued, dropped } = await run.said("stopped");
-  assertEquals({ queued, dropped }, { queued: 0, dropped: 0 });
-});

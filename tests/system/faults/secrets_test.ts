@@ -87,10 +87,7 @@ const CASES: Record<string, Case> = {
     args: ({ wrongPass }) => ["doctor", "--json", "--key-passphrase-file", wrongPass],
     code: 78,
   },
-  "doctor with a foreign key": {
-    args: ({ foreign }) => ["doctor", "--key", foreign],
-    code: 78,
-  },
+  "doctor with a foreign key": { args: ({ foreign }) => ["doctor", "--key", foreign], code: 78 },
   "doctor --policy": { args: () => ["doctor", "--policy"], code: 0 },
   "settings": { args: ({ pass }) => ["settings", "--key-passphrase-file", pass], code: 0 },
   "settings of a message": {

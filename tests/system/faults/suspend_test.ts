@@ -3,7 +3,7 @@
  * clock go on: every timer is due at once when it wakes, which is the harder case.
  */
 
-import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { type Child, startChild } from "../../support/children.ts";
 import {
   firsts,
@@ -18,13 +18,6 @@ import {
 Deno.test.sanitizer({ ops: true, resources: true });
 
 const TICK_MS = 200;
-
-/** Stops the process for a while. */
-async function suspend(child: Child, ms: number): Promise<void> {
-  Deno.kill(child.pid, "SIGSTOP");
-  await new Promise((resolve) => setTimeout(resolve, ms));
-  Deno.kill(child.pid, "SIGCONT");
-}
 
 function start(rig: Rig, flags: readonly string[]): Child {
   return startChild(["publish", ...flagsFor(rig.folder, rig.endpoint.port), ...flags]);
@@ -69,31 +62,6 @@ Deno.test("a process that slept longer than a PUBACK may take reads those that c
     assertEquals(await child.ended, { code: 0, words: "" });
     assertEquals(rig.endpoint.connects.length, 1);
     assertEquals(seqsOf(rig.endpoint.received), range(1, 15));
-  } finally {
-    await child.kill();
-  }
-});
-
-Deno.test("a process whose link died while it slept knows it within 1.5 keep-alives (X6)", async () => {
-  await using rig = await makeRig();
-  const keepAliveMs = 30_000;
-  // Nothing is published: only the keep-alive can tell.
-  const child = start(rig, ["--source", "stdin", "--keep-alive", `${keepAliveMs}ms`]);
-  try {
-    await child.until(() => child.events("connected").length === 1);
-    rig.endpoint.freeze();
-    await suspend(child, 8000);
-    const wokenMs = performance.now();
-    await rig.endpoint.until(() => rig.endpoint.connects.length === 2, {
-      deadlineMs: 2 * keepAliveMs,
-      what: "a second session",
-    });
-    // A second or two of back-off lie between knowing it and the next CONNECT.
-    assertLess(performance.now() - wokenMs, 1.5 * keepAliveMs + 3000);
-    await child.write(['{"n":1}']);
-    await rig.endpoint.waitFor(1);
-    Deno.kill(child.pid, "SIGTERM");
-    assertEquals(await child.ended, { code: 0, words: "" });
   } finally {
     await child.kill();
   }

@@ -31,8 +31,6 @@ import { announcedWaits, arrivals, assertPace } from "./pace.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
-const DAY_MS = 86_400_000;
-const inDays = (days: number) => new Date(Date.now() + days * DAY_MS);
 const names = ["localhost"];
 const elsewhere = await makeAuthority({ commonName: "another CA" });
 
@@ -60,60 +58,12 @@ const REFUSALS: readonly Refusal[] = [
   },
   {
     name:
-      "publisher sends nothing to a server with another name, keeps its pace, and delivers once it is mended (T2; Device Advisor TLS_Incorrect_Subject_Name_Server_Cert)",
-    endpoint: { server: await pki.authority.issue("b", { names: ["elsewhere.example"] }) },
-    step: "tls",
-    cause: /is for "elsewhere\.example", not for "localhost"$/,
-    hint: /--endpoint/,
-  },
-  {
-    name:
-      "publisher sends nothing to a server whose certificate has expired, keeps its pace, and delivers once it is mended (T3; Device Advisor TLS_Expired_Server_Cert)",
-    endpoint: {
-      server: await pki.authority.issue("localhost", {
-        names,
-        validFrom: inDays(-9),
-        validTo: inDays(-1),
-      }),
-    },
-    step: "tls",
-    cause: new RegExp(`expired at ${inDays(-1).toISOString().slice(0, 10)}`),
-    hint: /renew it/,
-    alert: /CertificateExpired/i,
-  },
-  {
-    name:
-      "publisher sends nothing to a server that offers another protocol, keeps its pace, and delivers once it is mended (T5)",
-    endpoint: { alpn: "http/1.1" },
-    step: "alpn",
-    cause: /^localhost:\d+ does not offer protocol "x-amzn-mqtt-ca"$/,
-    hint: /on port 443/,
-  },
-  {
-    name:
-      "publisher sends no MQTT to a server that ignores ALPN, keeps its pace, and delivers once it is mended (T5)",
-    endpoint: { alpn: "ignore" },
-    step: "alpn",
-    cause: /without protocol "x-amzn-mqtt-ca": the server ignores ALPN$/,
-    hint: /--alpn none/,
-    handshakes: true,
-  },
-  {
-    name:
       "publisher says certificate and policy when the server hangs up after the handshake, keeps its pace, and delivers once it is mended (T6)",
     endpoint: { clientCert: "closes-after-finished" },
     step: "mqtt",
     cause: /^localhost:\d+ hung up before CONNACK$/,
     hint: /certificate is active .* iot:Connect/,
     handshakes: true,
-  },
-  {
-    name:
-      "publisher says certificate and policy to a server that does not take the certificate, keeps its pace, and delivers once it is mended (T6)",
-    endpoint: { clientCa: elsewhere.cert },
-    step: "mqtt",
-    cause: /^localhost:\d+ hung up before CONNACK$/,
-    hint: /certificate is active .* iot:Connect/,
   },
 ];
 
@@ -251,11 +201,7 @@ const RUDE: Readonly<Record<string, Partial<Faults>>> = {
   "a reset at accept": { resetAtAccept: true },
   "a reset after ClientHello": { cutHandshake: true },
   "a reset within the certificate": { cutHandshake: true, handshakeBytes: 300 },
-  "an end within the handshake": {
-    cutHandshake: true,
-    handshakeEnd: "fin",
-    handshakeBytes: 300,
-  },
+  "an end within the handshake": { cutHandshake: true, handshakeEnd: "fin", handshakeBytes: 300 },
 };
 
 for (const [what, faults] of Object.entries(RUDE)) {

@@ -5,9 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import mqtt, { type IConnectPacket, type Packet } from "mqtt-packet";
-import { AWS_ALPN } from "./options.ts";
-import type { Endpoint } from "./server.ts";
-import type { Pair } from "./pki.ts";
+import { AWS_ALPN, type Endpoint, type Pair } from "../../tools/endpoint/mod.ts";
 
 /** How {@linkcode dial} connects. */
 export interface DialOptions {
