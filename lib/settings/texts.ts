@@ -145,6 +145,7 @@ export const TOPIC: Kind<string> = checked("TOPIC", topicProblem, {
 /** Where lines are handed in. */
 export const SOCKET: Kind<string> = checked("PATH", listenProblem, {
   allowed: "absolute path of a Unix socket, systemd",
+  type: "string",
   maxLength: MAX_SOCKET_PATH_BYTES,
   allOf: [PATH, { pattern: "^(/|systemd$)" }],
 });

@@ -96,7 +96,7 @@ Deno.test("a topic is refused where topicPrefix is not set", async () => {
   assertMatch(refusalOf(receipt).error, /^topic: .*topicPrefix/);
 });
 
-Deno.test("64 clients hand in 1,000 lines each: all are answered in order and delivered once", async () => {
+Deno.test("64 clients hand in 1,000 lines each: all are answered in order and delivered once (I2)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   await rig.publish([...flags, "--inflight", "100"]).said("start");
@@ -118,7 +118,7 @@ Deno.test("64 clients hand in 1,000 lines each: all are answered in order and de
   }
 });
 
-Deno.test("the 65th client is told, and closed; one that leaves makes room", async () => {
+Deno.test("the 65th client is told, and closed; one that leaves makes room (I2)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   await rig.publish(flags).said("start");
@@ -184,7 +184,7 @@ Deno.test("what a client sent before it went away is taken, though it read no re
   assertEquals(seqsOf(rig.endpoint.received), range(1, 100));
 });
 
-Deno.test("a client that never reads its receipts is not stopped: they are switched off, said once", async () => {
+Deno.test("a client that never reads its receipts is not stopped: they are switched off, said once (I2)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   const run = rig.publish([...flags, "--inflight", "100"]);
@@ -206,7 +206,7 @@ Deno.test("a client that never reads its receipts is not stopped: they are switc
   assertEquals(said().length, 1);
 });
 
-Deno.test("a client that reads slowly gets every receipt, and holds up nobody", async () => {
+Deno.test("a client that reads slowly gets every receipt, and holds up nobody (I2)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   await rig.publish([...flags, "--inflight", "100"]).said("start");
@@ -224,7 +224,7 @@ Deno.test("a client that reads slowly gets every receipt, and holds up nobody", 
   assertEquals(seqs, seqs.toSorted((a, b) => a - b));
 });
 
-Deno.test("lines one byte at a time, garbage and NUL are answered, each line once", async () => {
+Deno.test("lines one byte at a time, garbage and NUL are answered, each line once (I2)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   const run = rig.publish(flags);
@@ -252,7 +252,7 @@ Deno.test("lines one byte at a time, garbage and NUL are answered, each line onc
   assertEquals(seqsIn(await handInAll(path, "well\n")).length, 1);
 });
 
-Deno.test("10,000 connections leave no descriptor behind", async () => {
+Deno.test("10,000 connections leave no descriptor behind (I2)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   const run = rig.publish(flags);
@@ -280,7 +280,7 @@ Deno.test("10,000 connections leave no descriptor behind", async () => {
   assertLessOrEqual(after, before);
 });
 
-Deno.test("a full queue that drops the oldest takes every line, and counts what it drops", async () => {
+Deno.test("a full queue that drops the oldest takes every line, and counts what it drops (I3)", async () => {
   await using rig = await makeRig();
   rig.endpoint.pause();
   const { path, flags } = listening(rig);
@@ -297,7 +297,7 @@ Deno.test("a full queue that drops the oldest takes every line, and counts what 
   assertEquals([handedIn, refused, dropped], [3000, 0, 2000]);
 });
 
-Deno.test("a full queue that drops the newest answers retry, drops nothing, and takes the line later", async () => {
+Deno.test("a full queue that drops the newest answers retry, drops nothing, and takes the line later (I3)", async () => {
   await using rig = await makeRig();
   rig.endpoint.pause();
   const { path, flags } = listening(rig);
@@ -323,7 +323,7 @@ Deno.test("a full queue that drops the newest answers retry, drops nothing, and 
 
 Deno.test({
   name:
-    "a full disk is answered with retry, and the line is taken when there is room (needs root and mount)",
+    "a full disk is answered with retry, and the line is taken when there is room (I3; needs root and mount)",
   ignore: !canMount,
   async fn() {
     await using rig = await makeRig();

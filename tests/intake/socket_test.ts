@@ -30,7 +30,7 @@ for (const mode of ["0600", "0660"]) {
   });
 }
 
-Deno.test("socket is not made under a umask that lets others connect before it has its mode", async () => {
+Deno.test("socket is not made under a umask that lets others connect before it has its mode (I4)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   const within = ["sh", "-c", 'umask 000; exec "$@"', "sh"];
@@ -43,7 +43,7 @@ Deno.test("socket is not made under a umask that lets others connect before it h
   assertEquals(modeOf(path), 0o660);
 });
 
-Deno.test("socket that a killed publisher left behind is replaced", async () => {
+Deno.test("socket that a killed publisher left behind is replaced (I4)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   const killed = rig.publish(flags);
@@ -56,7 +56,7 @@ Deno.test("socket that a killed publisher left behind is replaced", async () => 
   assertEquals(seqsIn(await handInAll(path, "x\n")), [1]);
 });
 
-Deno.test("socket on which another publisher listens is left alone", async () => {
+Deno.test("socket on which another publisher listens is left alone (I4)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   await rig.publish(flags).said("start");
@@ -67,7 +67,7 @@ Deno.test("socket on which another publisher listens is left alone", async () =>
   assertEquals(seqsIn(await handInAll(path, "x\n")), [1]);
 });
 
-Deno.test("what is in place of the socket and is none is refused, and left as it is", async () => {
+Deno.test("what is in place of the socket and is none is refused, and left as it is (I4)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   const other = `${rig.folder}/other`;
@@ -94,7 +94,7 @@ Deno.test("what is in place of the socket and is none is refused, and left as it
 });
 
 Deno.test({
-  name: "socket of another user, and a folder where others may write, are refused (needs root)",
+  name: "socket of another user, and a folder where others may write, are refused (I4; needs root)",
   ignore: !isRoot,
   async fn() {
     await using rig = await makeRig();
@@ -132,7 +132,7 @@ Deno.test("socket path that is relative, too long or without its folder is refus
 });
 
 Deno.test({
-  name: "socket with a group is open to its members, and to nobody else (needs root)",
+  name: "socket with a group is open to its members, and to nobody else (I4; needs root)",
   ignore: !isRoot || !hasProgram("setpriv") || !hasProgram("socat"),
   async fn() {
     await using rig = await makeRig();
@@ -183,7 +183,7 @@ function activated(path: string, fds = "1"): string[] {
 }
 
 Deno.test({
-  name: "socket that systemd hands over is taken without a grant, and left where it is",
+  name: "socket that systemd hands over is taken without a grant, and left where it is (I5)",
   ignore: !hasProgram("python3"),
   async fn() {
     await using rig = await makeRig();
@@ -211,7 +211,7 @@ Deno.test({
   },
 });
 
-Deno.test("publisher that takes lines opens one socket, and no port", async () => {
+Deno.test("publisher that takes lines opens one socket, and no port (I4)", async () => {
   await using rig = await makeRig();
   const { path, flags } = listening(rig);
   const run = rig.publish(flags);

@@ -50,7 +50,7 @@ function connect({ machine }: Gateway): Promise<HandingIn> {
 for (const isExecutable of [false, true]) {
   const what = isExecutable ? "executable" : "service";
   atMachine(
-    `${what} takes messages on the socket of systemd, and a client waits through its restart`,
+    `${what} takes messages on the socket of systemd, and a client waits through its restart (I5)`,
     async () => {
       await using gateway = await makeListening("systemd", { units: ACTIVATED, isExecutable });
       const { endpoint, machine, systemctl, show } = gateway;
