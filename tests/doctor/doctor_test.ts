@@ -116,6 +116,15 @@ Deno.test("doctor --policy takes region and account, and refuses what is none", 
   }
 });
 
+Deno.test("doctor --policy allows what is handed in to be published below topicPrefix", async () => {
+  const args = ["--client-id", "gw-7", "--topic", "a", "--topic-prefix", "dt/{clientId}"];
+  const { code, stdout } = await run(["doctor", "--policy", ...args]);
+  const resources = JSON.parse(stdout).Statement.map(({ Resource }: { Resource: string }) =>
+    Resource.split(":").at(-1)
+  );
+  assertEquals([code, resources], [0, ["client/gw-7", "topic/a", "topic/dt/gw-7/*"]]);
+});
+
 Deno.test("doctor --policy prints the least policy for the client id and the topic", async () => {
   const endpoint = "abc-ats.iot.eu-central-1.amazonaws.com";
   const { code, stdout } = await run([
@@ -151,5 +160,22 @@ Deno.test("doctor --json gives each finding that is not ok its code", async () =
     assertEquals(code(closed, "tcp"), "tcp-refused");
     Deno.removeSync(fileIn(certs, "private.pem.key"));
     assertEquals(code(await examine(args), "files"), "file-not-found");
+  });
+});
+
+Deno.test("doctor looks at the socket on which lines are handed in", async () => {
+  await withSite({}, async ({ args, certs }) => {
+    const path = `${certs.replace(/[^/]+$/, "")}in.sock`;
+    const look = async (more: readonly string[] = []) => {
+      const { checks } = await examine([...args, "--listen", path, ...more], ["--offline"]);
+      return checks.find(({ name }) => name === "listen")!;
+    };
+    const free = await look();
+    assertEquals(free.status, "ok");
+    assertMatch(free.saw, /nobody listens at .* now, and a publisher can/);
+    using listener = Deno.listen({ transport: "unix", path });
+    const other = await look();
+    assertEquals([other.status, other.code], ["warn", "listen-in-use"]);
+    void listener;
   });
 });
