@@ -1,8 +1,4 @@
-/**
- * The composition root: from a command line to an exit code.
- *
- * Every error a user can meet is printed here, and only here.
- */
+/** The composition root: from a command line to an exit code. The only place that prints errors which end a run. */
 
 import { grantHint } from "./core/build.ts";
 import { EXIT, type ExitCode, formatError, UserError } from "./core/errors.ts";
@@ -10,12 +6,7 @@ import { helpText, parseCommand, runCommand } from "./commands/mod.ts";
 import { forJournal } from "./core/text.ts";
 import type { World } from "./core/process.ts";
 
-/**
- * Runs the program.
- *
- * @param args What was typed after the program's name.
- * @returns The exit code.
- */
+/** Runs the program; `args` are those after its name. Returns the exit code. */
 export async function app(args: readonly string[], world: World): Promise<ExitCode> {
   try {
     if (args.length === 0) {
@@ -24,21 +15,21 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
     }
     return await runCommand(parseCommand(args), world);
   } catch (error) {
-    // The reader of our output has gone (`mqtt443 watch … | head`): nobody is left to tell.
+    // The reader of our output has gone (`mqtt443 watch … | head`).
     if (error instanceof Deno.errors.BrokenPipe) return EXIT.ok;
-    const told = error instanceof Deno.errors.NotCapable ? notGranted(error) : error;
+    const shown = error instanceof Deno.errors.NotCapable ? notGranted(error) : error;
     try {
-      const text = formatError(told);
+      const text = formatError(shown);
       world.err(world.isErrJournal ? forJournal(3, text) : text);
-    } catch { /* stderr is closed; the exit code still tells */ }
-    return told instanceof UserError ? told.exitCode : EXIT.bug;
+    } catch { /* stderr is closed; the exit code still says it */ }
+    return shown instanceof UserError ? shown.exitCode : EXIT.bug;
   }
 }
 
-/** A permission that no module expected to miss. */
+/** The error about a missing permission that no module handled. */
 function notGranted(cause: Error): UserError {
   const what = cause.message.replace(/, run again.*/s, "");
-  return new UserError(`Cannot go on: this process was not granted what it needs: ${what}`, {
+  return new UserError(`Cannot continue: this process lacks a permission: ${what}`, {
     code: "not-granted",
     hint: grantHint(),
     exitCode: EXIT.config,

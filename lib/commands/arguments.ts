@@ -1,57 +1,27 @@
-/**
- * The command line: from arguments to a {@linkcode Command}, or an error that says what was typed wrong.
- *
- * Pure, and the only file that imports `@std/cli`. What the help says is in help.ts; what a value may be is the
- * settings table's business.
- */
+/** From a command line to a {@linkcode Command}, or an error that says what was typed wrong. Pure. */
 
 import { parseArgs } from "@std/cli/parse-args";
 import { EXIT, UserError } from "../core/errors.ts";
-import { flagOf, type Layer, SETTINGS } from "../settings/mod.ts";
 import { didYouMean, quote } from "../core/text.ts";
+import { flagOf, type Layer, SETTINGS } from "../settings/mod.ts";
+import { COMMAND_TABLE, type CommandName, COMMANDS } from "./table.ts";
 
-/** Names of the commands, in the order of the help. */
-export const COMMANDS = [
-  "publish",
-  "doctor",
-  "watch",
-  "queue",
-  "settings",
-  "version",
-  "send",
-  "help",
-] as const;
-
-/** Name of a command. */
-export type CommandName = (typeof COMMANDS)[number];
-
-/** What is to be done. */
+/** A parsed command line. */
 export interface Command {
   readonly name: CommandName;
-  /** `--help` was given, or the command is `help`: about what. */
+  /** For command `help`, which `--help` is too: what about. */
   readonly help: string | undefined;
   /** Positional arguments after the command's name. */
   readonly operands: readonly string[];
-  /** Flags without value that were given, without dashes. */
+  /** Flags without a value that were given, without dashes. */
   readonly switches: ReadonlySet<string>;
+  /** Flags with a value that are no settings, without dashes. */
+  readonly values: Readonly<Record<string, string>>;
   /** `--config`. */
   readonly config: string | undefined;
-  /** Flags with a value that only `doctor` has. */
-  readonly doctor?: Readonly<Partial<Record<DoctorFlag, string>>>;
-  /** Flags with a value that only `send` has. */
-  readonly valued?: Readonly<Partial<Record<(typeof SEND_FLAGS)[number], string>>>;
   /** The settings given as flags. */
   readonly flags: Layer;
 }
-
-/** Flags of `doctor` with a value that are no settings. */
-export const DOCTOR_FLAGS = ["policy-file", "region", "account"] as const;
-
-/** One of them. */
-export type DoctorFlag = (typeof DOCTOR_FLAGS)[number];
-
-/** Those of `send`. */
-const SEND_FLAGS = ["timeout"] as const;
 
 /** Flags of mosquitto_pub, mosquitto_sub and other clients, and what they are here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -74,43 +44,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "--tls-alpn": "--alpn NAME",
 };
 
-interface CommandShape {
-  /** Flags without a value. */
-  readonly switches: readonly string[];
-  /** Least and most operands. */
-  readonly operands: readonly [number, number];
-  /** Usage line after the command's name. */
-  readonly usage: string;
-}
-
-/** What each command takes. */
-export const SHAPES: Readonly<Record<CommandName, CommandShape>> = {
-  publish: { switches: ["dry-run"], operands: [0, 0], usage: "[--dry-run] [SETTINGS]" },
-  doctor: {
-    switches: ["offline", "json", "policy"],
-    operands: [0, 0],
-    usage: "[FLAGS] [SETTINGS]",
-  },
-  watch: { switches: [], operands: [1, 1], usage: "TOPIC [SETTINGS]" },
-  queue: {
-    switches: ["json", "yes"],
-    operands: [0, 1],
-    usage: "[clear [--yes]] [--json] [SETTINGS]",
-  },
-  settings: {
-    switches: ["json", "schema"],
-    operands: [0, 0],
-    usage: "[--json | --schema] [SETTINGS]",
-  },
-  version: { switches: ["json"], operands: [0, 0], usage: "[--json] [SETTINGS]" },
-  send: {
-    switches: ["json"],
-    operands: [0, 1],
-    usage: "[MESSAGE] [FLAGS] [SETTINGS]",
-  },
-  help: { switches: [], operands: [0, 1], usage: "[COMMAND | settings]" },
-};
-
 /**
  * Parses the arguments after the program's name.
  *
@@ -131,36 +64,37 @@ export function parseCommand(args: readonly string[]): Command {
     throw usageError("Cannot run: no command given", "type `mqtt443 publish`, or `mqtt443 help`");
   }
   if (name === "--help") return parseCommand(["help", ...rest]);
-  if (name === "-h" && rest.length === 0) return helpCommand(undefined);
+  if (name === "-h" && rest.length === 0) return helpCommand("");
   if (name === "--version") return parseCommand(["version", ...rest]);
   const known = COMMANDS.find((command) => command === name);
-  if (known === undefined) {
-    if (name.startsWith("-")) {
-      throw usageError(
-        `Cannot run ${quote(name)}: the command comes first`,
-        "type `mqtt443 publish --endpoint HOST`, or `mqtt443 help`",
-      );
-    }
+  if (known !== undefined) return parseRest(known, rest);
+  if (name.startsWith("-")) {
     throw usageError(
-      `Cannot run ${quote(name)}: unknown command${didYouMean(name, COMMANDS)}`,
-      `the commands are ${COMMANDS.join(", ")}`,
+      `Cannot run ${quote(name)}: the command comes first`,
+      "type `mqtt443 publish --endpoint HOST`, or `mqtt443 help`",
     );
   }
-  return parseRest(known, rest);
+  throw usageError(
+    `Cannot run ${quote(name)}: unknown command${didYouMean(name, COMMANDS)}`,
+    `the commands are ${COMMANDS.join(", ")}`,
+  );
 }
 
 function parseRest(name: CommandName, rest: readonly string[]): Command {
-  const shape = SHAPES[name];
-  const takesSettings = name !== "help";
-  const keys = takesSettings ? SETTINGS.map(({ key }) => key) : [];
-  const valued = [
-    ...keys.map((key) => flagOf(key).slice(2)),
-    ...(takesSettings ? ["config"] : []),
-    ...(name === "doctor" ? DOCTOR_FLAGS : []),
-    ...(name === "send" ? SEND_FLAGS : []),
+  const { flags, operands: [least, most], usage } = COMMAND_TABLE[name];
+  const settings = name === "help" ? [] : SETTINGS.map(({ key }) => [key, flagOf(key).slice(2)]);
+  const own = Object.keys(flags).map((flag) => flag.split(" "));
+  const ownValued = own.filter(([, placeholder]) => placeholder).map(([flag]) => flag!);
+  const switches = [
+    ...own.filter(([, placeholder]) => !placeholder).map(([flag]) => flag!),
+    "help",
   ];
-  const switches = [...shape.switches, "help"];
-  // With every flag a collected string, a value stays what was typed and a flag given twice is seen.
+  const valued = [
+    ...settings.map(([, flag]) => flag!),
+    ...(name === "help" ? [] : ["config"]),
+    ...ownValued,
+  ];
+  // With every flag a collected string, a value stays what was typed.
   const { tied, empty, unknown } = checkForm(rest, valued, switches);
   const parsed = parseArgs(tied, {
     string: [...valued, "_"],
@@ -170,43 +104,36 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
   if (parsed.help && (unknown.length === 0 || rest.includes("--help"))) return helpCommand(name);
   if (unknown.length > 0) throw unknownFlags([...new Set(unknown)], [...valued, ...switches], name);
   const operands = parsed._.map(String);
-  const [least, most] = shape.operands;
   if (operands.length < least || operands.length > most) {
     const found = operands.length > most
       ? `unexpected ${quote(operands[most])}`
       : "TOPIC is missing";
-    throw usageError(`Cannot run ${name}: ${found}`, `usage: mqtt443 ${name} ${shape.usage}`);
+    throw usageError(`Cannot run ${name}: ${found}`, `usage: mqtt443 ${name} ${usage}`);
   }
-  const single = (flag: string) =>
+  const given = (flag: string) =>
     empty.has(flag) ? "" : (parsed[flag] as string[] | undefined)?.[0];
-  const values = keys.map((key) => [key, single(flagOf(key).slice(2))] as const);
+  const valuesOf = (keys: readonly (readonly string[])[]) =>
+    Object.fromEntries(
+      keys.map(([key, flag]) => [key!, given(flag!)!] as const).filter(([, value]) =>
+        value !== undefined
+      ),
+    );
   return {
     name,
     help: name === "help" ? operands[0] ?? "" : undefined,
     operands,
     switches: new Set(switches.filter((flag) => Boolean(parsed[flag]))),
-    config: single("config"),
-    ...(name === "doctor" && {
-      doctor: Object.fromEntries(
-        DOCTOR_FLAGS.flatMap((flag) => parsed[flag] === undefined ? [] : [[flag, single(flag)!]]),
-      ),
-    }),
-    ...(name === "send" && parsed.timeout !== undefined && {
-      valued: { timeout: single("timeout")! },
-    }),
-    flags: {
-      origin: "flag",
-      name: "",
-      values: Object.fromEntries(values.filter(([, value]) => value !== undefined)),
-    },
+    values: valuesOf(ownValued.map((flag) => [flag, flag])),
+    config: given("config"),
+    flags: { origin: "flag", name: "", values: valuesOf(settings) },
   };
 }
 
 /**
- * Finds what parseArgs would silently make something else of: flags given twice, a flag without its value, a switch
- * with one, flags of one letter, of which only `-h` without a value is one of ours. Returns the arguments with each
- * value tied to its flag by `=`, and apart from them the flags with an empty value, which parseArgs does not know as
- * such, and those that are unknown.
+ * Refuses what parseArgs would silently misread: flags given twice, a flag without its value, a switch with one.
+ *
+ * @returns The arguments with each value tied to its flag by `=`; apart from them the flags with an empty value, which
+ * parseArgs drops, and the unknown ones, among them every flag of one letter but `-h`.
  */
 function checkForm(
   rest: readonly string[],
@@ -217,10 +144,6 @@ function checkForm(
   const empty = new Set<string>();
   const unknown: string[] = [];
   const tied: string[] = [];
-  const tie = (flag: string, value: string) => {
-    if (value === "") empty.add(flag);
-    else tied.push(`--${flag}=${value}`);
-  };
   for (let i = 0; i < rest.length; i++) {
     const argument = rest[i]!;
     if (argument === "--") {
@@ -231,50 +154,39 @@ function checkForm(
       const hasValue = rest[i + 1] !== undefined && !rest[i + 1]!.startsWith("-");
       if (argument === "-h" && !hasValue) tied.push("--help");
       else unknown.push(argument);
-      // Its value is no operand.
+      // Its value is not an operand.
       if (hasValue) i++;
       continue;
     }
-    const [, flag, equals] = /^--([^=]+)(=?)/.exec(argument) ?? [];
-    if (flag === undefined) {
-      tied.push(argument);
-      continue;
-    }
-    if (!valued.includes(flag) && !switches.includes(flag)) {
-      unknown.push(argument);
-      continue;
-    }
-    if (seen.has(flag)) {
-      throw usageError(`Cannot use --${flag} twice`, "give it once");
-    }
-    seen.add(flag);
-    if (switches.includes(flag)) {
-      if (equals === "=") {
-        throw usageError(
-          `Cannot use ${quote(argument)}: --${flag} takes no value`,
-          `type --${flag}`,
-        );
-      }
-      tied.push(argument);
-    } else if (equals === "=") {
-      tie(flag, argument.slice(argument.indexOf("=") + 1));
-    } else {
-      const value = rest[++i];
-      if (value === undefined || value.startsWith("--")) {
+    const [, flag, after] = /^--([^=]+)(?:=([^]*))?$/.exec(argument) ?? [];
+    const isSwitch = switches.includes(flag!);
+    if (flag === undefined) tied.push(argument);
+    else if (!isSwitch && !valued.includes(flag)) unknown.push(argument);
+    else if (seen.has(flag)) throw usageError(`Cannot use --${flag} twice`, "give it once");
+    else if (!isSwitch) {
+      const value = after ?? rest[++i];
+      if (value === undefined || (after === undefined && value.startsWith("--"))) {
         throw usageError(`Cannot use --${flag}: its value is missing`, `type --${flag}=VALUE`);
       }
-      tie(flag, value);
+      if (value === "") empty.add(flag);
+      else tied.push(`--${flag}=${value}`);
+    } else if (after === undefined) tied.push(argument);
+    else {
+      const message = `Cannot use ${quote(argument)}: --${flag} takes no value`;
+      throw usageError(message, `type --${flag}`);
     }
+    if (flag !== undefined) seen.add(flag);
   }
   return { tied, empty, unknown };
 }
 
-function helpCommand(about: string | undefined): Command {
+function helpCommand(about: string): Command {
   return {
     name: "help",
-    help: about ?? "",
+    help: about,
     operands: [],
     switches: new Set(["help"]),
+    values: {},
     config: undefined,
     flags: { origin: "flag", name: "", values: {} },
   };

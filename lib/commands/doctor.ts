@@ -1,4 +1,4 @@
-/** `doctor`: runs the checks and tells what they found; `--policy` prints the policy this device needs. */
+/** `doctor`: runs the checks and reports what they found; `--policy` prints the policy that this device needs. */
 
 import type { Command } from "./arguments.ts";
 import {
@@ -18,11 +18,11 @@ import type { World } from "../core/process.ts";
 export async function doctorCommand(command: Command, world: World): Promise<ExitCode> {
   if (command.switches.has("policy")) return printPolicy(command, world);
   const isJson = command.switches.has("json");
-  // On a terminal a line says what is being looked at until the result takes its place.
+  // On a terminal the running check is shown until its result replaces it.
   const erase = world.isOutTerminal ? "\r\x1b[K" : "";
   const say = (result: Result) => world.out(`${erase}${resultText(result, world.paintOut)}\n`);
   const sayLooking = (name: string) => world.out(`looking at ${name} …`);
-  const doctorCommand = { ...command, policyFile: command.doctor?.["policy-file"] };
+  const doctorCommand = { ...command, policyFile: command.values["policy-file"] };
   const report = await diagnose(doctorCommand, world, {
     isOffline: command.switches.has("offline"),
     ...(!isJson && { onResult: say }),
@@ -37,7 +37,7 @@ export async function doctorCommand(command: Command, world: World): Promise<Exi
 function printPolicy(command: Command, world: World): ExitCode {
   const { settings } = loadSettings(command, world, { needEndpoint: false });
   const { clientId, topic, topicPrefix, endpoint } = settings;
-  const account = accountOf(endpoint, command.doctor);
+  const account = accountOf(endpoint, command.values);
   world.out(`${JSON.stringify(policyDocument(clientId, topic, account, topicPrefix), null, 2)}\n`);
   return EXIT.ok;
 }

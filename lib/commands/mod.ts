@@ -8,7 +8,7 @@ import { helpText } from "./help.ts";
 export { parseCommand } from "./arguments.ts";
 export { helpText } from "./help.ts";
 
-/** A command is loaded when it is run: none waits for what another one needs. */
+/** Runs a command. Each is loaded only when it runs. */
 export async function runCommand(command: Command, world: World): Promise<ExitCode> {
   switch (command.name) {
     case "publish":

@@ -1,10 +1,10 @@
-/** What several commands begin with. */
+/** The log that the commands share. */
 
 import type { Settings } from "../settings/mod.ts";
 import { type Logger, openLog } from "../core/log.ts";
 import type { World } from "../core/process.ts";
 
-/** The log of a command, on stderr. */
+/** Opens the log on stderr. */
 export function openLogOf(settings: Settings, world: World): Logger {
   return openLog({
     format: settings.logFormat,

@@ -81,7 +81,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       listen: settings.listen,
       queued: state.queue.stats().waiting,
     });
-    // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
+    // Only the service's unit can bind what is missing; elsewhere doctor reports it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)
       : undefined;
@@ -181,12 +181,12 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
     return await gatherLines(lines, { ...options, lineMetrics, waiting });
   }
   const sources = openSources(settings.source, { now: world.now });
-  // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.
+  // A source that hangs delays the others by an interval at most; a 1-Wire sensor takes 0.75 s.
   const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
   if (sources.length > 0) return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
 }
 
-/** Input whose failure to be read is told as such. */
+/** Standard input, with read errors in words. */
 async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* batches;
@@ -201,7 +201,7 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** Prints what would be sent, with a queue in memory that nothing leaves. */
+/** Prints what would be sent; the queue is in memory and nothing connects. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
   const queue = new MemoryQueue(queueOptions(settings, world));
@@ -237,8 +237,8 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves, SIGHUP reloads. At a terminal SIGHUP means
- * that the terminal is gone, and stops too.
+ * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves at once, SIGHUP reloads. At a terminal
+ * SIGHUP means that the terminal has closed, and stops too.
  */
 function listen(
   world: World,

@@ -22,7 +22,7 @@ export function queueCommand(command: Command, world: World): ExitCode {
   const { settings } = loadSettings(command, world, { needEndpoint: false });
   const [verb] = command.operands;
   if (verb !== undefined && verb !== "clear") {
-    throw new UserError(`Cannot run queue ${quote(verb)}: the only thing it can be told is clear`, {
+    throw new UserError(`Cannot run queue ${quote(verb)}: its only operand is clear`, {
       code: "wrong-command-line",
       hint: "type `mqtt443 queue` or `mqtt443 queue clear`",
       exitCode: EXIT.usage,
@@ -35,9 +35,9 @@ export function queueCommand(command: Command, world: World): ExitCode {
 }
 
 /**
- * Reads beside a running publisher. An empty file is a queue whose first message is still to come.
+ * Reads the queue, also beside a running publisher. An empty file is a queue without a message yet.
  *
- * @throws {UserError} With exit code 73, also where no queue is: an empty one would be another answer.
+ * @throws {UserError} With exit code 73, also where there is no queue: that is not the same as an empty one.
  */
 function statsOf(settings: Settings, world: World): QueueStats {
   const path = queuePathOf(settings.state);
@@ -88,26 +88,23 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
   if (!command.switches.has("yes")) {
     const question = `Discard ${number} messages in ${settings.state} for good?`;
     if (world.confirm === undefined) {
-      throw new UserError(`Cannot discard ${number} messages: nobody was asked`, {
+      throw new UserError(`Cannot discard ${number} messages without confirmation`, {
         code: "not-confirmed",
-        hint: "type the same again with --yes behind it",
+        hint: "run it on a terminal, or type the same again with --yes",
         exitCode: EXIT.usage,
       });
     }
     if (!world.confirm(question)) return EXIT.ok;
   }
-  const told = (discarded: number) => {
-    const json = `${JSON.stringify({ discarded })}\n`;
-    world.out(command.switches.has("json") ? json : `discarded: ${discarded}\n`);
-    return EXIT.ok;
-  };
   const directory = holdStateDirectory(settings.state);
   try {
     const { delivered } = directory;
     const queue = openQueue(directory.queuePath, { ...queueOptions(settings, world), delivered });
     const discarded = queue.clear();
     queue.close();
-    return told(discarded);
+    const json = `${JSON.stringify({ discarded })}\n`;
+    world.out(command.switches.has("json") ? json : `discarded: ${discarded}\n`);
+    return EXIT.ok;
   } finally {
     directory.release();
   }

@@ -24,7 +24,7 @@ export async function sendCommand(command: Command, world: World): Promise<ExitC
   const tally = new Tally(world, command.switches.has("json"));
   await handIn(linesOf(command.operands[0], world, (line) => tally.send(lineFor(line, topic))), {
     path: listen?.startsWith("/") ? listen : SOCKET_PATH,
-    timeoutMs: timeoutOf(command.valued?.timeout ?? "10s"),
+    timeoutMs: timeoutOf(command.values.timeout ?? "10s"),
     onAnswer: (answer, receipt) => tally.answer(answer, receipt),
   });
   return tally.code();

@@ -8,12 +8,18 @@ import type { World } from "../core/process.ts";
 
 const PERMISSIONS = ["net", "read", "write", "env", "sys", "run", "ffi", "import"] as const;
 
-/** First version of Deno that sends ALPN as a client; 2.4.2 silently left it out (measured). */
+/** First version of Deno whose client sends ALPN; 2.4.2 silently left it out (measured). */
 const ALPN_SINCE = [2, 5, 7] as const;
 
 const SCOPES = {
   site: "one site: nothing but what is permitted below",
   general: "any endpoint of AWS IoT Core, with its files in the usual places",
+} as const;
+
+const RUNTIMES = {
+  deno: "deno run",
+  denort: "executable made by deno compile",
+  npm: "executable with Deno from npm, unpacked at its first start",
 } as const;
 
 /** Prints them. */
@@ -24,8 +30,6 @@ export function versionCommand(command: Command, world: World): ExitCode {
   );
   return EXIT.ok;
 }
-
-type Document = ReturnType<typeof documentOf>;
 
 function documentOf(command: Command, world: World) {
   return {
@@ -44,27 +48,18 @@ function documentOf(command: Command, world: World) {
   };
 }
 
-/** What runs the program: Deno from source or with a bundle, or one of the two kinds of executable. */
-function runtimeOf(world: Pick<World, "env">): "deno" | "denort" | "npm" {
+function runtimeOf(world: Pick<World, "env">): keyof typeof RUNTIMES {
   if (Deno.build.standalone) return "denort";
-  // The executable that brings Deno along says so.
+  // The self-extracting executable sets the variable.
   return BUILD && world.env.get("MQTT443_RUNTIME") === "npm" ? "npm" : "deno";
 }
 
-const RUNTIMES = {
-  deno: "deno run",
-  denort: "executable made by deno compile",
-  npm: "executable with Deno from npm, unpacked at its first start",
-} as const;
-
-/** `all`, or what was granted of what the settings need; Deno does not list what it was started with. */
+/** `all`, or which of the wanted grants this process has: Deno does not list its permissions. */
 function permitted(grants: Grants): Record<string, "all" | readonly string[]> {
   return Object.fromEntries(PERMISSIONS.map((name) => {
     if (isGranted({ name } as Deno.PermissionDescriptor)) return [name, "all"];
-    return [
-      name,
-      descriptorsOf(name, grants).filter(([, wanted]) => isGranted(wanted)).map(([what]) => what),
-    ];
+    const wanted = descriptorsOf(name, grants).filter(([, descriptor]) => isGranted(descriptor));
+    return [name, wanted.map(([what]) => what)];
   }));
 }
 
@@ -74,7 +69,7 @@ function descriptorsOf(
 ): [string, Deno.PermissionDescriptor][] {
   switch (name) {
     case "net":
-      // Whether a wildcard or a network is granted can be asked of a name or address alone that it covers.
+      // A wildcard or network cannot be queried; a name or address that it covers can.
       return grants.net.map((
         host,
       ) => [host, { name, host: host.replace("*", "any").replace(/\/\d+/, "") }]);
@@ -82,9 +77,7 @@ function descriptorsOf(
     case "write":
       return grants[name].map((path) => [path, { name, path }]);
     case "env":
-      return grants.env.map((
-        pattern,
-      ) => [pattern, { name, variable: pattern.replace("*", "ENDPOINT") }]);
+      return grants.env.map((text) => [text, { name, variable: text.replace("*", "ENDPOINT") }]);
     case "sys":
       return grants.sys.map((kind) => [kind, { name, kind: kind as "hostname" }]);
     default:
@@ -96,7 +89,7 @@ function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   return Deno.permissions.querySync(descriptor).state === "granted";
 }
 
-/** The grants of the effective settings; settings that are wrong are no reason not to tell the version. */
+/** The grants that the settings need. Wrong settings do not keep `version` from answering. */
 function wantedGrants(command: Command, world: World): Grants {
   try {
     const { settings, configPath } = loadSettings(command, world, { needEndpoint: false });
@@ -115,7 +108,7 @@ function isSince(version: string, since: readonly number[]): boolean {
   return true;
 }
 
-function textOf(document: Document): string {
+function textOf(document: ReturnType<typeof documentOf>): string {
   const { version, commit, built, scope, runtime, baked } = document;
   const byAddress = baked?.net.some((host) => host.includes("/"))
     ? "; a proxy by its address alone"

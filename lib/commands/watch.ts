@@ -25,7 +25,7 @@ import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
 
-/** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
+/** Prints `TIME TOPIC PAYLOAD`, one line a message, and reconnects when the link is lost. */
 export async function watchCommand(command: Command, world: World): Promise<ExitCode> {
   const settings = ownClient(loadSettings(command, world, { needEndpoint: true }));
   const filter = command.operands[0]!;
@@ -88,10 +88,10 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
 }
 
 /**
- * The settings with a client id that no publisher has: without one on the command line, the publisher's with `-watch`
- * behind it. With one id, two sessions throw each other out.
+ * The settings with a client id of its own, as two sessions with one id disconnect each other: the one on the command
+ * line, or the publisher's with `-watch` appended.
  *
- * @throws {UserError} With exit code 64 if the id on the command line is that of the publisher which runs here.
+ * @throws {UserError} With exit code 64 if the id on the command line belongs to the publisher that runs here.
  */
 function ownClient({ settings, origins }: EffectiveSettings): Settings {
   const { clientId, state } = settings;
@@ -100,7 +100,7 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
   if (currentRun(state)?.clientId !== clientId) return settings;
   throw new UserError(
     `Cannot watch with client id ${quote(clientId)}: the publisher that runs on state directory ` +
-      `${quote(state)} uses it, and would be thrown out`,
+      `${quote(state)} uses it, and would be disconnected`,
     {
       code: "watch-id-in-use",
       hint: `leave --client-id out (watch then uses ${quote(watchId)}), or give it another one`,
@@ -112,7 +112,7 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
 
 const WATCH_SUFFIX = "-watch";
 
-/** A client id with {@linkcode WATCH_SUFFIX}, cut before it where it would be too long. */
+/** A client id with {@linkcode WATCH_SUFFIX}, cut to fit. */
 function watchIdOf(clientId: string): string {
   const letters = [...clientId];
   while (utf8Bytes(letters.join("")) > MAX_CLIENT_ID_BYTES - WATCH_SUFFIX.length) letters.pop();
@@ -132,7 +132,7 @@ function strayTopic(topic: string, filter: string, from: string): UserError {
   );
 }
 
-/** Prints until the session ends; returns why, or undefined if we ended it. */
+/** Prints until the session ends; returns why it ended, or undefined if we ended it. */
 async function watchSession(
   connection: Connection,
   { filter, print, stray, signal }: {
@@ -159,7 +159,7 @@ async function watchSession(
   }
 }
 
-/** A payload in one line: tabs as they are, other control characters replaced. */
+/** A payload on one line: tabs stay, other control characters are replaced. */
 function printable(text: string): string {
   return text.replace(
     CONTROL,

@@ -11,7 +11,7 @@ export interface Proxy {
   readonly caFile?: string | undefined;
 }
 
-/** What the words need to know of the attempt. */
+/** What errors and hints need to know of a connection attempt. */
 export interface Target {
   readonly endpoint: string;
   readonly port: number;

@@ -1,43 +1,38 @@
 /**
- * Whose word counts: a file that decides whom to trust or who this device is must belong to this user or root, nobody
- * else may write to it or to the folder it lies in, and nobody else may read a secret.
+ * Checks owners and modes of files that decide whom to trust or who this device is: they, and links to them, must
+ * belong to this user or root, nobody else may write to them or to their folder, and nobody else may read a secret.
  *
- * A folder with the sticky bit (as /tmp) counts as one that others may write to: they can put files there. A link must
- * belong to this user or root, and so must the file that it leads to. Deno grants no look at a folder without granting
- * all that lies in it, so a folder outside the grants is not judged here: who starts the process does that, and what
- * others put there is theirs or a link of theirs, which is refused. Pure, but for {@linkcode guardFile} and
- * {@linkcode userName}.
+ * A folder with the sticky bit (as /tmp) counts as writable by others: they can put files there. Deno lets a process
+ * stat a folder only if it may read all files in it, so a folder outside the grants is not checked here: the starter of
+ * the process does that, and a file or link that others put there is theirs and refused. Pure, but for
+ * {@linkcode guardFile}, {@linkcode guardFolder} and {@linkcode userName}.
  */
 
 import { shellWord } from "./text.ts";
 
-/** What of a file's status decides. */
+/** The parts of a file's status that decide. */
 export interface FileStatus {
   readonly mode: number | null;
   readonly uid: number | null;
 }
 
-/** What is wrong, as the end of a sentence, and the command that mends it. */
+/** What is wrong, as the end of a sentence, and the command that corrects it. */
 export interface GuardProblem {
   readonly problem: string;
   readonly hint: string;
 }
 
-/** Where the names of users are found. */
+/** The names of users. */
 export const USERS_PATH = "/etc/passwd";
-/** The user of our service unit: what belongs to it must go on belonging to it. */
+/** The user of our service unit: its files must stay its own. */
 const SERVICE_USER = "mqtt443";
 /**
- * Where systemd puts what `LoadCredential=` names. From version 254 on they belong to root, and an access control list
- * lets the service's user read them; its mask shows as the bits of the group, which may do nothing.
+ * Files of systemd's `LoadCredential=`. From version 254 on they belong to root and an access control list lets the
+ * service's user read them: its mask shows as the group's bits, which grant the group nothing.
  */
 const CREDENTIAL = /^\/run\/credentials\/[^/]+\/[^/]+$/;
 
-/**
- * What is wrong with whom a file, its link or its folder belongs to, or undefined. Pure.
- *
- * @param uid The user whose word counts besides root's.
- */
+/** What is wrong with the owner of a file, link or folder, if neither `uid` nor root; or undefined. */
 export function ownerProblem(
   path: string,
   { uid: owner }: FileStatus,
@@ -61,7 +56,7 @@ export function ownerProblem(
   };
 }
 
-/** What is wrong with who may change a file, or read it if it is a secret, or undefined. Pure. */
+/** What is wrong with a file's mode: who may change it, or read it if it is a secret; or undefined. */
 export function modeProblem(
   path: string,
   { mode, uid: owner }: FileStatus,
@@ -72,7 +67,7 @@ export function modeProblem(
   const others = !isSecret ? 0o022 : CREDENTIAL.test(path) && owner === 0 ? 0o037 : 0o077;
   if ((bits & others) === 0) return undefined;
   const word = shellWord(path);
-  // root's file must be this user's before others may not read it, or this user may not either.
+  // With mode 600, a file of root's must be given to this user first, or this user could not read it.
   const isRoots = owner === 0 && uid !== 0 && uid !== null;
   const chmod = `chmod ${isSecret ? "600" : "go-w"} ${word}`;
   return {
@@ -87,7 +82,7 @@ export function modeProblem(
   };
 }
 
-/** What is wrong with a folder in which a file lies, or undefined. Pure. */
+/** What is wrong with the folder of a file, or undefined. */
 export function folderProblem(
   folder: string,
   status: FileStatus,
@@ -103,19 +98,14 @@ export function folderProblem(
     problem: `others may replace it or put files beside it, as they may write to ${
       JSON.stringify(folder)
     } (mode ${octal(bits)})`,
-    // A folder that is meant for all, as /tmp, stays as it is.
+    // A shared folder, as /tmp, must stay as it is.
     hint: isShared
       ? "move it to a folder where nobody else may write, as one that `mkdir -m 700 ~/mqtt443` makes"
       : `chmod go-w ${shellWord(folder)}`,
   };
 }
 
-/**
- * Looks at a file, at the link by which it is named, and at its folder.
- *
- * @param uid The user whose word counts besides root's.
- * @throws What Deno throws if the file cannot be looked at.
- */
+/** Checks a file, the link that names it, and its folder. @throws What Deno throws if it cannot stat the file. */
 export function guardFile(
   path: string,
   { isSecret, uid = Deno.uid() }: { isSecret: boolean; uid?: number | null },
@@ -125,7 +115,7 @@ export function guardFile(
     modeProblem(path, status, uid, { isSecret }) ?? guardFolder(folderOf(path), uid);
 }
 
-/** Looks at a folder, and at the link by which it is named; one that may not be looked at is not judged. */
+/** Checks a folder and the link that names it; undefined also where this process may not stat it. */
 export function guardFolder(folder: string, uid = Deno.uid()): GuardProblem | undefined {
   try {
     // A link's own mode says nothing.
@@ -136,12 +126,12 @@ export function guardFolder(folder: string, uid = Deno.uid()): GuardProblem | un
   }
 }
 
-/** The folder that a file lies in. */
+/** The folder of a file. */
 export function folderOf(path: string): string {
   return path.includes("/") ? path.replace(/\/+[^/]*$/, "") || "/" : ".";
 }
 
-/** The name of a user, or its number where that cannot be known. */
+/** The name of a user, or its number where there is no name. */
 export function userName(uid: number): string {
   if (uid === 0) return "root";
   try {

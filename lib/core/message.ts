@@ -1,8 +1,8 @@
 /**
- * What is measured and what is sent: readings, messages, payloads, topics, and the limits on them.
+ * Readings, payloads and topics, and the limits on them. Pure.
  *
- * Pure: no clock, no files. The limits are AWS IoT Core's (quotas page "iot-core"); they hold for every
- * broker here, so that a gateway moved to AWS later does not start to lose messages.
+ * The limits are AWS IoT Core's (quotas page "iot-core"). They hold for every broker, so that a gateway that moves to
+ * AWS later does not start to lose messages.
  */
 
 import { JsonObject } from "./json_text.ts";

@@ -1,7 +1,4 @@
-/**
- * Tells of a device certificate that runs out: 30, 7 and 1 days before its end, and at its end, each once for each
- * certificate. A clock that cannot be right tells nothing.
- */
+/** Logs that the device certificate expires in 30, 7 and 1 days, and that it has expired; each once a certificate. */
 
 import { fileError } from "./certificate.ts";
 import { failureFields } from "../core/errors.ts";
@@ -10,12 +7,12 @@ import type { Logger } from "../core/log.ts";
 import { checkClock, checkDates, expiryStage } from "./validity.ts";
 import { quote } from "../core/text.ts";
 
-/** How often {@linkcode ExpiryWatch.look} is wanted, in ms. */
+/** How often to call {@linkcode ExpiryWatch.look}, in ms. */
 export const EXPIRY_LOOK_MS = 3_600_000;
 
-/** Looks at the certificate in use. */
+/** Watches the certificate in use. */
 export interface ExpiryWatch {
-  /** Says that a stage was crossed since the last look. */
+  /** Logs a stage that was reached since the last look; nothing where the clock is wrong. */
   look(): void;
 }
 
@@ -24,12 +21,12 @@ export interface ExpiryOptions {
   /** The identity in use. */
   readonly identity: () => Pick<Identity, "certFile" | "facts">;
   readonly now: () => Date;
-  /** No clock is right that is before this. */
+  /** A clock before this is wrong. */
   readonly builtAt: Date;
   readonly log: Logger;
 }
 
-/** Makes a watch that has said nothing yet. */
+/** Makes a watch that has logged nothing yet. */
 export function createExpiryWatch({ identity, now, builtAt, log }: ExpiryOptions): ExpiryWatch {
   let told = { fingerprint: "", stage: Infinity };
   return {

@@ -1,28 +1,28 @@
 /**
- * The kinds of certificates and keys that this TLS takes, seen in their DER. Pure: bytes in, words out.
+ * Which certificates and keys TLS accepts, decided from their DER. Pure.
  *
  * Measured on Deno 2.9.6, `node:tls` `connect({ socket, cert, key })`, TLS 1.2 and 1.3, against OpenSSL:
- * - taken: RSA from 2048 to 8192 bits, P-256, P-384, P-521, Ed25519; any intermediate certificate, whatever it is;
+ * - accepted: RSA from 2048 to 8192 bits, P-256, P-384, P-521, Ed25519; every intermediate certificate;
  * - RSA below 2048 bits: `connect` throws "key too small"; RSA above 8192 bits, RSA-PSS, DSA, Ed448, other curves,
  *   curves with explicit parameters, and a leaf with a critical extension that rustls does not know: "unsupported
  *   protocol" before a byte is sent;
- * - a leaf of X.509 version 1 is sent, and OpenSSL takes it. It is refused here all the same: TLS wants version 3
- *   (RFC 5246 section 7.4.2, RFC 8446 section 4.4.2), and servers on rustls and webpki refuse it;
- * - every CA certificate is taken as an anchor, but no signature of a key of these other kinds can be checked.
- * A test holds these rules against TLS itself.
+ * - a leaf of X.509 version 1 is sent, and OpenSSL accepts it. It is refused here: TLS wants version 3 (RFC 5246
+ *   section 7.4.2, RFC 8446 section 4.4.2), and servers on rustls and webpki refuse it;
+ * - every CA certificate is accepted as an anchor, but signatures of the refused kinds of keys cannot be checked.
+ * A test compares these rules with TLS itself.
  */
 
-/** Why TLS will not take it. */
+/** Why TLS refuses a certificate or key. */
 export interface KindProblem {
   /** What it is, as the end of a sentence that begins with "it". */
   readonly what: string;
-  /** What is taken instead. */
+  /** What is accepted instead. */
   readonly rule: string;
   /** Whether a new key is needed; else a new certificate for the same key will do. */
   readonly needsKey: boolean;
 }
 
-/** What of a certificate's DER TLS looks at. */
+/** The parts of a certificate that decide. */
 interface CertificateParts {
   readonly version: number;
   readonly publicKey: Uint8Array;
@@ -37,7 +37,7 @@ const RSA = "1.2.840.113549.1.1.1";
 const EC = "1.2.840.10045.2.1";
 const TAKEN_CURVES = new Set(["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"]);
 const ED25519 = "1.3.101.112";
-/** What else there is, by its object identifier. */
+/** Other kinds of keys, by object identifier. */
 const NAMES: Readonly<Record<string, string>> = {
   "1.2.840.113549.1.1.10": "an RSA-PSS key",
   "1.2.840.10040.4.1": "a DSA key",
@@ -47,11 +47,7 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 const KEY_RULE = "TLS here takes RSA keys from 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519";
 
-/**
- * Why TLS will not take a device certificate, or undefined.
- *
- * @param der What cannot be read is not judged.
- */
+/** Why TLS refuses a device certificate, or undefined; also undefined where the DER cannot be read. */
 export function certificateProblem(der: Uint8Array): KindProblem | undefined {
   const parts = certificateParts(der);
   if (parts === undefined) return undefined;
@@ -72,18 +68,14 @@ export function certificateProblem(der: Uint8Array): KindProblem | undefined {
   };
 }
 
-/** Why no signature of this CA can be checked, or undefined. */
+/** Why signatures of this CA cannot be checked, or undefined. */
 export function authorityProblem(der: Uint8Array): KindProblem | undefined {
   const parts = certificateParts(der);
   const key = parts && publicKeyProblem(parts.publicKey);
   return key && { ...key, what: `has ${key.what}` };
 }
 
-/**
- * Why TLS will not take a private key, or undefined. An encrypted one is not judged.
- *
- * @param label Of its PEM block.
- */
+/** Why TLS refuses the private key in a PEM block of this label, or undefined, as for an encrypted one. */
 export function privateKeyProblem(label: string, der: Uint8Array): KindProblem | undefined {
   if (label === "DSA PRIVATE KEY") return keyProblem(NAMES["1.2.840.10040.4.1"]!);
   const fields = children(der);
@@ -153,7 +145,7 @@ interface Element {
   readonly content: Uint8Array;
 }
 
-/** The elements within the one that these bytes are; undefined if they are none. */
+/** The elements inside the first one; undefined where the bytes are not DER. */
 function children(der: Uint8Array): Element[] | undefined {
   const whole = elementsIn(der)?.[0];
   return whole && elementsIn(whole.content);

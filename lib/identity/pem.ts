@@ -1,4 +1,4 @@
-/** What a PEM file holds. Pure: text in, blocks out. */
+/** Splits a PEM file into blocks. Pure. */
 
 /** One block of a PEM file. */
 export interface PemBlock {
@@ -9,7 +9,7 @@ export interface PemBlock {
 }
 
 /**
- * The blocks of a PEM text. A byte order mark, CRLF and text around the blocks are let by.
+ * The blocks of a PEM text. A byte order mark, CRLF and text around the blocks are ignored.
  *
  * @example
  * ```ts
@@ -28,7 +28,7 @@ export function pemBlocks(text: string): PemBlock[] {
   });
 }
 
-/** The bytes of a block; none if it is not base64 alone, as one that is encrypted the old way. */
+/** The bytes of a block; empty if it is more than base64, as keys encrypted the old way (Proc-Type) are. */
 export function derOf({ text }: PemBlock): Uint8Array {
   try {
     const binary = atob(text.replace(/^-----.*$/gm, ""));
@@ -38,7 +38,7 @@ export function derOf({ text }: PemBlock): Uint8Array {
   }
 }
 
-/** Whether a block begins that has no end, as in a file copied in part. */
+/** Whether a block has no end, as in a file copied in part. */
 export function isCutShort(text: string): boolean {
   return pemBlocks(text).length < beginnings(text).length;
 }
@@ -49,7 +49,7 @@ function beginnings(text: string): string[] {
     .filter((part) => part.startsWith("-----BEGIN "));
 }
 
-/** What a file without the wanted block holds, as the end of a sentence. */
+/** What a file holds instead of the wanted block, as the end of a sentence. */
 export function describeBlocks(text: string): string {
   if (text.trim() === "") return "it is empty";
   const labels = [...new Set(pemBlocks(text).map(({ label }) => label.toLowerCase()))];

@@ -1,8 +1,8 @@
 /**
- * A certificate's dates held against the clock, and the clock held against the age of this program. Pure.
+ * Compares a certificate's dates with the clock, and the clock with the age of this program. Pure.
  *
- * A clock can be wrong: a device without a battery starts in 1970, or where it was switched off. So only a clock that
- * can be right judges dates, and a certificate from the future is a sign of a wrong clock, not of a wrong certificate.
+ * A device without a battery starts in 1970, or at the time when it was switched off. So dates are judged only by a
+ * clock that may be right, and a certificate from the future means a wrong clock, not a wrong certificate.
  */
 
 import {
@@ -15,18 +15,18 @@ import {
 import type { UserError } from "../core/errors.ts";
 import { quote } from "../core/text.ts";
 
-/** What dates are held against. */
+/** The clock that judges dates. */
 export interface ClockFacts {
   readonly now: Date;
-  /** No clock is right that is before this. */
+  /** A clock before this is wrong. */
   readonly builtAt: Date;
 }
 
 const DAY_MS = 86_400_000;
-/** Days before its end at which a certificate is told of; the last is the end itself. */
+/** Days before the expiry at which it is logged; the last stage is the expiry itself. */
 const STAGES = [30, 7, 1, 0] as const;
 
-/** What is wrong with the clock, or undefined. */
+/** The error about a wrong clock, or undefined. */
 export function checkClock({ now, builtAt }: ClockFacts): UserError | undefined {
   if (now >= builtAt) return undefined;
   return fileError(
@@ -39,9 +39,9 @@ export function checkClock({ now, builtAt }: ClockFacts): UserError | undefined 
 }
 
 /**
- * Holds a certificate's dates against the clock, which must be right.
+ * Checks a certificate's dates by a clock that is right.
  *
- * @returns What is not wrong yet.
+ * @returns A warning if it expires within 30 days.
  * @throws {UserError} With exit code 78 if it is not valid now.
  */
 export function checkDates(
@@ -74,9 +74,9 @@ export function checkDates(
 }
 
 /**
- * What the clock has against using a certificate now, as a warning: the clock itself, or a certificate from the future.
+ * A warning about the clock: it is wrong, or the certificate's dates say so.
  *
- * @throws {UserError} With exit code 78 if the certificate has expired, by a clock that can be right.
+ * @throws {UserError} With exit code 78 if the certificate has expired, by a clock that may be right.
  */
 export function clockWarning(
   path: string | undefined,
@@ -97,14 +97,10 @@ export function clockWarning(
   );
 }
 
-/** CA certificates named in a warning. */
+/** CA certificates named in one warning. */
 const MOST_NAMED = 3;
 
-/**
- * What the CA certificates say against being trusted, as one warning: TLS asks none of them for dates or rights.
- *
- * @param clock Dates are judged by a clock that can be right alone.
- */
+/** One warning about CA certificates that are out of date or not marked as CA: TLS checks neither in an anchor. */
 export function authorityWarning(
   caFiles: readonly string[],
   authorities: readonly AuthorityFacts[],
@@ -134,20 +130,7 @@ export function authorityWarning(
   );
 }
 
-/**
- * The last of the stages 30, 7, 1 (days left at most) and 0 (expired) that a certificate has come to; Infinity before
- * the first.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { expiryStage } from "./validity.ts";
- *
- * const validTo = new Date("2027-03-01T00:00:00Z");
- * assertEquals(expiryStage(validTo, new Date("2027-02-25T00:00:00Z")), 7);
- * assertEquals(expiryStage(validTo, new Date("2027-01-01T00:00:00Z")), Infinity);
- * ```
- */
+/** The stage that a certificate has reached: 30, 7 or 1 (days left at most), 0 (expired), or Infinity before. */
 export function expiryStage(validTo: Date, now: Date): number {
   const days = (validTo.getTime() - now.getTime()) / DAY_MS;
   return Math.min(Infinity, ...STAGES.filter((stage) => days < stage));

@@ -1,4 +1,4 @@
-/** The settings file: where it is, who may have written it, and what it holds. */
+/** The settings file: finds it, checks its owner, reads and parses it. */
 
 import stripJsonComments from "strip-json-comments";
 import { EXIT, messageOf, UserError } from "../core/errors.ts";
@@ -8,7 +8,7 @@ import { quote } from "../core/text.ts";
 import { grantHint, placeHint } from "../core/build.ts";
 import { CONFIG_PATHS } from "./places.ts";
 
-/** No settings file is as large; a wrong path may be. */
+/** Larger than any settings file; a wrong path may lead to one. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
 /**
@@ -44,9 +44,9 @@ export function fileLayer(path: string, text: string): Layer {
 }
 
 /**
- * The settings file that is named, or the first one of {@linkcode CONFIG_PATHS} that is there.
+ * Reads the named settings file, or the first of {@linkcode CONFIG_PATHS} that exists.
  *
- * @throws {UserError} If it cannot be read, or may not be believed.
+ * @throws {UserError} If it cannot be read, or others may write to it.
  */
 export function readConfig(named: string | undefined): { path: string; text: string } | undefined {
   if (named !== undefined) return { path: named, text: readText(named) };
@@ -54,7 +54,7 @@ export function readConfig(named: string | undefined): { path: string; text: str
     try {
       Deno.statSync(path);
     } catch {
-      // Not there, or not granted because it was not there when the grants were made.
+      // Absent, or not granted because it was absent when the grants were made.
       continue;
     }
     return { path, text: readText(path) };
@@ -111,14 +111,14 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-/** Where the text stops being JSON, and why, without quoting it: a wrong path may lead to a secret. */
+/** Where and why the text is not JSON, without quoting it: a wrong path may lead to a secret. */
 function jsonProblem(text: string, cause: unknown): string {
   if (cause instanceof RangeError) return "nested too deep";
   const why = (cause as Error).message.split(/ in JSON| after JSON|, (?:\.\.\.)?"/)[0]!;
   return `not JSON: line ${badLine(text)}: ${why}`;
 }
 
-/** The line of the first character that JSON cannot have there. V8 does not always tell it, but where it stops. */
+/** The line of the first wrong character: V8 does not always report it, so a binary search finds it. */
 function badLine(text: string): number {
   let [good, bad] = [0, text.length];
   while (good + 1 < bad) {
@@ -129,7 +129,7 @@ function badLine(text: string): number {
   return text.slice(0, bad).trimEnd().split("\n").length;
 }
 
-/** Whether a text is the beginning of some JSON, or all of it. */
+/** Whether a text is valid JSON, or the beginning of some. */
 function mayGoOn(text: string): boolean {
   try {
     JSON.parse(text);

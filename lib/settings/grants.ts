@@ -1,7 +1,4 @@
-/**
- * What a process needs to be permitted, as flags of Deno: for given settings, or for any endpoint of AWS. Pure: the one
- * place for it, whether the flags go to `deno run` or into an executable.
- */
+/** The permissions that a process needs, and the Deno flags for them: for `deno run` and for executables. Pure. */
 
 import type { Grants } from "../core/build.ts";
 import { place, proxyOf } from "../core/endpoint.ts";
@@ -22,7 +19,7 @@ import type { Settings } from "./table.ts";
 import { HOST_VIEW, sourcePaths, sourceSysKinds } from "../sources/mod.ts";
 import { quote } from "../core/text.ts";
 
-/** Environment variables that the program may see. */
+/** Environment variables that the program may read. */
 const VARIABLES = [
   "MQTT443_*",
   "NO_COLOR",
@@ -33,13 +30,13 @@ const VARIABLES = [
   ...PROXY_VARIABLES,
 ];
 
-/** Where an executable for any endpoint keeps its queue: where it is started, or as a service. */
+/** Where an executable for any endpoint keeps its queue: in the working directory, or as a service. */
 const STATE_PATHS = ["./state", "/var/lib/mqtt443"] as const;
 
 /**
- * The grants of an executable for any endpoint of AWS IoT Core, with everything in the places where it belongs.
+ * The grants of an executable for any endpoint of AWS IoT Core, with its files in the standard directories.
  *
- * Of /proc just the files that the sources read: below it lies, by way of /proc/self/root, all that there is.
+ * Of /proc only the files that the sources read: /proc/self/root leads to every file.
  *
  * @param proxyPorts Ports at which a proxy may be, at a private address. @default none: no proxy can be reached
  */
@@ -69,16 +66,16 @@ export function generalGrants(proxyPorts: readonly number[] = []): Grants {
   };
 }
 
-/** RFC 1918, and this machine: where a site has its proxy. Deno takes networks for addresses alone, not for names. */
+/** RFC 1918 and this machine: where a site has its proxy. Deno takes networks for addresses alone, not for names. */
 const PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8"];
 
-/** Where systemd puts what `LoadCredential=` names, for our unit. */
+/** Where systemd puts the files of `LoadCredential=` for our unit. */
 const CREDENTIALS = "/run/credentials/mqtt443.service";
 
 /**
- * The grants of an executable for one site: what its settings file needs, read where the device has it.
+ * The grants of an executable for one site.
  *
- * @param isCertsGiven Whether the file names the certificate directory; else both usual places are meant.
+ * @param isCertsGiven Whether its settings file names the certificate directory; else both standard ones are granted.
  */
 export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
   // Where systemd listens, `send` is to reach it.
@@ -90,10 +87,9 @@ export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
 /**
  * The grants that these settings need: one endpoint, the certificates, the state directory, the sources.
  *
- * Of a folder in which a named file lies nothing is granted: Deno (2.9.6, measured) looks at a folder only for who may
- * read all that lies in it, whatever form its path has (`FILE/..` and `FOLDER/.` are made plain before they are held
- * against the grants, `--deny-read` knows no "all but", and what is open tells nothing of its folder). So who may write to
- * such a folder is checked by who starts this process (tools/publish.ts); see file_guard.ts.
+ * The folder of a named file is not granted: Deno (2.9.6, measured) lets a process stat a folder only if it may read
+ * all files in it, however the path is written, and `--deny-read` has no exceptions. So tools/publish.ts, which starts
+ * this process, checks who may write to that folder; see file_guard.ts.
  *
  * @param configPath The settings file in use, if any.
  */
@@ -119,7 +115,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
   };
 }
 
-/** The one place that is connected to: with a proxy not even the endpoint's name is looked up. */
+/** The only address to connect to: through a proxy the endpoint's name is not even looked up. */
 function netOf(settings: Settings): string[] {
   const hop = proxyOf(settings.proxy) ?? settings;
   return hop.endpoint === "" ? [] : [place(hop)];
@@ -142,24 +138,7 @@ export function allGrants(
   };
 }
 
-/**
- * The grants as flags: no prompt, no subprocess, no native code, an environment that reads as empty.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { grantFlags } from "./grants.ts";
- *
- * const grants = { net: ["gw.example:443"], read: ["./a"], write: [], env: ["MQTT443_*"], sys: [] };
- * assertEquals(grantFlags(grants), [
- *   "--no-prompt",
- *   "--ignore-env",
- *   "--allow-env=MQTT443_*",
- *   "--allow-net=gw.example:443",
- *   "--allow-read=./a",
- * ]);
- * ```
- */
+/** The grants as flags: no prompt, no subprocess, no native code; every other variable reads as unset. */
 export function grantFlags(grants: Grants): string[] {
   const { net, read, write, env, sys } = allGrants(grants);
   const flag = (name: string, values: readonly string[]) => {
@@ -183,7 +162,7 @@ function unique(values: readonly string[]): string[] {
   return [...new Set(values)];
 }
 
-/** Deno 2.9.6 splits its lists of permissions at each comma, and knows no way to write one that belongs to a name. */
+/** Deno 2.9.6 splits permission lists at commas and has no way to escape one. */
 function holdsComma(path: string): UserError {
   return new UserError(`Cannot grant ${quote(path)}: a path that is granted must hold no comma`, {
     code: "wrong-settings",

@@ -1,7 +1,4 @@
-/**
- * From the command line, the environment and the settings file to effective settings. Thin: it reads; settings.ts
- * decides.
- */
+/** The settings room: reads the file and the environment, and merges them with the flags. */
 
 import { environmentLayer, mergeSettings } from "./merge.ts";
 import type { CommandLine, EffectiveSettings, Layer } from "./types.ts";
@@ -19,9 +16,10 @@ export { flagOf, SETTINGS, type Settings, type SettingSpec, variableOf } from ".
 export { MAX_CLIENT_ID_BYTES } from "./texts.ts";
 export type { EffectiveSettings, Layer } from "./types.ts";
 
-/** Variables that are ours and no settings. */
+/** Our variables that are not settings. */
 const OTHER_VARIABLES = ["MQTT443_CONFIG", "MQTT443_RUNTIME", "MQTT443_RUNTIME_DIR"];
-/** Effective settings, and the file they came from. */
+
+/** Effective settings, and the settings file in use. */
 export interface LoadedSettings extends EffectiveSettings {
   readonly configPath: string | undefined;
 }

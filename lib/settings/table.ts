@@ -20,7 +20,7 @@ import {
   USERNAME,
 } from "./texts.ts";
 
-/** What defaults take from the machine. */
+/** Facts of the machine for defaults. */
 export interface Machine {
   /** Default of `clientId`. */
   readonly hostName: string;

@@ -1,4 +1,4 @@
-/** The layers that settings come from, and what becomes of them. */
+/** The layers of settings, and what they merge to. */
 
 import type { Machine, Settings } from "./table.ts";
 export type { Settings } from "./table.ts";
@@ -15,7 +15,7 @@ export interface Layer {
   readonly values: Readonly<Record<string, unknown>>;
 }
 
-/** What the defaults take from the machine, and checks of other rooms. */
+/** Facts of the machine for defaults, and checks that other rooms bring. */
 export interface Surroundings extends Machine {
   /** What is wrong with a list of sources, or undefined. */
   readonly sourcesProblem: (specs: readonly string[]) => string | undefined;
@@ -28,7 +28,7 @@ export interface EffectiveSettings {
   readonly origins: Readonly<Record<string, { origin: Origin; from: string }>>;
 }
 
-/** What the command line says of the settings. */
+/** The part of a command line that concerns settings. */
 export interface CommandLine {
   /** `--config`. */
   readonly config: string | undefined;

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { COMMANDS, parseCommand, SHAPES } from "../../lib/commands/arguments.ts";
+import { parseCommand } from "../../lib/commands/arguments.ts";
+import { COMMAND_TABLE, COMMANDS } from "../../lib/commands/table.ts";
 import { UserError } from "../../lib/core/errors.ts";
 import { flagOf, SETTINGS } from "../../lib/settings/table.ts";
 
@@ -16,7 +17,7 @@ function flags(...args: string[]): Readonly<Record<string, unknown>> {
 
 Deno.test("every command is known by its name", () => {
   for (const name of COMMANDS) {
-    const operands = SHAPES[name].operands[0] === 0 ? [] : ["a/b"];
+    const operands = COMMAND_TABLE[name].operands[0] === 0 ? [] : ["a/b"];
     assertEquals(parseCommand([name, ...operands]).name, name);
   }
 });
@@ -61,7 +62,8 @@ Deno.test("config is apart from the settings", () => {
 });
 
 Deno.test("switches are told by name", () => {
-  assertEquals([...parseCommand(["queue", "clear", "--yes", "--json"]).switches], ["json", "yes"]);
+  const { switches } = parseCommand(["queue", "clear", "--yes", "--json"]);
+  assertEquals([...switches].toSorted(), ["json", "yes"]);
   assertEquals([...parseCommand(["publish", "--dry-run"]).switches], ["dry-run"]);
 });
 

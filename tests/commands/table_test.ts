@@ -5,7 +5,7 @@
  */
 
 import { assertEquals, assertMatch } from "@std/assert";
-import { COMMANDS } from "../../lib/commands/arguments.ts";
+import { COMMANDS } from "../../lib/commands/table.ts";
 import { helpText } from "../../lib/commands/help.ts";
 import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import { SETTINGS } from "../../lib/settings/table.ts";
@@ -216,7 +216,7 @@ Deno.test("queue clear discards nothing without --yes or an answer", async () =>
     await Deno.writeTextFile(`${folder}/queue.db`, "", { mode: 0o600 });
     const outcome = await run(["queue", "clear", "--state", folder]);
     assertTold(outcome);
-    assertMatch(outcome.stderr, /nobody was asked\nhint: type the same again with --yes/);
+    assertMatch(outcome.stderr, /without confirmation\nhint: .*type the same again with --yes/);
     assertEquals(outcome.code, 64);
     const refused = await runHere(["queue", "clear", "--state", folder], { answer: false });
     assertEquals(refused, { code: 0, stdout: "", stderr: "" });

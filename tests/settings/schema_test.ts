@@ -163,6 +163,16 @@ Deno.test("schema takes the sample file, each default and each example", () => {
   }
 });
 
+Deno.test("schema and program take the settings file that the README shows, with its comments", () => {
+  const page = Deno.readTextFileSync(new URL("../../lib/settings/README.md", import.meta.url));
+  const text = /\n {4}\{\n[^]*?\n {4}\}\n/.exec(page)![0];
+  assert(text.includes("// ") && text.includes("/* "));
+  const { $schema, ...values } = { $schema: "x", ...fileLayer("f.json", text).values };
+  assert(validate({ $schema, ...values }), JSON.stringify(validate.errors));
+  const { settings } = mergeSettings([fileLayer("f.json", text)], AROUND, { needEndpoint: true });
+  assertEquals([settings.interval, settings.queueMaxAge], [30_000, undefined]);
+});
+
 Deno.test("settings --schema prints the schema, whatever the settings are", async () => {
   for (const args of [["settings", "--schema"], ["settings", "--schema", "--port", "x"]]) {
     const { code, stdout, stderr } = await run(args);

@@ -1,7 +1,7 @@
 /** What is to be read on a device without internet: README.txt, the manual page, the sample settings. Pure. */
 
-import { COMMANDS } from "../../lib/commands/arguments.ts";
 import { helpText, sampleFile } from "../../lib/commands/help.ts";
+import { COMMANDS } from "../../lib/commands/table.ts";
 import { settingsSchema } from "../../lib/settings/mod.ts";
 
 /** What the texts are about. */
