@@ -8,7 +8,7 @@ import { rssKib } from "./process.ts";
 import { type Figure, OURS } from "./report.ts";
 import { run } from "./run.ts";
 import type { PhaseOptions } from "./servers.ts";
-import { TARGETS } from "./targets.ts";
+import { PEERS, TARGETS } from "./targets.ts";
 
 /** What {@linkcode measureIntake} is told. */
 export interface IntakeOptions extends PhaseOptions {
@@ -35,12 +35,20 @@ interface Sample {
 /** Measures so many times, each time a process of its own. */
 export async function measureIntake(options: IntakeOptions): Promise<Figure[]> {
   const samples: Sample[] = [];
-  for (let turn = 0; turn < options.runs; turn++) samples.push(await measure(options));
+  const syncs: number[] = [];
+  for (let turn = 0; turn < options.runs; turn++) {
+    syncs.push(await rateOf(SYNCS, () => appends(options.dir)));
+    samples.push(await measure(options));
+  }
   const figure = (key: keyof Sample, what: string, unit = "lines/s"): Figure => ({
     id: `intake, ${key}`,
     what: `handed in, ${what}`,
     unit,
-    samples: { [OURS]: samples.map((sample) => sample[key]) },
+    samples: {
+      [OURS]: samples.map((sample) => sample[key]),
+      // What the disk allows to whoever waits for it.
+      ...(key === "one" && { [PEERS.disk]: syncs }),
+    },
     targets: TARGETS.intake[key],
   });
   return [
@@ -77,7 +85,8 @@ async function measure(
       CLIENTS * 200,
       () => Promise.all(Array.from({ length: CLIENTS }, () => waiting(path, 200))),
     );
-    await pipelined(path, messages);
+    // The heap of a young process grows.
+    await pipelined(path, 2 * messages);
     const before = rssKib(child.pid);
     const rate = await pipelined(path, messages);
     const growth = (rssKib(child.pid) - before) / 1024 / (messages / 100_000);
@@ -123,6 +132,18 @@ async function pipelined(path: string, lines: number): Promise<number> {
   return await rateOf(lines, () => Promise.all([write(), read()]));
 }
 
+/** Appends so many blocks to a file, each synced: what a log of SQLite that grows does. */
+async function appends(dir: string): Promise<void> {
+  const path = `${dir}/appends`;
+  using file = await Deno.open(path, { create: true, append: true });
+  for (let n = 0; n < SYNCS; n++) {
+    file.writeSync(new Uint8Array(4096));
+    file.syncDataSync();
+  }
+  await Deno.remove(path);
+}
+
+const SYNCS = 300;
 const LF = 10;
 
 /** How often in a second something was done that was done so often. */

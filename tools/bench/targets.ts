@@ -32,6 +32,7 @@ export const PEERS = {
   empty: "empty Deno program",
   memory: "memory only",
   bundle: "bundle",
+  disk: "synced appends to a file",
 } as const;
 
 /** The targets, by figure. */
