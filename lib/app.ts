@@ -1,7 +1,7 @@
 /** The composition root: from a command line to an exit code. The only place that prints errors which end a run. */
 
 import { grantHint } from "./core/build.ts";
-import { EXIT, type ExitCode, formatError, UserError } from "./core/errors.ts";
+import { EXIT, type ExitCode, formatError, settingsError, UserError } from "./core/errors.ts";
 import { helpText, parseCommand, runCommand } from "./commands/mod.ts";
 import { forJournal } from "./core/text.ts";
 import type { World } from "./core/process.ts";
@@ -29,11 +29,6 @@ export async function app(args: readonly string[], world: World): Promise<ExitCo
 /** The error about a missing permission that no module handled. */
 function notGranted(cause: Error): UserError {
   const what = cause.message.replace(/, run again.*/s, "");
-  return new UserError(`Cannot continue: this process lacks a permission: ${what}`, {
-    code: "not-granted",
-    hint: grantHint(),
-    exitCode: EXIT.config,
-    step: "settings",
-    cause,
-  });
+  const message = `Cannot continue: this process lacks a permission: ${what}`;
+  return settingsError("not-granted", message, grantHint(), { cause });
 }

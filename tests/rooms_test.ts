@@ -24,6 +24,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   "@std/cli": ["commands"],
   "@std/log": ["core"],
   "mqtt": ["connection"],
+  "mqtt-packet": ["connection"],
   "node:buffer": ["connection", "queue"],
   "node:crypto": ["identity"],
   "node:dns": ["connection"],

@@ -81,8 +81,8 @@ export function parseCommand(args: readonly string[]): Command {
 }
 
 function parseRest(name: CommandName, rest: readonly string[]): Command {
-  const { flags, operands: [least, most], usage } = COMMAND_TABLE[name];
-  const settings = name === "help" ? [] : SETTINGS.map(({ key }) => [key, flagOf(key).slice(2)]);
+  const { flags, operands: [least, most], usage, isBare } = COMMAND_TABLE[name];
+  const settings = isBare ? [] : SETTINGS.map(({ key }) => [key, flagOf(key).slice(2)]);
   const own = Object.keys(flags).map((flag) => flag.split(" "));
   const ownValued = own.filter(([, placeholder]) => placeholder).map(([flag]) => flag!);
   const switches = [
@@ -91,7 +91,7 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
   ];
   const valued = [
     ...settings.map(([, flag]) => flag!),
-    ...(name === "help" ? [] : ["config"]),
+    ...(isBare ? [] : ["config"]),
     ...ownValued,
   ];
   // With every flag a collected string, a value stays what was typed.
@@ -107,7 +107,7 @@ function parseRest(name: CommandName, rest: readonly string[]): Command {
   if (operands.length < least || operands.length > most) {
     const found = operands.length > most
       ? `unexpected ${quote(operands[most])}`
-      : "TOPIC is missing";
+      : `${usage.split(" ")[0]} is missing`;
     throw usageError(`Cannot run ${name}: ${found}`, `usage: mqtt443 ${name} ${usage}`);
   }
   const given = (flag: string) =>

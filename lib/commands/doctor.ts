@@ -22,7 +22,11 @@ export async function doctorCommand(command: Command, world: World): Promise<Exi
   const erase = world.isOutTerminal ? "\r\x1b[K" : "";
   const say = (result: Result) => world.out(`${erase}${resultText(result, world.paintOut)}\n`);
   const sayLooking = (name: string) => world.out(`looking at ${name} …`);
-  const doctorCommand = { ...command, policyFile: command.values["policy-file"] };
+  const doctorCommand = {
+    ...command,
+    policyFile: command.values["policy-file"],
+    isYes: command.switches.has("yes"),
+  };
   const report = await diagnose(doctorCommand, world, {
     isOffline: command.switches.has("offline"),
     ...(!isJson && { onResult: say }),

@@ -27,8 +27,9 @@ export function helpText(about: string): string {
       },
     );
   }
-  const { usage, details, flags, examples } = COMMAND_TABLE[name];
+  const { usage, details, flags, examples, isBare } = COMMAND_TABLE[name];
   const parts = [`Usage: mqtt443 ${name} ${usage}`, details, aligned(flags), examples];
+  if (isBare) return parts.filter((part) => part).join("\n\n");
   parts.push(
     ...(name === "settings"
       ? [settingsHelp(), `${SAMPLE_NOTE}\n${sampleFile()}`]
@@ -39,7 +40,7 @@ export function helpText(about: string): string {
 
 function overview(): string {
   const usage = COMMANDS.map((name) =>
-    `  mqtt443 ${name.padEnd(9)} ${COMMAND_TABLE[name].summary}`
+    `  mqtt443 ${name.padEnd(10)} ${COMMAND_TABLE[name].summary}`
   );
   return `mqtt443 publishes a gateway's telemetry over MQTT with mutual TLS on port 443.
 

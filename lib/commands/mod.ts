@@ -25,6 +25,9 @@ export async function runCommand(command: Command, world: World): Promise<ExitCo
       return (await import("./send.ts")).sendCommand(command, world);
     case "version":
       return (await import("./version.ts")).versionCommand(command, world);
+    case "completion":
+      world.out((await import("./completion.ts")).completionScript(command.operands[0]!));
+      return EXIT.ok;
     case "help":
       world.out(`${helpText(command.help ?? "")}\n`);
       return EXIT.ok;

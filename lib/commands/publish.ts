@@ -5,8 +5,11 @@ import {
   type ClockWatch,
   createClockWatch,
   createReports,
+  type Draft,
   gatherLines,
   gatherTicks,
+  lineDraft,
+  numbered,
   openService,
   type Reports,
   runPublisher,
@@ -21,20 +24,27 @@ import {
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
-import { loadSettings, type Settings } from "../settings/mod.ts";
-import { type Draft, MemoryQueue, openStateQueue, type Queue, queueOptions } from "../queue/mod.ts";
+import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
+import { type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
 import {
   answering,
   type Intake,
   notWithListen,
   oddLine,
   openIntake,
-  type Refusal,
   refusedLine,
+  type Refusal,
 } from "../intake/mod.ts";
 import { aborted } from "../core/wait.ts";
 import { isAws } from "../core/endpoint.ts";
-import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
+import {
+  isSynchronised,
+  nameFilter,
+  openSources,
+  readAll,
+  readLines,
+  sourceLimits,
+} from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
@@ -51,16 +61,19 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
-  const state = openStateQueue(
+  const intakeCounts = countsFor(settings);
+  if (intakeCounts) reports.totals.intake = intakeCounts;
+  const queue = openStateQueue(
     settings,
     log,
     { ...world, now: () => new Date(clock.ageTimeMs()) },
     (messages) => reports.dropped(messages, "too old"),
+    intakeCounts,
   );
   const target = targetOf(settings, connector.identity());
   const socket = world.env.get("NOTIFY_SOCKET");
   const service = socket
-    ? openService(socket, { settings, target, queue: state.queue, reports, log }, world)
+    ? openService(socket, { settings, target, queue, reports, log }, world)
     : undefined;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
@@ -69,7 +82,8 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const unwatch = world.every(EXPIRY_LOOK_MS, () => connector.lookAtExpiry());
   let intake: Intake | undefined;
   try {
-    intake = await openIntakeOf(settings, world, { clock, reports, log });
+    intake = intakeCounts &&
+      await openIntakeOf(settings, world, { clock, reports, log, counts: intakeCounts });
     log.info("start", {
       version: VERSION,
       endpoint: settings.endpoint,
@@ -79,8 +93,10 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       certificate: connector.identity().facts?.subject ?? "none",
       settings: configPath ?? "none",
       listen: settings.listen,
-      queued: state.queue.stats().waiting,
+      queued: queue.waiting.messages,
     });
+    const doubt = settingsDoubt(settings);
+    if (doubt) log.warn("warning", { step: "settings", ...doubt });
     // Only the service's unit can bind what is missing; elsewhere doctor reports it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)
@@ -91,19 +107,19 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       settings,
       target,
       isAws: isAws(settings.endpoint),
-      queue: state.queue,
+      queue,
       log,
       reports,
       connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
       async gather({ put, room, signal }) {
-        intake?.start(answering((drafts) => put(drafts, true)));
+        intake?.start(answering((drafts) => put(drafts, { refuse: true })));
         // What was read is answered before the queue is drained.
         const stopped = intake && aborted(signal).then(() => intake?.stop());
-        const tools = { put, room, signal, reports, clock, queue: state.queue };
-        const gathered = gather(settings, world, tools).then(() => stopped);
-        await Promise.race(intake ? [gathered, intake.failed] : [gathered]);
+        const gathered = gather(settings, world, { put, room, signal, reports, clock, queue });
+        const all = gathered.then(() => stopped);
+        await Promise.race(intake ? [all, intake.failed] : [all]);
       },
       stop,
       leave,
@@ -116,22 +132,26 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     unwatch();
     reports.flush();
     done();
-    state.close();
+    queue.close();
   }
 }
 
 function openClock(world: World, log: Logger): ClockWatch {
-  return createClockWatch({ ...world, builtAt: BUILT_AT, log });
+  return createClockWatch({
+    ...world,
+    builtAt: BUILT_AT,
+    isSynchronised: isSynchronised(),
+    log,
+  });
 }
 
-/** @throws {UserError} If the settings name a socket that cannot be opened, or one beside what it does not go with. */
-async function openIntakeOf(
-  settings: Settings,
-  world: World,
-  { clock, reports, log }: { clock: ClockWatch; reports: Reports; log: Logger },
-): Promise<Intake | undefined> {
-  if (settings.listen === undefined) return undefined;
-  const { message, count, source } = settings;
+/**
+ * Where it is counted what is handed in; undefined: nothing is.
+ *
+ * @throws {UserError} If the settings name a socket beside what it does not go with.
+ */
+function countsFor({ listen, message, count, source }: Settings): IntakeCounts | undefined {
+  if (listen === undefined) return undefined;
   const flag = message !== undefined
     ? "--message"
     : count !== undefined
@@ -140,19 +160,33 @@ async function openIntakeOf(
     ? "--source stdin"
     : undefined;
   if (flag !== undefined) throw notWithListen(flag);
-  const counts = reports.totals.intake = { handedIn: 0, refused: 0 };
+  return { handedIn: 0, refused: 0 };
+}
+
+/** @throws {UserError} If the socket cannot be opened. */
+async function openIntakeOf(
+  settings: Settings,
+  world: World,
+  { clock, reports, log, counts }: {
+    clock: ClockWatch;
+    reports: Reports;
+    log: Logger;
+    counts: IntakeCounts;
+  },
+): Promise<Intake> {
   return await openIntake({
     settings,
     env: world.env,
     sampleTime: clock.sampleTime,
+    makeDraft: (now, line) => lineDraft(settings, now, line),
     log,
     reports: {
       handedIn: (messages) => void (counts.handedIn += messages),
       refused({ error }: Refusal) {
         counts.refused++;
-        reports.sourceFailed("listen", refusedLine(error), /^\w+/.exec(error)?.[0]);
+        reports.sourceFailed("listen", refusedLine(error));
       },
-      odd: (cause) => reports.sourceFailed("listen", oddLine(cause), "odd"),
+      odd: (note) => reports.sourceFailed("listen", oddLine(note)),
       unread: (error) => log.warn("warning", failureFields(error)),
     },
   });
@@ -164,7 +198,7 @@ interface GatherTools {
   readonly signal: AbortSignal;
   readonly reports: Reports;
   readonly clock: ClockWatch;
-  readonly queue: Queue;
+  readonly queue: Pick<Queue, "load">;
 }
 
 async function gather(settings: Settings, world: World, tools: GatherTools): Promise<void> {
@@ -177,13 +211,20 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
-    const waiting = () => tools.queue.waiting();
-    return await gatherLines(lines, { ...options, lineMetrics, waiting });
+    return await gatherLines(lines, options);
   }
-  const sources = openSources(settings.source, { now: world.now });
-  // A source that hangs delays the others by an interval at most; a 1-Wire sensor takes 0.75 s.
-  const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
-  if (sources.length > 0) return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
+  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ") });
+  if (sources.length === 0) return;
+  const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
+  const intervalsMs = [...new Set(sources.map(intervalOf))];
+  // A source that hangs delays the others by an interval at most; 1-Wire sensors take 0.75 s each, one after the other.
+  const timeoutMs = Math.min(Math.max(Math.min(...intervalsMs) / 2, 1000), 5000);
+  const wants = nameFilter(settings.only, settings.except);
+  return await gatherTicks(
+    (dueMs) =>
+      readAll(sources.filter((source) => dueMs.includes(intervalOf(source))), { timeoutMs, wants }),
+    { ...options, intervalsMs },
+  );
 }
 
 /** Standard input, with read errors in words. */
@@ -201,17 +242,16 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** Prints what would be sent; the queue is in memory and nothing connects. */
+/** Prints what would be sent, numbered from 1; nothing is queued. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
-  const queue = new MemoryQueue(queueOptions(settings, world));
   const { stop, done } = listen(world);
+  let nextSeq = 1;
   const put = (drafts: readonly Draft[]) => {
-    for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);
-    const take = () => queue.take(drafts.length);
-    for (let messages = take(); messages.length > 0; messages = take()) {
-      for (const { topic, payload } of messages) world.out(`${topic} ${payload}\n`);
-      queue.accept(messages);
+    const tooLarge = (bytes: number) => world.err(`warn: ${bytes} bytes are too large`);
+    for (const { topic, payload } of numbered(drafts, nextSeq, tooLarge)) {
+      world.out(`${topic} ${payload}\n`);
+      nextSeq++;
     }
   };
   try {
@@ -225,15 +265,15 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
         sourceFailed: failed,
       },
       clock: openClock(world, SILENT),
-      queue,
+      queue: { load: { used: { messages: 0, bytes: 0 }, most: NO_LIMIT } },
     });
     return EXIT.ok;
   } finally {
     done();
-    queue.close();
   }
 }
 
+const NO_LIMIT = { messages: Infinity, bytes: Infinity };
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**

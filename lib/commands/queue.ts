@@ -6,13 +6,15 @@ import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
 import { loadSettings, type Settings } from "../settings/mod.ts";
 import {
   checkState,
-  deliveredThrough,
+  currentStatus,
   EMPTY_STATS,
-  holdStateDirectory,
-  openQueue,
+  type IntakeCounts,
+  NoStorageError,
   queueOptions,
   queuePathOf,
   type QueueStats,
+  SqliteQueue,
+  StateDirectory,
 } from "../queue/mod.ts";
 import { quote, roundSize } from "../core/text.ts";
 import type { World } from "../core/process.ts";
@@ -34,12 +36,15 @@ export function queueCommand(command: Command, world: World): ExitCode {
   return EXIT.ok;
 }
 
+/** What is told of a queue, and of the lines that its last publisher took and refused at its socket. */
+type Stats = QueueStats & { readonly [K in keyof IntakeCounts]?: number | undefined };
+
 /**
- * Reads the queue, also beside a running publisher. An empty file is a queue without a message yet.
+ * An empty file is a queue whose first message is still to come.
  *
- * @throws {UserError} With exit code 73, also where there is no queue: that is not the same as an empty one.
+ * @throws {UserError} With exit code 73, also where no queue is: an empty one would be another answer.
  */
-function statsOf(settings: Settings, world: World): QueueStats {
+function statsOf(settings: Settings, world: World): Stats {
   const path = queuePathOf(settings.state);
   try {
     if (Deno.statSync(path).size === 0) return EMPTY_STATS;
@@ -57,12 +62,22 @@ function statsOf(settings: Settings, world: World): QueueStats {
     });
   }
   checkState(settings.state);
-  const delivered = { through: deliveredThrough(settings.state), write() {} };
-  const queue = openQueue(path, { ...queueOptions(settings, world), delivered, readOnly: true });
+  // A running publisher has the file for itself, and tells how it stands beside it; so does the last one where the disk
+  // cannot be written to.
+  const running = currentStatus(settings.state);
+  if (running !== undefined) return running;
+  const { handedIn, refused } = currentStatus(settings.state, { isRunning: false }) ?? {};
   try {
-    return queue.stats();
-  } finally {
+    const queue = new SqliteQueue(path, queueOptions(settings, world));
+    const stats = queue.stats();
     queue.close();
+    return { ...stats, handedIn, refused };
+  } catch (error) {
+    const last = error instanceof NoStorageError
+      ? currentStatus(settings.state, { isRunning: false })
+      : undefined;
+    if (last === undefined) throw error;
+    return last;
   }
 }
 
@@ -83,7 +98,7 @@ function noQueue({ durability }: Settings, path: string): UserError {
   });
 }
 
-function clear(stats: QueueStats, settings: Settings, command: Command, world: World): ExitCode {
+function clear(stats: Stats, settings: Settings, command: Command, world: World): ExitCode {
   const number = stats.waiting + stats.quarantined;
   if (!command.switches.has("yes")) {
     const question = `Discard ${number} messages in ${settings.state} for good?`;
@@ -96,11 +111,14 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
     }
     if (!world.confirm(question)) return EXIT.ok;
   }
-  const directory = holdStateDirectory(settings.state);
+  const directory = new StateDirectory(settings.state);
   try {
-    const { delivered } = directory;
-    const queue = openQueue(directory.queuePath, { ...queueOptions(settings, world), delivered });
+    directory.prepare();
+    const queue = new SqliteQueue(directory.queuePath, queueOptions(settings, world));
     const discarded = queue.clear();
+    queue.shrink();
+    const { lastSeq: seqOnDisk } = queue;
+    directory.writeStatus({ ...directory.status, ...queue.stats(), seqOnDisk, inMemory: 0 });
     queue.close();
     const json = `${JSON.stringify({ discarded })}\n`;
     world.out(command.switches.has("json") ? json : `discarded: ${discarded}\n`);
@@ -110,12 +128,13 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
   }
 }
 
-function jsonOf({ waiting, bytes, oldestMs, quarantined, dropped }: QueueStats): string {
+function jsonOf(stats: Stats): string {
+  const { waiting, bytes, oldestMs, quarantined, dropped, handedIn = 0, refused = 0 } = stats;
   const oldest = oldestMs === undefined ? null : new Date(oldestMs).toISOString();
-  return `${JSON.stringify({ waiting, bytes, oldest, quarantined, dropped })}\n`;
+  return `${JSON.stringify({ waiting, bytes, oldest, quarantined, dropped, handedIn, refused })}\n`;
 }
 
-function textOf(stats: QueueStats, state: string): string {
+function textOf(stats: Stats, state: string): string {
   const oldest = stats.oldestMs === undefined ? "-" : new Date(stats.oldestMs).toISOString();
   return [
     `queue        ${queuePathOf(state)}`,

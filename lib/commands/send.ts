@@ -22,7 +22,8 @@ export async function sendCommand(command: Command, world: World): Promise<ExitC
   const { listen } = settings;
   const topic = command.flags.values.topic as string | undefined;
   const tally = new Tally(world, command.switches.has("json"));
-  await handIn(linesOf(command.operands[0], world, (line) => tally.send(lineFor(line, topic))), {
+  await handIn(linesOf(command.operands[0], world, (line, number) =>
+    tally.send(lineFor(line, topic), number)), {
     path: listen?.startsWith("/") ? listen : SOCKET_PATH,
     timeoutMs: timeoutOf(command.values.timeout ?? "10s"),
     onAnswer: (answer, receipt) => tally.answer(answer, receipt),
@@ -35,7 +36,7 @@ class Tally {
   readonly #world: World;
   readonly #isJson: boolean;
   /** Lines that have no receipt yet, from `#first` on. */
-  #waiting: string[] = [];
+  #waiting: [line: string, number: number][] = [];
   #first = 0;
   /** Lines that have one. */
   #answered = 0;
@@ -47,13 +48,13 @@ class Tally {
     this.#isJson = isJson;
   }
 
-  send(line: string): string {
-    this.#waiting.push(line);
+  send(line: string, number: number): string {
+    this.#waiting.push([line, number]);
     return line;
   }
 
   answer(answer: Answer, receipt: string): void {
-    const line = this.#waiting[this.#first++]!;
+    const [line, number] = this.#waiting[this.#first++]!;
     if (this.#first === this.#waiting.length) {
       this.#waiting = [];
       this.#first = 0;
@@ -65,7 +66,7 @@ class Tally {
     else this.#refused++;
     if (this.#refused + this.#postponed > MOST_TOLD) return;
     const shown = quote(line.length > SHOWN ? `${line.slice(0, SHOWN)}…` : line);
-    this.#world.err(`warn: line ${this.#answered} is not taken: ${answer.error}: ${shown}`);
+    this.#world.err(`warn: line ${number} is not taken: ${answer.error}: ${shown}`);
   }
 
   /** @throws {UserError} Unless all lines were taken. */
@@ -87,17 +88,24 @@ class Tally {
 async function* linesOf(
   message: string | undefined,
   world: World,
-  prepared: (line: string) => string,
+  prepared: (line: string, number: number) => string,
 ): AsyncGenerator<readonly string[]> {
   if (message !== undefined) {
     if (message.trim() === "") throw usage("MESSAGE is empty", "give a text or a JSON object");
-    return yield [prepared(message)];
+    return yield [prepared(message, 1)];
   }
+  let number = 0;
   for await (const lines of readLines(world.input(), { maxBytes: MAX_LINE_BYTES })) {
-    yield lines.map((line) => {
-      if (typeof line === "string") return prepared(line);
-      throw usage(`a line has ${line.bytes} bytes`, "send smaller messages");
-    });
+    const wanted: string[] = [];
+    for (const line of lines) {
+      number++;
+      if (typeof line !== "string") {
+        throw usage(`line ${number} has ${line.bytes} bytes`, "send smaller messages");
+      }
+      // The publisher passes over an empty one, and answers none.
+      if (line.trim() !== "") wanted.push(prepared(line, number));
+    }
+    if (wanted.length > 0) yield wanted;
   }
 }
 

@@ -6,6 +6,9 @@ import { loadSettings, settingsDocument, settingsSchema } from "../settings/mod.
 import { oneLine } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 
+/** Columns of a terminal. */
+const COLUMNS = 80;
+
 /** Prints them, or the schema of the settings file. A missing endpoint is shown, not an error. */
 export function settingsCommand(command: Command, world: World): ExitCode {
   if (command.switches.has("schema")) {
@@ -25,7 +28,10 @@ export function settingsCommand(command: Command, world: World): ExitCode {
   const keyWidth = Math.max(...rows.map(({ key }) => key.length));
   const textWidth = Math.min(44, Math.max(...rows.map(({ text }) => text.length)));
   for (const { key, text, from } of rows) {
-    world.out(`${key.padEnd(keyWidth)}  ${text.padEnd(textWidth)}  ${from}\n`);
+    const line = `${key.padEnd(keyWidth)}  ${text.padEnd(textWidth)}`;
+    // A terminal would break a longer one in the middle of a word.
+    const between = line.length + 2 + from.length > COLUMNS ? `\n${" ".repeat(keyWidth)}` : "";
+    world.out(`${line}${between}  ${from}\n`);
   }
   return EXIT.ok;
 }

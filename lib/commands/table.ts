@@ -14,6 +14,10 @@ export interface CommandSpec {
   readonly details: string;
   /** What its help ends with. */
   readonly examples?: string;
+  /** What may follow it, to be completed. */
+  readonly words?: readonly string[];
+  /** It takes no settings as flags. */
+  readonly isBare?: true;
 }
 
 const JSON_FLAG = { json: "print it as JSON" };
@@ -42,6 +46,7 @@ reports when it is ready, and feeds the watchdog.`,
     flags: {
       offline: "only what needs no network: up to listen",
       json: "print the report as JSON",
+      yes: "send the test message also where it runs a rule of AWS\n(topic $aws/rules/…)",
       policy: "print the least AWS IoT policy for this client id and\ntopic, and nothing else",
       "region REGION": "the AWS region, for --policy",
       "account DIGITS": "the account's 12 digits, for --policy",
@@ -53,7 +58,7 @@ it saw and, unless it is ok, one likely cause and what to do. It sends one test
 message to the topic. The exit code is the first failure's.`,
   },
   watch: {
-    summary: "print messages that arrive on a topic (to see that it works)",
+    summary: "print messages that arrive on a topic (to see it work)",
     usage: "TOPIC [SETTINGS]",
     operands: [1, 1],
     flags: {},
@@ -65,6 +70,7 @@ other. --count N ends it after N messages.`,
   queue: {
     summary: "show what waits on disk; `queue clear` discards it",
     usage: "[clear [--yes]] [--json] [SETTINGS]",
+    words: ["clear"],
     operands: [0, 1],
     flags: { yes: "do not ask", ...JSON_FLAG },
     details: `Shows how many messages wait in the state directory, how old the oldest is, and
@@ -104,10 +110,24 @@ becomes the metrics, anything else is text. --topic is a topic below the
 publisher's topicPrefix. Exit codes: 0 all are queued, 64 one is not taken,
 69 nobody listens, 75 try again later, 77 not allowed to connect.`,
   },
+  completion: {
+    summary: "print a script that completes all this in bash, zsh or fish",
+    usage: "bash|zsh|fish",
+    operands: [1, 1],
+    flags: {},
+    words: ["bash", "zsh", "fish"],
+    isBare: true,
+    details: `Prints a script for a shell. To use it in this one, and in later ones:
+
+  source <(mqtt443 completion bash)           the same line in ~/.bashrc
+  source <(mqtt443 completion zsh)            behind compinit in ~/.zshrc
+  mqtt443 completion fish | source            the same line in config.fish`,
+  },
   help: {
     summary: "print this, the help of a command, or all settings",
     usage: "[COMMAND | settings]",
     operands: [0, 1],
+    isBare: true,
     flags: {},
     details: "",
   },

@@ -69,10 +69,10 @@ function descriptorsOf(
 ): [string, Deno.PermissionDescriptor][] {
   switch (name) {
     case "net":
-      // A wildcard or network cannot be queried; a name or address that it covers can.
-      return grants.net.map((
-        host,
-      ) => [host, { name, host: host.replace("*", "any").replace(/\/\d+/, "") }]);
+      // A wildcard or a network cannot be queried; a name or address in it can.
+      return grants.net.map((text) => {
+        return [text, { name, host: text.replace("*", "any").replace(/\/\d+/, "") }];
+      });
     case "read":
     case "write":
       return grants[name].map((path) => [path, { name, path }]);

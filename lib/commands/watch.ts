@@ -10,9 +10,9 @@ import {
   targetOf,
   warnOfProxyVariable,
 } from "../connection/mod.ts";
-import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
+import { EXIT, type ExitCode, settingsError, UserError } from "../core/errors.ts";
 import { sleep } from "../core/wait.ts";
-import { currentRun } from "../queue/mod.ts";
+import { currentStatus } from "../queue/mod.ts";
 import {
   type EffectiveSettings,
   loadSettings,
@@ -31,12 +31,11 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   const filter = command.operands[0]!;
   const problem = filterProblem(filter);
   if (problem !== undefined) {
-    throw new UserError(`Cannot watch ${quote(filter)}: a topic filter ${problem}`, {
-      code: "wrong-command-line",
-      hint: "type `mqtt443 watch 'a/+/b'` or `mqtt443 watch 'a/#'`",
-      exitCode: EXIT.config,
-      step: "settings",
-    });
+    throw settingsError(
+      "wrong-command-line",
+      `Cannot watch ${quote(filter)}: a topic filter ${problem}`,
+      "type `mqtt443 watch 'a/+/b'` or `mqtt443 watch 'a/#'`",
+    );
   }
   const log = openLogOf(settings, world);
   checkEnvironment(world.env, log);
@@ -97,7 +96,7 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
   const { clientId, state } = settings;
   const watchId = watchIdOf(clientId);
   if (origins.clientId?.origin !== "flag") return { ...settings, clientId: watchId };
-  if (currentRun(state)?.clientId !== clientId) return settings;
+  if (currentStatus(state)?.clientId !== clientId) return settings;
   throw new UserError(
     `Cannot watch with client id ${quote(clientId)}: the publisher that runs on state directory ` +
       `${quote(state)} uses it, and would be disconnected`,

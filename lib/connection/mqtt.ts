@@ -10,31 +10,38 @@ import mqtt from "mqtt/lib/client";
 import type { IConnackPacket, MqttClient } from "mqtt";
 import { place, type Target } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
-import { utf8Bytes } from "../core/message.ts";
-import { explainHangUp, explainSilence, explainTimeout } from "./explain.ts";
+import type { Qos } from "../core/message.ts";
+import { passEveryReason } from "./codec.ts";
+import { isAwsLike, readConnack } from "./connack.ts";
+import { explainTimeout } from "./explain.ts";
+import { brokenProtocol, type Doings, explainHangUp, explainSilence } from "./explain_mqtt.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { createLengthWatch } from "./length_watch.ts";
 import { NoStore } from "./no_store.ts";
+import { publishBytes } from "./packet.ts";
 import { packetProblem, type ReceivedPacket } from "./packet_rules.ts";
 import {
-  explainConnack,
   explainDisconnect,
+  explainSuback,
+  PacketTooLargeError,
   PublishRefusedError,
-  reasonName,
+  type Said,
 } from "./reason_codes.ts";
 import type { Transport } from "./tls.ts";
-import type { Connection, ConnectionFacts, ConnectionSettings, OutgoingMessage } from "./types.ts";
+import type {
+  Connection,
+  ConnectionFacts,
+  ConnectionSettings,
+  OutgoingMessage,
+  ServerLimits,
+} from "./types.ts";
 
 /** Longest packet taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
 const MAX_PACKET_BYTES = 256 * 1024;
 /** How long a DISCONNECT may take to leave, in ms. */
 const END_MS = 1000;
-/** Bytes of a PUBLISH besides topic and payload, at most: header, lengths, packet id, property length. */
-const PUBLISH_OVERHEAD = 10;
-/** MQTT 5's reason code for a packet above the server's Maximum Packet Size. */
-const PACKET_TOO_LARGE = 0x95;
-/** Receive Maximum where CONNACK has none (MQTT 5 section 3.2.2.3.3). */
-const NO_RECEIVE_MAXIMUM = 65_535;
+/** The packet, in both versions. */
+const DISCONNECT = Uint8Array.of(0xe0, 0);
 /** Messages handed out before timers, signals and other work have their turn. */
 const TURN_MESSAGES = 50;
 /** PUBACKs of ours that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
@@ -43,7 +50,7 @@ const MOST_OWED = 10_000;
 const NO_TIMER = { set: () => 0, clear: () => {} };
 
 /** What CONNACK says. */
-type Granted = Pick<ConnectionFacts, "receiveMaximum" | "serverKeepAliveS">;
+type Granted = Pick<ConnectionFacts, "receiveMaximum" | "limits" | "isAws">;
 
 /** The settings of a session, with what CONNECT holds besides. */
 type SessionSettings = ConnectionSettings & { readonly password?: string | undefined };
@@ -68,8 +75,13 @@ export class MqttSession implements Omit<Connection, "facts"> {
   #keepAlive: KeepAlive | undefined;
   /** Messages taken while nothing could be written: MQTT.js keeps a PUBACK of each. */
   #owed = 0;
-  /** The server's Maximum Packet Size, in bytes. */
-  #maximumPacketSize = Infinity;
+  /** What CONNACK limits. */
+  #limits: ServerLimits = {};
+  /** When CONNACK came, ms of a clock that never jumps. */
+  #openedMs = 0;
+  /** Messages handed to MQTT.js, and PUBACKs for them. */
+  #sent = 0;
+  #acknowledged = 0;
   /** Why the session ended: the first reason stays. */
   #reason: UserError | undefined;
 
@@ -87,6 +99,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
     this.#transport = transport;
     this.#target = target;
     this.#now = now;
+    passEveryReason();
     this.#opened.promise.catch(() => {});
     this.#client = openClient(settings, transport);
     this.#watchBytes();
@@ -107,19 +120,40 @@ export class MqttSession implements Omit<Connection, "facts"> {
 
   publish(
     { topic, payload, qos }: OutgoingMessage,
-    done: (refused?: PublishRefusedError) => void,
+    done: (refused?: PublishRefusedError | PacketTooLargeError) => void,
   ): void {
     // MQTT.js would throw: its store is closed.
     if (this.#isOver) return;
-    if (this.#isTooLarge(topic, payload)) {
-      return queueMicrotask(() => done(new PublishRefusedError(PACKET_TOO_LARGE, topic)));
+    const { maximumQos = 1, maximumPacketSize: most = Infinity } = this.#limits;
+    // A message that was queued before --qos 0 was passed goes the only way there is.
+    if (qos > maximumQos && this.#settings.qos !== 0) {
+      return this.#finish(explainQos(maximumQos, this.#target));
     }
-    this.#client.publish(topic, payload, { qos }, (error?: unknown) => {
+    // A string is at most three bytes of UTF-8 per unit: most need no counting here.
+    if (3 * (topic.length + payload.length) + 10 > most) {
+      const bytes = publishBytes({ topic, payload, qos }, this.#settings.mqttVersion);
+      if (bytes > most) {
+        return queueMicrotask(() => done(new PacketTooLargeError(bytes, most, topic)));
+      }
+    }
+    this.#sent++;
+    const options = { qos: Math.min(qos, maximumQos) as Qos };
+    this.#client.publish(topic, payload, options, (error?: unknown, packet?: unknown) => {
       if (!this.#client.connected && error) return;
       const code = (error as { code?: unknown } | undefined)?.code;
-      if (typeof code === "number") done(new PublishRefusedError(code, topic));
-      else if (!error) done();
+      if (typeof code === "number") {
+        const { properties } = (packet ?? {}) as { properties?: Said };
+        done(new PublishRefusedError(code, topic, properties));
+      } else if (!error) {
+        if (options.qos > 0) this.#acknowledged++;
+        done();
+      }
     });
+  }
+
+  doings(): Doings {
+    const [sent, acknowledged] = [this.#sent, this.#acknowledged];
+    return { sent, acknowledged, ms: performance.now() - this.#openedMs };
   }
 
   async subscribe(
@@ -136,10 +170,14 @@ export class MqttSession implements Omit<Connection, "facts"> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#client.subscribe(filter, { qos: 1 }, (error) => {
       if (!error) return resolve();
-      const { packet } = error as { packet?: { granted?: readonly number[] } };
+      const { packet } = error as {
+        packet?: { granted?: readonly number[]; properties?: Said };
+      };
       // Without SUBACK the session has ended; then its own reason is the cause.
       if (packet === undefined) return;
-      reject(subscribeRefused(filter, packet.granted?.[0] ?? 0x80, this.#target, error));
+      const target = this.#target;
+      const said = packet.properties;
+      reject(explainSuback(packet.granted?.[0] ?? 0x80, { filter, target, said, cause: error }));
     });
     void this.closed.then((why) => reject(why));
     const late = explainTimeout("suback", this.#settings.connectTimeout, this.#target);
@@ -150,7 +188,10 @@ export class MqttSession implements Omit<Connection, "facts"> {
   async end(): Promise<void> {
     this.#isEnding = true;
     const timer = setTimeout(() => this.#finish(undefined), END_MS);
-    this.#client.end(false);
+    // By itself MQTT.js would wait for the PUBACKs of what is in flight, or send no DISCONNECT.
+    this.#isOver = true;
+    this.#keepAlive?.stop();
+    this.#transport.stream.end(DISCONNECT);
     await this.closed;
     clearTimeout(timer);
   }
@@ -174,7 +215,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
   }
 
   #hungUp(): UserError {
-    const when = this.#isOpen ? "session" : "connect";
+    const when = this.#isOpen ? this.doings() : "connect";
     return explainHangUp(when, this.#transport.failure(), this.#target, this.#now());
   }
 
@@ -209,7 +250,8 @@ export class MqttSession implements Omit<Connection, "facts"> {
     if (packet.cmd === "connack") this.#acceptConnack(packet as unknown as IConnackPacket);
     if (packet.cmd === "disconnect") {
       const { reasonCode = 0 } = packet as { reasonCode?: number };
-      this.#finish(explainDisconnect(reasonCode, this.#target));
+      const { properties } = packet as { properties?: Said };
+      this.#finish(explainDisconnect(reasonCode, this.#target, properties));
     }
   }
 
@@ -219,25 +261,21 @@ export class MqttSession implements Omit<Connection, "facts"> {
     return this.#owed > MOST_OWED ? "it sends messages, and does not read our answers" : undefined;
   }
 
-  #acceptConnack({ reasonCode, returnCode, properties = {} }: IConnackPacket): void {
+  #acceptConnack(packet: IConnackPacket): void {
     const { mqttVersion, keepAlive, ackTimeout } = this.#settings;
-    const code = (mqttVersion === "5" ? reasonCode : returnCode) ?? 0;
-    if (code !== 0) return this.#finish(explainConnack(code, mqttVersion, this.#target));
-    // MQTT 5 section 3.2.2.3.3: a protocol error; nothing could ever be sent.
-    if (properties.receiveMaximum === 0) {
-      return this.#finishBroken("Receive Maximum 0 in CONNACK");
-    }
+    const granted = readConnack(packet, mqttVersion, this.#target);
+    if (granted instanceof UserError) return this.#finish(granted);
     this.#isOpen = true;
-    this.#maximumPacketSize = properties.maximumPacketSize ?? Infinity;
-    const { serverKeepAlive: serverKeepAliveS } = properties;
+    this.#openedMs = performance.now();
+    this.#limits = granted.limits;
+    const { serverKeepAliveS } = granted.limits;
     this.#keepAlive = new KeepAlive({
       keepAliveMs: serverKeepAliveS ? serverKeepAliveS * 1000 : keepAlive,
       ackTimeoutMs: ackTimeout,
       ping: () => this.#client.sendPing(),
       onSilence: () => this.#finish(explainSilence("PINGRESP", ackTimeout, this.#target)),
     });
-    const { receiveMaximum = NO_RECEIVE_MAXIMUM } = properties;
-    this.#opened.resolve({ receiveMaximum, serverKeepAliveS });
+    this.#opened.resolve({ ...granted, isAws: isAwsLike(granted) });
   }
 
   /** An error of MQTT.js. Those of TLS come here a second time; what the transport met is the deeper cause. */
@@ -258,13 +296,6 @@ export class MqttSession implements Omit<Connection, "facts"> {
     // Never heard where the session was already open.
     this.#opened.reject(this.#reason);
     this.#closed.resolve(this.#reason);
-  }
-
-  #isTooLarge(topic: string, payload: string): boolean {
-    // A string has at most three bytes of UTF-8 for each unit: most need no counting.
-    const most = PUBLISH_OVERHEAD + 3 * (topic.length + payload.length);
-    return most > this.#maximumPacketSize &&
-      PUBLISH_OVERHEAD + utf8Bytes(topic) + utf8Bytes(payload) > this.#maximumPacketSize;
   }
 }
 
@@ -293,6 +324,7 @@ function openClient(
     outgoingStore: new NoStore(),
     timerVariant: NO_TIMER,
     reschedulePings: false,
+    ...(settings.mqttVersion === "5" && { properties: { maximumPacketSize: MAX_PACKET_BYTES } }),
   });
 }
 
@@ -306,30 +338,15 @@ function passOver(packet: ReceivedPacket): void {
   (packet as { cmd: string }).cmd = "passed over";
 }
 
-function brokenProtocol(what: string, target: Target, cause?: unknown): UserError {
-  return new UserError(`${place(target)} does not speak MQTT as it should: ${what}`, {
-    code: "not-mqtt",
-    hint: "check --endpoint, --port and --mqtt-version",
-    step: "mqtt",
-    exitCode: EXIT.unavailable,
-    cause,
-  });
-}
-
-function subscribeRefused(
-  filter: string,
-  code: number,
-  target: Target,
-  cause: unknown,
-): UserError {
-  const said = `SUBACK ${reasonName(code)}`;
-  return new UserError(`${place(target)} refused the subscription to "${filter}": ${said}`, {
-    code: "suback-refused",
-    reason: code,
-    hint:
-      `the policy must allow iot:Subscribe on topicfilter/${filter} and iot:Receive on its topics`,
-    step: "mqtt",
-    exitCode: EXIT.refused,
-    cause,
-  });
+/** The server takes no message of the QoS that is set. */
+function explainQos(maximumQos: Qos, target: Target): UserError {
+  return new UserError(
+    `${place(target)} takes no message with QoS 1: Maximum QoS ${maximumQos} in its CONNACK`,
+    {
+      code: "qos-not-supported",
+      hint: "pass --qos 0; then messages can be lost; or have the broker take QoS 1",
+      step: "publish",
+      exitCode: EXIT.refused,
+    },
+  );
 }

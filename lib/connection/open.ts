@@ -53,7 +53,9 @@ export async function openConnection(
     const { MqttSession } = await import("./mqtt.ts");
     const transport = await opening;
     const told = { ...settings, password: identity.password };
-    const session = new MqttSession(told, transport, target, now);
+    const { inspectedBy } = transport;
+    const seen = inspectedBy === undefined ? target : { ...target, inspectedBy };
+    const session = new MqttSession(told, transport, seen, now);
     const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();

@@ -13,9 +13,11 @@
  */
 
 import type { Duplex } from "node:stream";
-import { explainAlpn, explainTimeout, explainTransport } from "./explain.ts";
-import { firstHop, type Target } from "../core/endpoint.ts";
+import { explainTimeout, explainTransport } from "./explain.ts";
+import { explainAlpn } from "./explain_tls.ts";
+import { firstHop, isAws, type Target } from "../core/endpoint.ts";
 import { exactFault } from "./chain_fault.ts";
+import { strangerOf } from "./peer.ts";
 import { type Hop, openFirstHop } from "./first_hop.ts";
 import { secure } from "./handshake.ts";
 import type { Identity } from "../identity/mod.ts";
@@ -32,6 +34,8 @@ export interface Transport {
   readonly peer: string;
   /** Its address alone. */
   readonly address: string;
+  /** The issuer of its certificate, where the name is AWS's and the issuer is not. */
+  readonly inspectedBy?: string | undefined;
   /** Why reading or writing failed, once it has. */
   readonly failure: () => unknown;
 }
@@ -60,6 +64,8 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
     ? "tcp"
     : "dns";
   let hop: Hop | undefined;
+  /** Bytes that the server, or the proxy, had sent before TLS. */
+  let before = 0;
   let address = "";
   try {
     hop = await openFirstHop(target, identity, {
@@ -70,25 +76,32 @@ export async function openTransport(options: TransportOptions): Promise<Transpor
       ...(avoid && { avoid }),
     });
     reached = "tls";
+    before = hop.socket.bytesRead;
     address = hop.tcp.remoteAddress ?? "";
     let failure: unknown;
     const shown = { ...identity, ...target, ...hop, signal };
     const stream = await secure(hop.socket, shown, (error) => failure ??= error);
     const alpn = stream.alpnProtocol || null;
     if (target.alpn !== undefined && alpn !== target.alpn) throw explainAlpn(alpn, target);
+    const inspectedBy = isAws(target.endpoint)
+      ? strangerOf(stream.getPeerCertificate(true))
+      : undefined;
     return {
       stream,
       alpn,
       tls: stream.getProtocol() ?? "unknown",
       peer: `${address}:${hop.tcp.remotePort}`,
       address,
+      inspectedBy,
       failure: () => failure,
     };
   } catch (error) {
+    // Within TLS with a proxy they are not counted.
+    const bytes = hop && hop.socket === hop.tcp ? hop.socket.bytesRead - before : undefined;
     hop?.tcp.destroy();
     if (address !== "") avoid?.add(address);
-    if (signal.aborted) throw explainTimeout(reached, timeoutMs, target);
+    if (signal.aborted) throw explainTimeout(reached, timeoutMs, target, bytes);
     const fault = await exactFault(error, { target, ...identity, signal });
-    throw explainTransport(fault, target, now());
+    throw explainTransport(fault, target, now(), bytes);
   }
 }

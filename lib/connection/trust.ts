@@ -5,7 +5,7 @@ import { place, proxyOf } from "../core/endpoint.ts";
 import type { Logger } from "../core/log.ts";
 import type { World } from "../core/process.ts";
 import { PROXY_VARIABLES, type Settings, TRUST_VARIABLES } from "../settings/mod.ts";
-import { explainNotGranted } from "./explain.ts";
+import { explainNotGranted } from "./explain_tcp.ts";
 
 /**
  * Looks at the variables that could weaken TLS from outside: refuses the one that writes keys to a file, and says that

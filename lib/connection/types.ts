@@ -5,7 +5,8 @@ import type { Qos } from "../core/message.ts";
 import type { Identity } from "../identity/mod.ts";
 import type { Settings } from "../settings/mod.ts";
 import { proxyOf, type Target } from "../core/endpoint.ts";
-import type { PublishRefusedError } from "./reason_codes.ts";
+import type { Doings } from "./explain_mqtt.ts";
+import type { PacketTooLargeError, PublishRefusedError } from "./reason_codes.ts";
 
 /** The settings a connection needs. Durations in ms. */
 export type ConnectionSettings =
@@ -21,7 +22,7 @@ export type ConnectionSettings =
     | "connectTimeout"
     | "ackTimeout"
   >
-  & Partial<Pick<Settings, "username" | "proxy" | "proxyAuthFile" | "proxyCa">>;
+  & Partial<Pick<Settings, "qos" | "username" | "proxy" | "proxyAuthFile" | "proxyCa">>;
 
 /** What is known of an open session. */
 export interface ConnectionFacts {
@@ -33,10 +34,28 @@ export interface ConnectionFacts {
   readonly peer: string;
   /** Unacknowledged QoS 1 messages the server takes. */
   readonly receiveMaximum: number;
-  /** Keep-alive in seconds that the server wants instead of ours. */
-  readonly serverKeepAliveS: number | undefined;
+  /** It grants just what AWS IoT Core grants, whatever its name. */
+  readonly isAws: boolean;
+  /** What else the server said in CONNACK. */
+  readonly limits: ServerLimits;
   /** From the start of the attempt to CONNACK. */
   readonly ms: number;
+}
+
+/** What a server says in the CONNACK of MQTT 5, where it says it. */
+export interface ServerLimits {
+  /** Highest QoS that it takes. */
+  readonly maximumQos?: Qos;
+  /** Longest packet that it takes, in bytes. */
+  readonly maximumPacketSize?: number;
+  /** Keep-alive in seconds that it wants instead of ours. */
+  readonly serverKeepAliveS?: number;
+  readonly topicAliasMaximum?: number;
+  readonly isRetainAvailable?: boolean;
+  /** The client id that it gave this session. */
+  readonly assignedClientId?: string;
+  /** In words: Reason String, Server Reference. */
+  readonly said?: string;
 }
 
 /** An open session. */
@@ -47,10 +66,15 @@ export interface Connection {
    * written), with {@linkcode PublishRefusedError} when the server refuses it. When the session ends first, it is
    * never called.
    */
-  publish(message: OutgoingMessage, done: (refused?: PublishRefusedError) => void): void;
+  publish(
+    message: OutgoingMessage,
+    done: (refused?: PublishRefusedError | PacketTooLargeError) => void,
+  ): void;
+  /** What was done in it so far. */
+  doings(): Doings;
   /** Settles at SUBACK. @throws {UserError} If the server refuses. */
   subscribe(filter: string, onMessage: (topic: string, payload: Uint8Array) => void): Promise<void>;
-  /** Sends DISCONNECT and closes; for a session in which nothing is in flight. Settles in 1 s at most. */
+  /** Sends DISCONNECT and closes, whatever is in flight. Settles in 1 s at most. */
   end(): Promise<void>;
   /** Ends it at once. */
   abort(reason?: UserError): void;

@@ -67,7 +67,8 @@ export function placeHint(kind: PlaceKind, build: Build | undefined = BUILD): st
 /** Readable paths where users put files: neither those of sources nor the queue's. */
 function ownPlaces({ read, write }: Grants): string[] {
   return read.filter((path) =>
-    !write.includes(path) && !/^\/(proc|sys|run|etc\/group|etc\/passwd)(\/|$)/.test(path)
+    !write.includes(path) &&
+    !/^\/(proc|sys|run|bin\/sh|etc\/(group|localtime|passwd))(\/|$)/.test(path)
   );
 }
 

@@ -23,6 +23,8 @@ export interface Target {
   readonly caFiles: readonly string[];
   /** Whatever connects goes through it. */
   readonly proxy?: Proxy | undefined;
+  /** The issuer of the certificate that was shown, where the name is AWS's and the issuer is not. */
+  readonly inspectedBy?: string | undefined;
   /** This is the proxy itself, as the first hop. */
   readonly isProxy?: boolean;
 }

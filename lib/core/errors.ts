@@ -1,9 +1,8 @@
 /**
- * The words for what went wrong: one error class that carries everything a user needs, and the one
- * place that turns it into the lines they read.
+ * The error that a user can act on, and the lines that show it.
  *
- * Rules: a message is a sentence without a final period that names the thing, the rule and what was
- * found; the hint can be typed or clicked; neither ever holds key material. Printing is left to app.ts.
+ * Rules: a message is a sentence without a final period that names the thing, the rule and what was found; the hint can
+ * be typed or clicked; neither ever holds key material. app.ts prints.
  */
 
 import type { Code } from "./codes.ts";
@@ -59,6 +58,8 @@ export interface UserErrorOptions {
   readonly step?: Step;
   /** MQTT's reason code, if the server gave one. */
   readonly reason?: number | undefined;
+  /** What the server said in words, cut. */
+  readonly said?: string | undefined;
   /** One line per problem, where several are told at once. */
   readonly problems?: readonly string[];
   /** The error beneath this one. */
@@ -91,9 +92,11 @@ export class UserError extends Error {
   readonly exitCode: ExitCode;
   /** MQTT's reason code, if the server gave one. */
   readonly reason: number | undefined;
+  /** What the server said in words, cut. */
+  readonly said: string | undefined;
   /** The step at which it happened, if it happened on the way to the endpoint. */
   readonly step: Step | undefined;
-  /** One line per problem, where several are told at once. */
+  /** One line per problem, where there are several. */
   readonly problems: readonly string[];
 
   constructor(message: string, options: UserErrorOptions) {
@@ -103,6 +106,7 @@ export class UserError extends Error {
     this.exitCode = options.exitCode;
     this.step = options.step;
     this.reason = options.reason;
+    this.said = options.said;
     this.problems = options.problems ?? [];
   }
 
@@ -110,13 +114,23 @@ export class UserError extends Error {
   with(
     { message = this.message, ...changes }: Partial<UserErrorOptions> & { message?: string },
   ): UserError {
-    const { code, hint, exitCode, step, reason, problems } = this;
+    const { code, hint, exitCode, step, reason, said, problems } = this;
     return new UserError(message, {
-      ...{ code, hint, exitCode, reason, problems, cause: this },
+      ...{ code, hint, exitCode, reason, said, problems, cause: this },
       ...(step && { step }),
       ...changes,
     });
   }
+}
+
+/** An error about settings: exit code 78, step `settings`. */
+export function settingsError(
+  code: Code,
+  message: string,
+  hint: string,
+  more: Pick<UserErrorOptions, "problems" | "cause"> = {},
+): UserError {
+  return new UserError(message, { code, hint, exitCode: EXIT.config, step: "settings", ...more });
 }
 
 /**
@@ -135,7 +149,7 @@ export function formatError(error: unknown): string {
   return `error: internal error, please report it: ${stack}`;
 }
 
-/** The deepest message of an error, for the end of a sentence. */
+/** The message of anything thrown, for the end of a sentence. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -143,8 +157,14 @@ export function messageOf(error: unknown): string {
 /** What the log says of a failure: how far it got, which one it is, why, and what to do. */
 export function failureFields(error: unknown): FailureFields {
   if (!(error instanceof UserError)) return { cause: messageOf(error) };
-  const { step, code, reason, message, hint } = error;
-  return { step, code, ...reasonField(reason), cause: message, hint };
+  const { step, code, reason, message, said, hint } = error;
+  return {
+    ...{ step, code },
+    ...(reason !== undefined && { reason: reasonText(reason) }),
+    cause: message,
+    ...(said !== undefined && { said }),
+    hint,
+  };
 }
 
 /** The fields of a failure in the log. */
@@ -153,10 +173,11 @@ export type FailureFields = {
   readonly code?: Code;
   readonly reason?: string;
   readonly cause: string;
+  readonly said?: string;
   readonly hint?: string;
 };
 
 /** A reason code as it is shown: `0x87`. */
-export function reasonField(reason: number | undefined): { readonly reason?: string } {
-  return reason === undefined ? {} : { reason: `0x${reason.toString(16).padStart(2, "0")}` };
+export function reasonText(reason: number): string {
+  return `0x${reason.toString(16).padStart(2, "0")}`;
 }

@@ -26,6 +26,10 @@ export interface Facts {
   readonly addresses: readonly string[];
   /** What became of ALPN in the TLS handshake. */
   readonly alpn: Finding;
+  /** The issuer of the certificate shown under a name of AWS's, where it is not AWS's. */
+  readonly inspectedBy: string;
+  /** Addresses that failed in TLS where another did not: publish leaves them, and so do the checks after it. */
+  readonly avoid: ReadonlySet<string>;
   /** The session that the check mqtt-connect opened. */
   readonly connection: Connection;
 }
@@ -48,12 +52,16 @@ export interface Site {
   readonly target: Target;
   /** The device certificate is not valid at this time. */
   readonly isOutOfDate: boolean;
+  /** Addresses that are tried last. */
+  readonly avoid: ReadonlySet<string>;
+  /** Who inspects TLS on the way, if that was seen. */
+  readonly inspectedBy: string | undefined;
   /** Opens the way to the endpoint, through the proxy if there is one. */
   readonly open: OpenHop;
 }
 
-/** Opens the way to the endpoint, through the proxy if there is one. */
-export type OpenHop = (signal: AbortSignal) => Promise<Hop>;
+/** Opens the way to the endpoint, through the proxy if there is one; addresses to avoid are tried last. */
+export type OpenHop = (signal: AbortSignal, avoid?: ReadonlySet<string>) => Promise<Hop>;
 
 /** The endpoint as it is reached with these settings, before the files are known. */
 export function targetIn(known: Known): Target {
@@ -71,6 +79,13 @@ export function siteOf(world: World, known: Known): Site {
     identity,
     target,
     isOutOfDate: known.isOutOfDate ?? false,
-    open: (signal) => openFirstHop(target, identity, { signal, now: world.now }),
+    inspectedBy: known.inspectedBy,
+    avoid: known.avoid ?? new Set(),
+    open: (signal, avoid) =>
+      openFirstHop(target, identity, {
+        signal,
+        now: world.now,
+        ...(avoid && { avoid: new Set(avoid) }),
+      }),
   };
 }

@@ -3,6 +3,9 @@
 import type { Code } from "../core/codes.ts";
 import type { ExitCode, UserError } from "../core/errors.ts";
 
+/** One thing that was seen, in the order of seeing; for scripts and for who wants to check the verdict. */
+export type Evidence = Readonly<Record<string, string | number | boolean | null>>;
+
 /** What a check found. */
 export interface Finding {
   readonly status: "ok" | "warn" | "fail" | "skipped";
@@ -16,6 +19,10 @@ export interface Finding {
   readonly cause?: string;
   /** What to type or click, unless ok. */
   readonly hint?: string;
+  /** What the verdict rests on. */
+  readonly evidence?: readonly Evidence[];
+  /** The server's own words, cut. */
+  readonly said?: string;
   /** Exit code if this is the first failure. */
   readonly exitCode?: ExitCode;
 }
@@ -33,6 +40,7 @@ export function findingOf(error: UserError, status: "fail" | "warn" = "fail"): F
     saw: [error.message, ...error.problems].join("; "),
     cause: error.message,
     hint: error.hint,
+    ...(error.said !== undefined && { said: error.said }),
     exitCode: error.exitCode,
   };
 }

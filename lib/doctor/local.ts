@@ -22,9 +22,9 @@ import {
   parseIdentity,
   readIdentityTexts,
 } from "../identity/mod.ts";
-import { type CommandLine, loadSettings, type Settings } from "../settings/mod.ts";
+import { type CommandLine, loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
 import { userName } from "../core/file_guard.ts";
-import { missingActions } from "./policy.ts";
+import { judgePolicy, type PolicyVerdict } from "./policy.ts";
 import { quote, toSeconds } from "../core/text.ts";
 import { sourceLimits } from "../sources/mod.ts";
 import type { World } from "../core/process.ts";
@@ -34,6 +34,8 @@ import { checkEnvironment, checkGrants, proxyVariable } from "../connection/mod.
 export interface DoctorCommand extends CommandLine {
   /** `--policy-file`. */
   readonly policyFile: string | undefined;
+  /** `--yes`: a test message may run a rule of AWS. */
+  readonly isYes: boolean;
 }
 
 /** The local checks, in their order. */
@@ -107,6 +109,8 @@ function lookAtSettings(command: DoctorCommand, world: World): Found {
     `from ${configPath ?? "no settings file"}`;
   const policy = policyProblem(command.policyFile, settings);
   if (policy) return { ...policy, saw: `${saw}; ${policy.saw}`, facts };
+  const doubt = settingsDoubt(settings);
+  if (doubt) return { status: "warn", ...doubt, saw: [saw, ...warnings].join("; "), facts };
   const proxy = proxyVariable(world.env, settings);
   if (proxy) {
     const all = [saw, ...warnings, proxy.cause].join("; ");
@@ -133,9 +137,9 @@ function lookAtSettings(command: DoctorCommand, world: World): Found {
 /** Whether the policy document that was given lets this device publish. */
 function policyProblem(path: string | undefined, settings: Settings): Finding | undefined {
   if (path === undefined) return undefined;
-  let missing: string[];
+  let verdict: PolicyVerdict;
   try {
-    missing = missingActions(JSON.parse(Deno.readTextFileSync(path)), settings);
+    verdict = judgePolicy(JSON.parse(Deno.readTextFileSync(path)), settings);
   } catch (cause) {
     throw new UserError(`Cannot use policy file ${quote(path)}: ${messageOf(cause)}`, {
       code: "wrong-policy-file",
@@ -146,6 +150,18 @@ function policyProblem(path: string | undefined, settings: Settings): Finding | 
       step: "settings",
       cause,
     });
+  }
+  const { missing, unjudged } = verdict;
+  if (missing.length === 0 && unjudged.length > 0) {
+    return {
+      status: "warn",
+      code: "policy-unjudged",
+      saw: `${quote(path)} allows ${
+        unjudged.join(", and ")
+      } under a condition or variable that only AWS knows`,
+      cause: "whether it allows this device cannot be judged here",
+      hint: "compare it with what `mqtt443 doctor --policy` prints",
+    };
   }
   if (missing.length === 0) return undefined;
   return {

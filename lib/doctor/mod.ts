@@ -9,6 +9,7 @@ import { listenCheck } from "./listen.ts";
 import { queueCheck } from "./queue.ts";
 import { reachChecks } from "./reach.ts";
 import { sessionChecks } from "./session.ts";
+import { tlsChecks } from "./tls.ts";
 
 export type { Report, Result } from "./checks.ts";
 export { accountOf, policyDocument } from "./policy.ts";
@@ -26,7 +27,12 @@ export async function diagnose(
   },
 ): Promise<Report> {
   const local = [...localChecks(command, world), queueCheck(world), listenCheck()];
-  const checks = isOffline ? local : [...local, ...reachChecks(world), ...sessionChecks(world)];
+  const checks = isOffline ? local : [
+    ...local,
+    ...reachChecks(world),
+    ...tlsChecks(world),
+    ...sessionChecks(world, command.isYes),
+  ];
   return await runChecks(checks, {
     asFailure(error) {
       if (!(error instanceof UserError)) throw error;

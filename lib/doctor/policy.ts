@@ -90,35 +90,71 @@ export function policyLine(
   return `${Effect} ${action} on ${Resource}`;
 }
 
+/** What a policy document says of connecting and publishing. */
+export interface PolicyVerdict {
+  /** What it does not allow. */
+  readonly missing: readonly string[];
+  /** What hangs on conditions, or on variables that are not known here. */
+  readonly unjudged: readonly string[];
+}
+
 /**
- * What a policy document does not allow of connecting with a client id and publishing to a topic.
+ * Whether a policy document allows connecting with a client id and publishing to a topic. It may be the document itself,
+ * or what `aws iot get-policy` prints, which has it as a text.
  *
  * @throws {TypeError} If it is no policy document.
  */
-export function missingActions(
+export function judgePolicy(
   document: unknown,
   { clientId, topic }: { clientId: string; topic: string },
-): string[] {
-  const statements = asList((document as { Statement?: unknown } | null)?.Statement);
+): PolicyVerdict {
+  const { policyDocument: inner, Statement } = (document ?? {}) as Record<string, unknown>;
+  if (Statement === undefined && inner !== undefined) {
+    const parsed = typeof inner === "string" ? JSON.parse(inner) : inner;
+    return judgePolicy(parsed, { clientId, topic });
+  }
+  const statements = asList(Statement) as Record<string, unknown>[];
   if (statements.length === 0) throw new TypeError("it has no Statement");
-  const wanted = [
-    { action: "iot:Connect", resource: `client/${clientId}` },
-    { action: "iot:Publish", resource: `topic/${topic}` },
-  ];
-  return wanted.filter(({ action, resource }) => {
-    const matching = statements.map((each) => each as Record<string, unknown>).filter((statement) =>
-      asList(statement.Action).some((pattern) => matches(String(pattern), action)) &&
-      asList(statement.Resource).some((pattern) => matchesResource(String(pattern), resource))
-    );
-    return matching.some(({ Effect }) => Effect === "Deny") ||
-      !matching.some(({ Effect }) => Effect === "Allow");
-  }).map(({ action, resource }) => `${action} on ${resource}`);
+  const verdict = { missing: [] as string[], unjudged: [] as string[] };
+  for (
+    const [action, resource] of [
+      ["iot:Connect", `client/${clientId}`],
+      ["iot:Publish", `topic/${topic}`],
+    ] as const
+  ) {
+    const found = statements.filter((statement) =>
+      asList(statement.Action).some((pattern) => matches(String(pattern), action))
+    ).flatMap((statement) => {
+      const patterns = asList(statement.Resource).map((each) => filledIn(String(each), clientId));
+      const hit = patterns.find((pattern) => matchesResource(pattern, resource));
+      if (hit === undefined) return [];
+      const isSure = statement.Condition === undefined && !UNKNOWN_VARIABLE.test(hit);
+      return [{ effect: statement.Effect, isSure }];
+    });
+    const has = (effect: string, isSure: boolean) =>
+      found.some((each) => each.effect === effect && each.isSure === isSure);
+    const what = `${action} on ${resource}`;
+    if (has("Deny", true) || !(has("Allow", true) || has("Allow", false))) {
+      verdict.missing.push(what);
+    } else if (has("Deny", false) || !has("Allow", true)) verdict.unjudged.push(what);
+  }
+  return verdict;
+}
+
+/** A policy variable whose value only AWS knows. */
+const UNKNOWN_VARIABLE = /\$\{[^}]*\}/;
+
+/** The client id where AWS puts it: as such, and as the name of the thing, which is most often the same. */
+function filledIn(pattern: string, clientId: string): string {
+  return pattern.replace(/\$\{iot:(ClientId|Connection\.Thing\.ThingName)\}/g, () => clientId);
 }
 
 function matchesResource(pattern: string, resource: string): boolean {
   if (pattern === "*") return true;
   // arn:PARTITION:iot:REGION:ACCOUNT:RESOURCE; a colon may stand in the resource too.
-  return matches(pattern.split(":").slice(5).join(":"), resource);
+  const own = pattern.split(":").slice(5).join(":");
+  // What a variable stands for may be anything.
+  return matches(own.replace(/\$\{[^}]*\}/g, "*"), resource);
 }
 
 function matches(pattern: string, text: string): boolean {

@@ -10,11 +10,15 @@ import { type Known, need } from "./facts.ts";
 import { ownerOf } from "../identity/mod.ts";
 import { runAs } from "./local.ts";
 import {
+  currentStatus,
   DamagedQueueError,
-  holdStateDirectory,
-  openQueue,
+  NoStorageError,
+  OlderQueueError,
   queueOptions,
   queuePathOf,
+  type QueueStats,
+  SqliteQueue,
+  StateDirectory,
   volatileWarning,
 } from "../queue/mod.ts";
 
@@ -44,27 +48,29 @@ async function lookAtQueue(known: Known, world: World): Promise<Found> {
   }
   let held;
   try {
-    held = holdStateDirectory(settings.state);
+    held = new StateDirectory(settings.state);
+    held.prepare();
   } catch (error) {
+    held?.release();
+    if (error instanceof NoStorageError) return withoutDisk(error);
     if (!(error instanceof UserError) || error.code !== "state-in-use") throw error;
+    const status = currentStatus(settings.state);
     return {
       status: "warn",
       code: error.code,
       facts: { isBusy: true },
-      saw: `${quote(path)} is in use by a running mqtt443`,
+      saw: `${quote(path)} is in use by a running mqtt443${status ? `: ${briefOf(status)}` : ""}`,
       cause: "a publisher runs on this state directory; connecting now would throw it out",
       hint: "to check the connection too, stop it first (`systemctl stop mqtt443`)",
     };
   }
   try {
-    const queue = openQueue(path, { ...queueOptions(settings, world), delivered: held.delivered });
-    const { waiting, bytes, quarantined, dropped } = queue.stats();
+    const queue = new SqliteQueue(path, queueOptions(settings, world));
+    const stats = queue.stats();
     queue.close();
-    const brief = `${waiting} waiting (${
-      roundSize(bytes)
-    }), ${quarantined} quarantined, ${dropped} dropped`;
+    const brief = briefOf(stats);
     const saw = `${quote(path)}: ${brief}`;
-    if (quarantined > 0) {
+    if (stats.quarantined > 0) {
       return {
         status: "warn",
         code: "queue-quarantine",
@@ -76,6 +82,10 @@ async function lookAtQueue(known: Known, world: World): Promise<Found> {
     const warning = await volatileWarning(settings);
     return warning ? { ...findingOf(warning, "warn"), saw } : ok(saw, brief);
   } catch (error) {
+    if (error instanceof OlderQueueError) {
+      return ok(`${quote(path)} was made by an earlier version; publish carries it over`);
+    }
+    if (error instanceof NoStorageError) return withoutDisk(error);
     if (!(error instanceof DamagedQueueError)) throw error;
     return {
       ...findingOf(error, "warn"),
@@ -84,4 +94,13 @@ async function lookAtQueue(known: Known, world: World): Promise<Found> {
   } finally {
     held.release();
   }
+}
+
+function briefOf({ waiting, bytes, quarantined, dropped }: QueueStats): string {
+  return `${waiting} waiting (${roundSize(bytes)}), ${quarantined} quarantined, ${dropped} dropped`;
+}
+
+/** A run goes on from memory then. */
+function withoutDisk(error: UserError): Found {
+  return { ...findingOf(error, "warn"), saw: "messages wait in memory, and end with the process" };
 }

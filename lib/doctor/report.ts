@@ -8,13 +8,15 @@ export function reportDocument({ ok, exitCode, checks }: Report): Report {
   return {
     ok,
     exitCode,
-    checks: checks.map(({ name, status, code, saw, cause, hint }) => ({
+    checks: checks.map(({ name, status, code, saw, cause, hint, said, evidence }) => ({
       name,
       status,
       ...(code !== undefined && { code }),
       saw,
       ...(cause !== undefined && { cause }),
+      ...(said !== undefined && { said }),
       ...(hint !== undefined && { hint }),
+      ...(evidence !== undefined && { evidence }),
     })),
   };
 }
@@ -30,13 +32,14 @@ const LABEL = 21;
  * @param paint Colours a status.
  */
 export function resultText(
-  { name, status, saw, brief, cause, hint }: Result,
+  { name, status, saw, brief, cause, said, hint }: Result,
   paint: (status: Result["status"], text: string) => string = (_, text) => text,
 ): string {
   const head = `${paint(status, status.padEnd(7))} ${name.padEnd(LABEL - 8)}`;
   const lines = wrap(status === "ok" ? brief ?? saw : saw, WIDTH - LABEL);
   const more = [
     ...(cause !== undefined && cause !== saw ? wrap(`cause: ${cause}`, WIDTH - LABEL) : []),
+    ...(said !== undefined ? wrap(`it said: ${JSON.stringify(said)}`, WIDTH - LABEL) : []),
     ...(hint !== undefined ? wrap(`hint: ${hint}`, WIDTH - LABEL) : []),
   ];
   return [`${head}${lines[0] ?? ""}`, ...[...lines.slice(1), ...more].map(indent)].join("\n");
@@ -68,11 +71,12 @@ export function summaryText({ ok, exitCode, checks }: Report): string {
   return `\n${counts.join(", ")}\n${wrap(verdict, WIDTH).join("\n")}`;
 }
 
+/** Less for a word that would else be too long for the line: it may be one to copy. */
 function indent(line: string): string {
-  return `${" ".repeat(LABEL)}${line}`;
+  return `${" ".repeat(Math.max(0, Math.min(LABEL, WIDTH - line.length)))}${line}`;
 }
 
-/** Breaks at spaces, and inside a word only where it is longer than a line. */
+/** Breaks at spaces alone. */
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
@@ -82,7 +86,6 @@ function wrap(text: string, width: number): string[] {
       line = "";
     }
     line = line === "" ? word : `${line} ${word}`;
-    for (; line.length > width; line = line.slice(width)) lines.push(line.slice(0, width));
   }
   return [...lines, line];
 }

@@ -1,26 +1,25 @@
-/** The checks of `doctor` within a connection: CONNECT and PUBLISH, and after which of them the endpoint hangs up. */
+/** The check mqtt-connect: CONNECT, what the server grants in CONNACK, and why it hangs up where it does. */
 
-import { place, presenceTopic } from "../core/endpoint.ts";
-import { type Connection, openConnection } from "../connection/mod.ts";
-import type { Check, Found } from "./checks.ts";
-import { type Finding, findingOf, ok } from "./finding.ts";
+import { openConnection, publishBytes } from "../connection/mod.ts";
+import type { Connection } from "../connection/mod.ts";
+import { place } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
-import { sleep } from "../core/wait.ts";
-import { policyLine } from "./policy.ts";
-import type { Settings } from "../settings/mod.ts";
-import { quote } from "../core/text.ts";
-import { need, type Site, siteOf } from "./facts.ts";
-import { openVerified } from "./reach.ts";
+import { metricsOf, payloadOf } from "../core/message.ts";
+import type { Code } from "../core/codes.ts";
 import type { World } from "../core/process.ts";
+import type { Settings } from "../settings/mod.ts";
+import { isShadowTopic, shadowDoubt } from "../core/shadow.ts";
+import { quote } from "../core/text.ts";
+import { openSources, readAll } from "../sources/mod.ts";
+import type { Check, Found } from "./checks.ts";
+import { need, type Site, siteOf } from "./facts.ts";
+import { type Evidence, type Finding, findingOf, ok } from "./finding.ts";
+import { policyLine } from "./policy.ts";
+import { lookAtPublish, watchHint } from "./publish.ts";
+import { openVerified } from "./tls.ts";
 
-/** How long after PUBACK a session is watched for being taken over, in ms. */
-const TAKEOVER_MS = 1000;
 /** How long a connection without CONNECT is watched for being closed, in ms. */
 const IDLE_MS = 2000;
-
-/** Reason codes of MQTT 5 that decide here. */
-const TAKEN_OVER = 0x8e;
-const NOT_AUTHORIZED = 0x87;
 
 /** A running publisher would lose its session to the test. */
 const BUSY = {
@@ -29,7 +28,7 @@ const BUSY = {
 } as const;
 
 /** CONNECT and PUBLISH; the second ends the session that the first opens. */
-export function sessionChecks(world: World): Check[] {
+export function sessionChecks(world: World, isYes: boolean): Check[] {
   return [
     {
       name: "mqtt-connect",
@@ -43,7 +42,7 @@ export function sessionChecks(world: World): Check[] {
         if (known.isBusy) return BUSY;
         const connection = need(known, "connection");
         try {
-          return await lookAtPublish(connection, siteOf(world, known));
+          return await lookAtPublish(connection, siteOf(world, known), isYes);
         } finally {
           await connection.end();
         }
@@ -53,51 +52,171 @@ export function sessionChecks(world: World): Check[] {
 }
 
 async function lookAtConnect(site: Site): Promise<Found> {
-  const settings = site.settings;
+  const { settings, identity, world } = site;
   try {
-    const connection = await openConnection(settings, site.identity, { now: site.world.now });
-    const { receiveMaximum, ms, serverKeepAliveS } = connection.facts;
-    const keepAlive = serverKeepAliveS === undefined
-      ? ""
-      : `, server keep-alive ${serverKeepAliveS} s`;
-    const told = ok(
-      `CONNACK 0 (accepted) for client id ${quote(settings.clientId)} in ${ms} ms; ` +
-        `MQTT ${settings.mqttVersion}, Receive Maximum ${receiveMaximum}${keepAlive}`,
-    );
-    return { ...told, facts: { connection } };
+    const connection = await openConnection(settings, identity, {
+      now: world.now,
+      avoid: new Set(site.avoid),
+    });
+    const finding = await lookAtLimits(connection, site);
+    // Nothing is published where it cannot work.
+    if (finding.status === "fail") await connection.end();
+    return { ...finding, facts: { connection } };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
+    if (site.inspectedBy !== undefined && UNANSWERED.includes(error.code)) {
+      return explainInspected(error, site.inspectedBy, settings);
+    }
     return error.code === "connect-hung-up"
       ? await explainNoConnack(error, site)
       : findingOf(error);
   }
 }
 
-/** Whether it was the certificate or CONNECT: with the one it closes before anything is sent. */
-async function explainNoConnack(error: UserError, site: Site): Promise<Finding> {
-  const settings = site.settings;
-  const events = watchHint("connect_failed", settings);
-  if (await closesUnasked(site)) {
+/** What the server granted, held against the settings and a message as it will be. */
+async function lookAtLimits({ facts }: Connection, site: Site): Promise<Finding> {
+  const { settings } = site;
+  const { receiveMaximum, ms, limits, isAws } = facts;
+  const { maximumQos, maximumPacketSize, serverKeepAliveS, assignedClientId, said } = limits;
+  const isShadow = isShadowTopic(settings.topic);
+  const payload = maximumPacketSize === undefined && !isShadow
+    ? undefined
+    : await samplePayload(site);
+  const sample = payload === undefined
+    ? undefined
+    : publishBytes({ ...settings, payload }, settings.mqttVersion);
+  const granted = [
+    `Receive Maximum ${receiveMaximum}`,
+    ...(maximumQos === undefined ? [] : [`Maximum QoS ${maximumQos}`]),
+    ...(maximumPacketSize === undefined ? [] : [
+      `Maximum Packet Size ${maximumPacketSize} bytes` +
+      (sample === undefined ? "" : ` (a message of now has ${sample})`),
+    ]),
+    ...(serverKeepAliveS === undefined ? [] : [`server keep-alive ${serverKeepAliveS} s`]),
+    ...(limits.topicAliasMaximum ? [`Topic Alias Maximum ${limits.topicAliasMaximum}`] : []),
+    ...(limits.isRetainAvailable === false ? ["no retained messages"] : []),
+    ...(assignedClientId === undefined ? [] : [`client id ${quote(assignedClientId)} assigned`]),
+    ...(isAws ? ["the limits are AWS IoT Core's"] : []),
+  ].join(", ");
+  const saw = `CONNACK 0 (accepted) for client id ${quote(settings.clientId)} in ${ms} ms; MQTT ` +
+    `${settings.mqttVersion}, ${granted}`;
+  const evidence: Evidence[] = [{
+    probe: "mqtt",
+    version: settings.mqttVersion,
+    outcome: "accepted",
+    receiveMaximum,
+    ...(maximumQos !== undefined && { maximumQos }),
+    ...(maximumPacketSize !== undefined && { maximumPacketSize }),
+    ...(serverKeepAliveS !== undefined && { serverKeepAliveS }),
+    ...(sample !== undefined && { sampleBytes: sample }),
+  }];
+  const words = said === undefined ? {} : { said };
+  if (maximumQos !== undefined && maximumQos < settings.qos) {
     return {
-      ...findingOf(error),
-      saw: `${error.message}: it closes as soon as TLS is done, before CONNECT`,
-      ...(site.isOutOfDate
-        ? { cause: "the device certificate is out of date (see dates)", hint: "see dates above" }
-        : {
-          cause: site.identity.facts === undefined
-            ? "it takes no device without a certificate"
-            : "most likely the certificate is not registered, or not active, in that account and region",
-          hint:
-            "AWS: in the IoT console, Security, Certificates, activate it, or register it; see " +
-            `that --endpoint is of the same account and region; ${events}. Another broker: its log ` +
-            "says why",
-        }),
+      status: "fail",
+      code: "qos-not-supported",
+      saw,
+      ...words,
+      evidence,
+      cause: `the server takes no message with QoS ${settings.qos} (Maximum QoS ${maximumQos})`,
+      hint: "pass --qos 0; then messages can be lost; or have the broker take QoS 1",
       exitCode: EXIT.refused,
     };
   }
+  if (sample !== undefined && sample > (maximumPacketSize ?? Infinity)) {
+    return {
+      status: "fail",
+      code: "packet-too-large",
+      saw,
+      ...words,
+      evidence,
+      cause: `a message of this device has ${sample} bytes as a packet, and the server takes ` +
+        `${maximumPacketSize} at most`,
+      hint:
+        "send smaller messages (fewer sources), or raise the broker's limit (mosquitto: max_packet_size)",
+      exitCode: EXIT.refused,
+    };
+  }
+  const doubt = isShadow && payload ? shadowDoubt(payload) : undefined;
+  if (doubt !== undefined) {
+    return {
+      status: "warn",
+      code: "shadow-format",
+      saw,
+      ...words,
+      evidence,
+      cause: `AWS will refuse the messages of this device for its shadow: ${doubt}`,
+      hint: "pass --format shadow, with fewer sources; AWS says what it refuses on …/rejected",
+    };
+  }
+  return { ...ok(saw), ...words, evidence };
+}
+
+/** The payload of a message as it would be now; undefined where that cannot be known before. */
+async function samplePayload({ settings, world }: Site): Promise<string | undefined> {
+  const { message, source, format, clientId } = settings;
+  if (message !== undefined) return message;
+  if (source.includes("stdin")) return undefined;
+  try {
+    const { readings } = await readAll(openSources(source, { now: world.now }), {
+      timeoutMs: 2000,
+    });
+    const sample = {
+      device: clientId,
+      timeMs: world.now().getTime(),
+      metrics: metricsOf(readings),
+    };
+    return payloadOf(sample, format, Number.MAX_SAFE_INTEGER);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return undefined;
+  }
+}
+
+/** CONNECT was not answered as a broker does. */
+const UNANSWERED: readonly Code[] = ["connect-hung-up", "no-connack", "not-mqtt"];
+
+function explainInspected(error: UserError, by: string, settings: Settings): Finding {
   return {
     ...findingOf(error),
-    saw: `${error.message}: it keeps the connection open until CONNECT, then closes`,
+    code: "tls-inspected",
+    cause:
+      `TLS is inspected on the way by ${quote(by)} (see tls): it cannot hand on this device's ` +
+      "certificate",
+    hint: `ask who runs the network to let ${place(settings)} through without TLS inspection`,
+    exitCode: EXIT.refused,
+  };
+}
+
+/** Whether it was the certificate, the version or CONNECT: with the first it closes before anything is sent. */
+async function explainNoConnack(error: UserError, site: Site): Promise<Finding> {
+  const { settings } = site;
+  const finding = findingOf(error);
+  if (await closesUnasked(site)) return explainClosed(finding, site);
+  const evidence: Evidence[] = [{
+    probe: "mqtt",
+    version: settings.mqttVersion,
+    outcome: "hung-up",
+  }];
+  if (settings.mqttVersion === "5") {
+    const older = await tryOlder(site);
+    evidence.push({ probe: "mqtt", version: "3.1.1", outcome: older ? "accepted" : "hung-up" });
+    if (older) {
+      return {
+        ...finding,
+        code: "mqtt-version",
+        saw: `${error.message}, asked for MQTT 5; asked for MQTT 3.1.1 it sends CONNACK 0`,
+        cause: `${place(settings)} speaks MQTT 3.1.1 alone`,
+        hint: "pass --mqtt-version 3.1.1",
+        exitCode: EXIT.refused,
+        evidence,
+      };
+    }
+  }
+  const versions = settings.mqttVersion === "5" ? ", with MQTT 3.1.1 too" : "";
+  return {
+    ...finding,
+    saw: `${error.message}: it keeps the connection open until CONNECT, then closes${versions}`,
     cause: `most likely the policy does not allow iot:Connect for client id ${
       quote(settings.clientId)
     }, or ${
@@ -106,13 +225,53 @@ async function explainNoConnack(error: UserError, site: Site): Promise<Finding> 
         : "the user name and password are not those it wants"
     }`,
     hint: `AWS: add to the policy: ${policyLine("iot:Connect", settings)}; ` +
-      `\`mqtt443 doctor --policy\` prints it whole; ${events}. Another broker: its log says why`,
+      `\`mqtt443 doctor --policy\` prints it whole; ${
+        watchHint("connect_failed", settings)
+      }. Another broker: its log says why`,
+    exitCode: EXIT.refused,
+    evidence,
+  };
+}
+
+function explainClosed(finding: Finding, site: Site): Finding {
+  const events = watchHint("connect_failed", site.settings);
+  return {
+    ...finding,
+    code: "not-active",
+    saw: `${finding.saw}: it closes as soon as TLS is done, before CONNECT`,
+    ...(site.isOutOfDate
+      ? { cause: "the device certificate is out of date (see dates)", hint: "see dates above" }
+      : {
+        cause: site.identity.facts === undefined
+          ? "it takes no device without a certificate"
+          : "most likely the certificate is not registered, or not active, in that account and region",
+        hint: "AWS: in the IoT console, Security, Certificates, activate it, or register it; see " +
+          `that --endpoint is of the same account and region; ${events}. Another broker: its log ` +
+          "says why",
+      }),
     exitCode: EXIT.refused,
   };
 }
 
+/** Whether a session with MQTT 3.1.1 comes about. */
+async function tryOlder(site: Site): Promise<boolean> {
+  const { settings, identity, world } = site;
+  try {
+    const older = { ...settings, mqttVersion: "3.1.1" } as const;
+    const connection = await openConnection(older, identity, {
+      now: world.now,
+      avoid: new Set(site.avoid),
+    });
+    await connection.end();
+    return true;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return false;
+  }
+}
+
 async function closesUnasked(site: Site): Promise<boolean> {
-  const { stream } = await openVerified(site);
+  const { stream } = await openVerified(site, site.avoid);
   const closed = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => closed.resolve(false), IDLE_MS);
   stream.on("error", () => {}).on("close", () => closed.resolve(true)).resume();
@@ -122,92 +281,4 @@ async function closesUnasked(site: Site): Promise<boolean> {
     clearTimeout(timer);
     stream.destroy();
   }
-}
-
-/** Publishes one test message with QoS 1 whatever the setting is, as only that is answered. */
-async function lookAtPublish(connection: Connection, site: Site): Promise<Finding> {
-  const { world } = site;
-  const settings = site.settings;
-  const startMs = world.monotonicMs();
-  const payload = JSON.stringify({
-    device: settings.clientId,
-    time: world.now().toISOString(),
-    doctor: "test message",
-  });
-  const acked = Promise.withResolvers<UserError | undefined>();
-  connection.publish({ topic: settings.topic, payload, qos: 1 }, acked.resolve);
-  const ended = connection.closed.then((reason) => ({ reason }));
-  const waiting = new AbortController();
-  const late = sleep(settings.ackTimeout, waiting.signal).then(() => "late" as const);
-  const outcome = await Promise.race([acked.promise, ended, late]);
-  waiting.abort();
-  if (outcome === "late") {
-    return findingOf(
-      new UserError(`No PUBACK from ${place(settings)} within ${settings.ackTimeout / 1000} s`, {
-        code: "no-puback",
-        hint: "on a slow link raise --ack-timeout; else ask who runs the broker",
-        exitCode: EXIT.unavailable,
-      }),
-    );
-  }
-  if (outcome instanceof UserError) return findingOf(outcome);
-  if (outcome !== undefined) return explainNoPuback(outcome.reason, settings);
-  const ms = Math.round(world.monotonicMs() - startMs);
-  const saw = `PUBACK for a test message on ${quote(settings.topic)} in ${ms} ms`;
-  const watching = new AbortController();
-  const after = await Promise.race([ended, sleep(TAKEOVER_MS, watching.signal)]);
-  watching.abort();
-  if (!after) return ok(saw);
-  return {
-    status: "warn",
-    code: after.reason?.code ?? "session-hung-up",
-    saw: `${saw}, then: ${after.reason?.message ?? "the session ended"}`,
-    ...duplicateId(settings),
-  };
-}
-
-/** Why the session ended after PUBLISH. */
-function explainNoPuback(reason: UserError | undefined, settings: Settings): Finding {
-  const said = reason?.message ?? `${place(settings)} hung up`;
-  const failed = {
-    status: "fail",
-    code: reason?.code ?? "session-hung-up",
-    saw: `${said}, right after PUBLISH to ${quote(settings.topic)}`,
-  } as const;
-  if (reason?.reason === TAKEN_OVER) {
-    return { ...failed, ...duplicateId(settings), exitCode: EXIT.refused };
-  }
-  if (reason?.code === "disconnected" && reason.reason !== NOT_AUTHORIZED) {
-    return { ...failed, cause: reason.message, hint: reason.hint, exitCode: reason.exitCode };
-  }
-  return {
-    ...failed,
-    cause: "the policy most likely does not allow iot:Publish on this topic",
-    hint:
-      `AWS: add to the policy: ${
-        policyLine("iot:Publish", settings)
-      }; \`mqtt443 doctor --policy\` ` +
-      `prints it whole; ${watchHint("disconnected", settings)}. Another broker: its log says why`,
-    exitCode: EXIT.refused,
-  };
-}
-
-function duplicateId(settings: Settings) {
-  const { clientId, proxy } = settings;
-  const limits = proxy === undefined
-    ? ""
-    : `the proxy ${proxy} may limit how long a tunnel lives (ask who runs it); if not, `;
-  return {
-    cause: `${limits}another device, or a second program on this one, uses client id ${
-      quote(clientId)
-    }`,
-    hint:
-      "if the gateway's own mqtt443 runs now, stop it for this test; else give each device its " +
-      `own --client-id; ${watchHint("disconnected", settings)}`,
-  };
-}
-
-/** Where AWS says what it saw. */
-function watchHint(event: "connect_failed" | "disconnected", settings: Settings): string {
-  return `the console's MQTT test client shows it on ${presenceTopic(event, settings)}`;
 }

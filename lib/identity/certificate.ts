@@ -1,10 +1,10 @@
-/** What a certificate says of itself, and the words about the files of an identity. Pure. */
+/** The facts of a certificate, and errors about the files of an identity. Pure. */
 
 import type { Code } from "../core/codes.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { quote } from "../core/text.ts";
 
-/** What a certificate says of itself. */
+/** The facts of a certificate. */
 export interface CertificateFacts {
   readonly subject: string;
   readonly issuer: string;
@@ -14,9 +14,9 @@ export interface CertificateFacts {
   readonly fingerprint: string;
 }
 
-/** What a certificate that shall vouch for others says of itself. */
+/** The facts of a CA certificate. */
 export interface AuthorityFacts extends CertificateFacts {
-  /** It says that it is a CA's. */
+  /** It is marked as a CA. */
   readonly isCa: boolean;
 }
 
@@ -34,4 +34,24 @@ export function dayOf(date: Date): string {
 /** An error about the files of an identity: exit code 78, step `files`. */
 export function fileError(code: Code, message: string, hint: string, cause?: unknown): UserError {
   return new UserError(message, { code, hint, exitCode: EXIT.config, step: "files", cause });
+}
+
+/** A file that a setting names. */
+export interface NamedFile {
+  /** `device certificate`, … */
+  readonly what: string;
+  readonly path: string;
+  /** The flag that names it. */
+  readonly flag: string;
+}
+
+/** The error about a file that cannot be used. */
+export function cannotUse(
+  code: Code,
+  { what, path }: Pick<NamedFile, "what" | "path">,
+  problem: string,
+  hint: string,
+  cause?: unknown,
+): UserError {
+  return fileError(code, `Cannot use ${what} ${quote(path)}: ${problem}`, hint, cause);
 }

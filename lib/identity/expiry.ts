@@ -16,40 +16,32 @@ export interface ExpiryWatch {
   look(): void;
 }
 
-/** Options of {@linkcode createExpiryWatch}. */
-export interface ExpiryOptions {
-  /** The identity in use. */
+/** Makes a watch of the identity in use; a clock before `builtAt` is wrong. */
+export function createExpiryWatch({ identity, now, builtAt, log }: {
   readonly identity: () => Pick<Identity, "certFile" | "facts">;
   readonly now: () => Date;
-  /** A clock before this is wrong. */
   readonly builtAt: Date;
   readonly log: Logger;
-}
-
-/** Makes a watch that has logged nothing yet. */
-export function createExpiryWatch({ identity, now, builtAt, log }: ExpiryOptions): ExpiryWatch {
-  let told = { fingerprint: "", stage: Infinity };
+}): ExpiryWatch {
+  let logged = { fingerprint: "", stage: Infinity };
   return {
     look() {
       const { certFile, facts } = identity();
       const clock = { now: now(), builtAt };
       if (certFile === undefined || facts === undefined || checkClock(clock) !== undefined) return;
       const { fingerprint, validTo } = facts;
-      if (fingerprint !== told.fingerprint) told = { fingerprint, stage: Infinity };
+      if (fingerprint !== logged.fingerprint) logged = { fingerprint, stage: Infinity };
       const stage = expiryStage(validTo, clock.now);
-      if (stage >= told.stage) return;
-      told.stage = stage;
+      if (stage >= logged.stage) return;
+      logged.stage = stage;
       if (stage === 0) {
-        return log.error(
-          "warning",
-          failureFields(fileError(
-            "certificate-expired",
-            `Device certificate ${
-              quote(certFile)
-            } expired at ${validTo.toISOString()}: the endpoint will not take it any more`,
-            "make a new certificate and put it in place; it is read at the next attempt and on SIGHUP",
-          )),
+        const expired = fileError(
+          "certificate-expired",
+          `Device certificate ${quote(certFile)} expired at ${validTo.toISOString()}: the ` +
+            "endpoint no longer accepts it",
+          "make a new certificate and put it in place; it is read at the next attempt and on SIGHUP",
         );
+        return log.error("warning", failureFields(expired));
       }
       for (const warning of checkDates(certFile, facts, clock)) {
         log.warn("warning", failureFields(warning));

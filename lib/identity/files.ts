@@ -1,12 +1,8 @@
-/**
- * The files of an identity: which ones they are, who may read them, and reading them.
- *
- * Thin, but for {@linkcode chooseFiles}. Whose word counts is file_guard.ts's business, what they hold identity.ts's.
- */
+/** The files of an identity: finds them, checks their owners and modes, and reads them. */
 
 import { BUILD, grantHint, placeHint } from "../core/build.ts";
-import { EXIT, messageOf, UserError } from "../core/errors.ts";
-import { fileError } from "./certificate.ts";
+import { messageOf, type UserError } from "../core/errors.ts";
+import { cannotUse, fileError, type NamedFile } from "./certificate.ts";
 import { folderOf, guardFile, guardFolder, userName } from "../core/file_guard.ts";
 import type { IdentityFiles, IdentityTexts } from "./parse.ts";
 import { flagOf, type Settings } from "../settings/mod.ts";
@@ -17,7 +13,7 @@ export type FileSettings =
   & Pick<Settings, "certs" | "ca" | "cert" | "key" | "keyPassphraseFile">
   & Partial<Pick<Settings, "username" | "passwordFile" | "proxy" | "proxyAuthFile" | "proxyCa">>;
 
-/** The names looked for in the certificate directory: the AWS console's, then plain ones. */
+/** File names in the certificate directory: the AWS console's, then plain ones. */
 const CANDIDATES: Record<"ca" | "cert" | "key", RegExp> = {
   ca: /^(AmazonRootCA.*\.pem|ca\.pem)$/,
   cert: /^(.*-certificate\.pem\.crt|device\.pem\.crt|cert\.pem)$/,
@@ -27,15 +23,14 @@ const WANTED = {
   cert: "ID-certificate.pem.crt, device.pem.crt or cert.pem",
   key: "ID-private.pem.key, private.pem.key or key.pem",
 };
-/** No PEM file of an identity is as large as this; a wrong path may be. */
+/** Larger than any of these files; a wrong path may lead to one. */
 const MAX_FILE_BYTES = 1024 * 1024;
 
 /**
  * Chooses the files: those named by settings, else those found in the certificate directory. Pure.
  *
  * @param names The file names in the directory, or undefined if there is no such directory.
- * @throws {UserError} If the certificate or the key is missing, or could be more than one. With a user name both may be
- * missing.
+ * @throws {UserError} If the certificate or the key is missing or ambiguous. With a user name both may be missing.
  */
 export function chooseFiles(
   settings: FileSettings,
@@ -51,10 +46,8 @@ export function chooseFiles(
     if (candidates.length > 1) {
       throw fileError(
         "file-ambiguous",
-        `Cannot choose the ${what} in ${
-          quote(settings.certs)
-        }: ${candidates.length} files could be it: ` +
-          candidates.map(quote).join(", "),
+        `Cannot choose the ${what} in ${quote(settings.certs)}: ${candidates.length} files ` +
+          `could be it: ${candidates.map(quote).join(", ")}`,
         `keep one there, or pass --${kind} PATH`,
       );
     }
@@ -80,11 +73,7 @@ export function chooseFiles(
   };
 }
 
-/**
- * Finds, checks and reads the files that the settings name: the three steps below in their order.
- *
- * @throws {UserError} With exit code 78.
- */
+/** Finds, checks and reads the files: the three steps below. @throws {UserError} With exit code 78. */
 export function readIdentityFiles(
   settings: FileSettings,
 ): { files: IdentityFiles; texts: IdentityTexts } {
@@ -100,39 +89,29 @@ export function findIdentityFiles(settings: FileSettings): IdentityFiles {
   return chooseFiles(settings, names);
 }
 
-/** A certificate directory named from where this was started is another one for whoever may write there. */
+/** Checks a relative certificate directory: whoever may write to its folder could replace it. */
 function checkFoundFolder(certs: string): void {
   if (certs.startsWith("/")) return;
   const found = guardFolder(folderOf(certs)) ?? guardFolder(certs);
-  if (found) {
-    throw fileError(
-      "file-not-safe",
-      `Cannot use certificate directory ${quote(certs)}: ${found.problem}`,
-      found.hint,
-    );
-  }
+  if (!found) return;
+  const file = { what: "certificate directory", path: certs };
+  throw cannotUse("file-not-safe", file, found.problem, found.hint);
 }
 
 /**
- * Checks whose files they are, and who may change or read them.
+ * Checks owners and modes of the files.
  *
- * @param uid The user whose word counts besides root's. @default this one
+ * @param uid The user who may own them besides root. @default this one
  * @throws {UserError} With exit code 78.
  */
 export function checkOwners(files: IdentityFiles, uid: number | null = Deno.uid()): void {
-  for (const { what, path, flag, isSecret } of guarded(files)) {
-    const found = attempt(what, path, flag, () => guardFile(path, { isSecret, uid }));
-    if (found) {
-      throw fileError(
-        "file-not-safe",
-        `Cannot use ${what} ${quote(path)}: ${found.problem}`,
-        found.hint,
-      );
-    }
+  for (const file of guarded(files)) {
+    const found = attempt(file, () => guardFile(file.path, { isSecret: file.isSecret, uid }));
+    if (found) throw cannotUse("file-not-safe", file, found.problem, found.hint);
   }
 }
 
-/** Whose a file is; undefined where that cannot be known. */
+/** The owner of a file; undefined where it is unknown. */
 export function ownerOf(path: string): number | undefined {
   try {
     return Deno.statSync(path).uid ?? undefined;
@@ -145,12 +124,14 @@ export function ownerOf(path: string): number | undefined {
 export function readIdentityTexts(files: IdentityFiles): IdentityTexts {
   const text = (name: keyof typeof NAMED) => {
     const path = files[name];
-    return path === undefined ? undefined : readText(NAMED[name], path, flagOf(name));
+    return path === undefined
+      ? undefined
+      : readText({ what: NAMED[name], path, flag: flagOf(name) });
   };
   const firstLine = (name: keyof typeof NAMED) =>
     text(name)?.replace(/^\uFEFF/, "").split(/\r?\n/)[0];
   return {
-    ca: files.ca.map((path) => ({ path, text: readText("CA certificate", path, "--ca") })),
+    ca: files.ca.map((path) => ({ path, text: readText(caFile(path)) })),
     cert: text("cert"),
     key: text("key"),
     passphrase: firstLine("keyPassphraseFile"),
@@ -160,7 +141,7 @@ export function readIdentityTexts(files: IdentityFiles): IdentityTexts {
   };
 }
 
-/** The files that one setting names. */
+/** The files that a setting names, one each. */
 const NAMED = {
   cert: "device certificate",
   key: "device key",
@@ -170,17 +151,20 @@ const NAMED = {
   proxyCa: "CA certificate of the proxy",
 } as const;
 
-/** Those of them that anybody may read. */
+/** Those that others may read. */
 const PUBLIC: readonly string[] = ["cert", "proxyCa"];
 
-function guarded(files: IdentityFiles) {
+function caFile(path: string): NamedFile {
+  return { what: "CA certificate", path, flag: "--ca" };
+}
+
+function guarded(files: IdentityFiles): (NamedFile & { readonly isSecret: boolean })[] {
   const named = Object.entries(NAMED).flatMap(([name, what]) => {
     const path = files[name as keyof typeof NAMED];
     const isSecret = !PUBLIC.includes(name);
     return path === undefined ? [] : [{ what, path, flag: flagOf(name), isSecret }];
   });
-  const roots = files.ca.map((path) => ({ what: "CA certificate", path, flag: "--ca" }));
-  return [...roots.map((root) => ({ ...root, isSecret: false })), ...named];
+  return [...files.ca.map((path) => ({ ...caFile(path), isSecret: false })), ...named];
 }
 
 function namesIn(folder: string): string[] | undefined {
@@ -189,63 +173,38 @@ function namesIn(folder: string): string[] | undefined {
       .map(({ name }) => name);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw readError("certificate directory", folder, "--certs", error);
+    throw readError({ what: "certificate directory", path: folder, flag: "--certs" }, error);
   }
 }
 
-function readText(what: string, path: string, flag: string): string {
-  return attempt(what, path, flag, () => {
-    const { size, isFile } = Deno.statSync(path);
+function readText(file: NamedFile): string {
+  return attempt(file, () => {
+    const { size, isFile } = Deno.statSync(file.path);
     if (!isFile) throw new Error("not a regular file");
     if (size > MAX_FILE_BYTES) throw new Error(`${size} bytes is too large for a PEM file`);
-    return Deno.readTextFileSync(path);
+    return Deno.readTextFileSync(file.path);
   });
 }
 
-function attempt<T>(what: string, path: string, flag: string, action: () => T): T {
+function attempt<T>(file: NamedFile, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    throw readError(what, path, flag, error);
+    throw readError(file, error);
   }
 }
 
-function readError(what: string, path: string, flag: string, error: unknown): UserError {
-  if (error instanceof Deno.errors.NotCapable) return notPermitted(what, path, error);
-  if (error instanceof Deno.errors.NotFound) {
-    return fileError(
-      "file-not-found",
-      `Cannot read ${what} ${quote(path)}: file not found`,
-      `copy it there, or pass ${flag} PATH`,
-      error,
-    );
-  }
-  if (error instanceof Deno.errors.PermissionDenied) {
-    return fileError(
+function readError({ what, path, flag }: NamedFile, error: unknown): UserError {
+  const [code, why, hint] = error instanceof Deno.errors.NotCapable
+    ? ["not-granted", "this process was not granted to read there", grantHint("certs")] as const
+    : error instanceof Deno.errors.NotFound
+    ? ["file-not-found", "file not found", `copy it there, or pass ${flag} PATH`] as const
+    : error instanceof Deno.errors.PermissionDenied
+    ? [
       "file-not-readable",
-      `Cannot read ${what} ${quote(path)}: permission denied for user ${userName(Deno.uid()!)}`,
+      `permission denied for user ${userName(Deno.uid()!)}`,
       `sudo chown ${userName(Deno.uid()!)} ${shellWord(path)}`,
-      error,
-    );
-  }
-  return fileError(
-    "file-not-readable",
-    `Cannot read ${what} ${quote(path)}: ${messageOf(error)}`,
-    `pass the right file with ${flag} PATH`,
-    error,
-  );
-}
-
-/** The error about a file that this process's grants do not cover. */
-function notPermitted(what: string, path: string, cause: unknown): UserError {
-  return new UserError(
-    `Cannot read ${what} ${quote(path)}: this process was not granted to read there`,
-    {
-      code: "not-granted",
-      hint: grantHint("certs"),
-      exitCode: EXIT.config,
-      step: "files",
-      cause,
-    },
-  );
+    ] as const
+    : ["file-not-readable", messageOf(error), `pass the right file with ${flag} PATH`] as const;
+  return fileError(code, `Cannot read ${what} ${quote(path)}: ${why}`, hint, error);
 }

@@ -1,4 +1,4 @@
-/** The identity room: the device's certificate and key, and whom it trusts. */
+/** The identity room: the device's certificate and key, the CAs it trusts, and its passwords. */
 
 import type { Settings } from "../settings/mod.ts";
 import { readIdentityFiles } from "./files.ts";
@@ -13,8 +13,8 @@ export {
   readIdentityFiles,
   readIdentityTexts,
 } from "./files.ts";
+export { authoritiesOf } from "./pem_certificates.ts";
 export {
-  authoritiesOf,
   checkKey,
   type Identity,
   type IdentityFiles,
@@ -31,7 +31,7 @@ export {
   clockWarning,
 } from "./validity.ts";
 
-/** Reads and checks the identity, but for its dates. @throws {UserError} With exit code 78. */
+/** Reads and checks the identity, except for its dates. @throws {UserError} With exit code 78. */
 export function loadIdentity(settings: Settings): Identity {
   const { files, texts } = readIdentityFiles(settings);
   return inspectIdentity(files, texts);

@@ -26,6 +26,9 @@ const DAY_MS = 86_400_000;
 /** Days before the expiry at which it is logged; the last stage is the expiry itself. */
 const STAGES = [30, 7, 1, 0] as const;
 
+const CLOCK_HINT =
+  "set the clock (`timedatectl`), or wait for the network time; attempts to connect continue";
+
 /** The error about a wrong clock, or undefined. */
 export function checkClock({ now, builtAt }: ClockFacts): UserError | undefined {
   if (now >= builtAt) return undefined;
@@ -34,7 +37,7 @@ export function checkClock({ now, builtAt }: ClockFacts): UserError | undefined 
     `The clock says ${now.toISOString()}, which is before this program was built (${
       dayOf(builtAt)
     })`,
-    "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
+    CLOCK_HINT,
   );
 }
 
@@ -93,7 +96,7 @@ export function clockWarning(
     "certificate-not-yet-valid",
     `Device certificate ${quote(path)} is valid from ${facts.validFrom.toISOString()} only, and ` +
       `this device says it is ${clock.now.toISOString()}: the clock is probably wrong`,
-    "set the clock (`timedatectl`), or wait for the network time; connecting goes on trying",
+    CLOCK_HINT,
   );
 }
 
@@ -114,7 +117,7 @@ export function authorityWarning(
       ? `is valid from ${dayOf(validFrom)} only`
       : isCa
       ? undefined
-      : "does not say that it is a CA";
+      : "is not marked as a CA";
     return why === undefined ? [] : [`${quote(subject)} ${why}`];
   });
   if (problems.length === 0) return undefined;
@@ -123,10 +126,8 @@ export function authorityWarning(
     "ca-doubtful",
     `Of the CA certificates in ${caFiles.map(quote).join(", ")} ${
       problems.slice(0, MOST_NAMED).join(", ")
-    }${
-      more > 0 ? `, and so on (${more} more)` : ""
-    }; a server that it vouches for is trusted all the same`,
-    "ask who runs the endpoint which CA signs its certificate now (AWS: AmazonRootCA1.pem), and put that one there instead",
+    }${more > 0 ? `, and so on (${more} more)` : ""}; servers that it signed are still trusted`,
+    "ask who runs the endpoint which CA signs its certificate now (AWS: AmazonRootCA1.pem), and use that one instead",
   );
 }
 

@@ -12,11 +12,21 @@ export function notWithListen(flag: string): UserError {
   });
 }
 
+/** What to do about lines that are not taken, by the first word of the reason; they are counted apart by it. */
+const HINTS: Readonly<Record<string, string>> = {
+  queue: "see `mqtt443 queue`; raise --queue-max-messages or --queue-max-bytes, or mend the link",
+  storage: "free some space for the state directory (`df -h`)",
+  too: "let clients keep one connection, and close it when they are done",
+  topic: "name a topic below the setting topicPrefix",
+  time: "set the clock of what writes the lines, or leave `time` out",
+};
+
 /** A line that was not taken. */
 export function refusedLine(error: string): UserError {
+  const kind = /^\w+/.exec(error)?.[0] ?? "";
   return new UserError(`A line that was handed in is not taken: ${error}`, {
     code: "line-refused",
-    hint: "its receipt says the same to who wrote it",
+    hint: HINTS[kind] ?? "correct what writes the lines; its receipt says the same",
     exitCode: EXIT.config,
     step: "listen",
   });

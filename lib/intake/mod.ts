@@ -6,14 +6,15 @@
 import type { Logger } from "../core/log.ts";
 import type { SampleTime } from "../core/message.ts";
 import type { Settings } from "../settings/mod.ts";
-import { draftOf } from "./draft.ts";
+import type { LineMessage } from "../sources/mod.ts";
+import { type Draft, draftOf } from "./draft.ts";
 import { Intake, type IntakeReports } from "./intake.ts";
 import { openSocket } from "./socket.ts";
 export { answering } from "./answers.ts";
 export { notWithListen, oddLine, refusedLine } from "./errors.ts";
-export { Intake, type IntakeReports, type Put } from "./intake.ts";
-export { type Answer, notNow, type Refusal } from "./receipt.ts";
 export { handIn, type HandInOptions } from "./hand_in.ts";
+export { Intake, type IntakeReports, type Put } from "./intake.ts";
+export { type Answer, type Refusal } from "./receipt.ts";
 
 /** Options of {@linkcode openIntake}. */
 export interface OpenIntakeOptions {
@@ -21,6 +22,8 @@ export interface OpenIntakeOptions {
   readonly settings: Settings;
   readonly env: Pick<Deno.Env, "get">;
   readonly sampleTime: () => SampleTime;
+  /** Makes the message of a line that was taken. */
+  readonly makeDraft: (now: SampleTime, line: LineMessage) => Draft;
   readonly reports: IntakeReports;
   readonly log: Logger;
 }
@@ -31,15 +34,17 @@ export interface OpenIntakeOptions {
  * @throws {UserError} With exit code 73.
  */
 export async function openIntake(
-  { settings, env, sampleTime, reports, log }: OpenIntakeOptions,
+  { settings, env, sampleTime, makeDraft, reports, log }: OpenIntakeOptions,
 ): Promise<Intake> {
-  const server = await openSocket({ listen: settings.listen!, mode: settings.listenMode, env });
+  const { listen, listenMode, topicPrefix, queueMaxMessages, queueMaxBytes } = settings;
+  const server = await openSocket({ listen: listen!, mode: listenMode, env });
   return new Intake(server, {
     drafter() {
       const now = sampleTime();
-      return (line) => draftOf(line, settings, now, reports.odd);
+      const make = (line: LineMessage) => makeDraft(now, line);
+      return (line) => draftOf(line, { topicPrefix, now, make, onOdd: reports.odd });
     },
-    limits: { messages: settings.queueMaxMessages, bytes: settings.queueMaxBytes },
+    limits: { messages: queueMaxMessages, bytes: queueMaxBytes },
     reports,
     log,
   });

@@ -1,8 +1,8 @@
 /**
  * The time of a sample, from a clock that may be wrong or be set while the program runs.
  *
- * Rules: a time before this program was built is marked; a jump is logged once, with its size; no timer and no order
- * depends on this clock.
+ * Rules: a time before this program was built is marked, and so is each while the system says that no time server has set
+ * the clock; a jump is logged once, with its size; no timer and no order depends on this clock.
  */
 
 import type { Logger } from "../core/log.ts";
@@ -27,6 +27,8 @@ export interface ClockOptions {
   readonly monotonicMs: () => number;
   /** A clock before this time is wrong. */
   readonly builtAt: Date;
+  /** Whether a time server has set the clock; undefined: nobody knows. @default nobody knows */
+  readonly isSynchronised?: () => boolean | undefined;
   readonly log: Logger;
 }
 
@@ -34,7 +36,9 @@ export interface ClockOptions {
 const JUMP_MS = 60_000;
 
 /** Makes a watch that trusts the wall clock as it is now, if it can be right. */
-export function createClockWatch({ now, monotonicMs, builtAt, log }: ClockOptions): ClockWatch {
+export function createClockWatch(
+  { now, monotonicMs, builtAt, isSynchronised = () => undefined, log }: ClockOptions,
+): ClockWatch {
   const lead = () => now().getTime() - monotonicMs();
   /** Wall clock minus monotonic clock: at the last look, and when the wall clock was first plausible. */
   let lastLead = lead();
@@ -60,7 +64,8 @@ export function createClockWatch({ now, monotonicMs, builtAt, log }: ClockOption
   return {
     sampleTime() {
       const timeMs = look();
-      return timeMs < builtAt.getTime() ? { timeMs, clock: "unsynchronised" } : { timeMs };
+      const isWrong = timeMs < builtAt.getTime() || isSynchronised() === false;
+      return isWrong ? { timeMs, clock: "unsynchronised" } : { timeMs };
     },
     ageTimeMs() {
       const timeMs = look();

@@ -7,15 +7,9 @@
  */
 
 import { EXIT, UserError } from "../core/errors.ts";
-import {
-  MAX_PAYLOAD_BYTES,
-  type Metrics,
-  metricsOf,
-  payloadOf,
-  type Reading,
-  type SampleTime,
-} from "../core/message.ts";
-import { type Draft, MOST_DRAFTS } from "../queue/mod.ts";
+import { MAX_PAYLOAD_BYTES, metricsOf, type Reading, type SampleTime } from "../core/message.ts";
+import type { Queue } from "../queue/mod.ts";
+import { type Draft, draftOf, LineDrafts } from "./drafts.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { Line } from "../sources/mod.ts";
@@ -25,6 +19,7 @@ import { sleep } from "../core/wait.ts";
 export type GatherSettings = Pick<
   Settings,
   | "clientId"
+  | "tags"
   | "topic"
   | "qos"
   | "format"
@@ -32,9 +27,10 @@ export type GatherSettings = Pick<
   | "giveUpAfter"
   | "count"
   | "inflight"
-  | "queueMaxMessages"
-  | "queueMaxBytes"
 >;
+
+/** Lines that are put at once at most: those of 64 KiB, which is what a pipe holds. */
+const MOST_LINES = 1200;
 
 /** What gathering works with. */
 export interface GatherOptions {
@@ -50,24 +46,42 @@ export interface GatherOptions {
   readonly monotonicMs: () => number;
 }
 
-/** Reads all sources once. */
-export type ReadSources = () => Promise<{
+/** Reads once the sources whose interval is among these, ms. */
+export type ReadSources = (dueMs: readonly number[]) => Promise<{
   readonly readings: readonly Reading[];
   readonly failures: readonly { readonly source: string; readonly error: UserError }[];
 }>;
 
+/** What ticks need besides. */
+export interface GatherTicksOptions extends GatherOptions {
+  /** The intervals of the sources, ms. @default the setting `interval` */
+  readonly intervalsMs?: readonly number[];
+}
+
 /**
- * Gathers a message each interval until the signal or the count ends it.
+ * Gathers a message each interval until the signal or the count ends it. Sources of several intervals that are due at one
+ * tick share a message.
  *
  * @throws {UserError} If a run that ends by itself has got no reading for `giveUpAfter`.
  */
-export async function gatherTicks(read: ReadSources, options: GatherOptions): Promise<void> {
+export async function gatherTicks(
+  read: ReadSources,
+  { intervalsMs, ...options }: GatherTicksOptions,
+): Promise<void> {
   const { settings, reports, put, signal, sampleTime, monotonicMs } = options;
   const startMs = monotonicMs();
   let readMs = startMs;
-  for (let taken = 0, tick = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
+  /** By interval: when it is due next, ms after the start. */
+  const next = new Map((intervalsMs ?? [settings.interval]).map((ms) => [ms, 0]));
+  /** A source that hangs does not keep a run that is stopped. */
+  const stopped = Promise.withResolvers<undefined>();
+  signal.addEventListener("abort", () => stopped.resolve(undefined), { once: true });
+  for (let taken = 0, atMs = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
     const time = sampleTime();
-    const { readings, failures } = await read();
+    const dueMs = [...next].filter(([, dueMs]) => dueMs <= atMs).map(([ms]) => ms);
+    const result = await Promise.race([read(dueMs), stopped.promise]);
+    if (result === undefined) return;
+    const { readings, failures } = result;
     for (const { source, error } of failures) reports.sourceFailed(source, error);
     if (readings.length > 0) {
       put([draftOf(settings, time, () => metricsOf(readings))]);
@@ -79,8 +93,11 @@ export async function gatherTicks(read: ReadSources, options: GatherOptions): Pr
     if (settings.count !== undefined && nowMs - readMs >= settings.giveUpAfter) {
       throw noReadings(settings.giveUpAfter, failures[0]?.error);
     }
-    tick = Math.max(tick + 1, Math.ceil((nowMs - startMs) / settings.interval));
-    await sleep(startMs + tick * settings.interval - nowMs, signal);
+    for (const ms of dueMs) {
+      next.set(ms, Math.max(next.get(ms)! + ms, Math.ceil((nowMs - startMs) / ms) * ms));
+    }
+    atMs = Math.min(...next.values());
+    await sleep(startMs + atMs - nowMs, signal);
   }
 }
 
@@ -97,9 +114,7 @@ function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserEr
 
 /** What input needs besides. */
 export interface GatherLinesOptions extends GatherOptions {
-  readonly lineMetrics: (line: string) => Metrics;
-  /** Number and size of what waits. */
-  readonly waiting: () => { readonly messages: number; readonly bytes: number };
+  readonly queue: Pick<Queue, "load">;
   /** Settles when something leaves the queue. */
   readonly room: () => Promise<void>;
 }
@@ -109,23 +124,15 @@ export async function gatherLines(
   batches: AsyncIterable<readonly Line[]>,
   options: GatherLinesOptions,
 ): Promise<void> {
-  const { settings, reports, put, sampleTime, lineMetrics } = options;
+  const { settings, reports, put, sampleTime } = options;
+  const made = new LineDrafts(settings, reports);
   let taken = 0;
   for await (const batch of batches) {
-    for (const lines of partsOf(batch, settings)) {
+    for (const lines of partsOf(batch, options.queue)) {
       if (!await waitForRoom(lines, options)) return;
       await waitForTurn(lines, options);
-      const time = sampleTime();
-      const drafts: Draft[] = [];
-      for (const line of lines) {
-        if (taken === settings.count) break;
-        if (typeof line !== "string") {
-          reports.sourceFailed("stdin", tooLarge(line.bytes));
-          continue;
-        }
-        drafts.push(draftOf(settings, time, () => lineMetrics(line)));
-        taken++;
-      }
+      const drafts = made.of(lines, sampleTime(), (settings.count ?? Infinity) - taken);
+      taken += drafts.length;
       if (drafts.length > 0) put(drafts);
       if (taken === settings.count) return;
     }
@@ -137,15 +144,16 @@ const ROOM_MS = 1000;
 /** Cuts lines into parts of at most a quarter of what the queue may hold, of about one size, a single large line apart. */
 function* partsOf(
   lines: readonly Line[],
-  { queueMaxMessages, queueMaxBytes }: GatherSettings,
+  { load }: Pick<Queue, "load">,
 ): Generator<readonly Line[]> {
-  const even = Math.ceil(lines.length / Math.ceil(lines.length / MOST_DRAFTS));
-  const most = Math.min(even, Math.max(1, Math.floor(queueMaxMessages / 4)));
+  const { messages, bytes: mostBytes } = load.most;
+  const even = Math.ceil(lines.length / Math.ceil(lines.length / MOST_LINES));
+  const most = Math.min(even, Math.max(1, Math.floor(messages / 4)));
   let part: Line[] = [];
   let bytes = 0;
   for (const line of lines) {
-    const more = mostBytes(line);
-    if (part.length === most || (part.length > 0 && bytes + more > queueMaxBytes / 4)) {
+    const more = bytesAtMost(line);
+    if (part.length === most || (part.length > 0 && bytes + more > mostBytes / 4)) {
       yield part;
       part = [];
       bytes = 0;
@@ -157,24 +165,26 @@ function* partsOf(
 }
 
 /** Bytes that a line's message takes in the queue, or more: topic, names and UTF-8 included. */
-function mostBytes(line: Line): number {
-  return typeof line === "string" ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024 : 0;
+function bytesAtMost(line: Line): number {
+  return typeof line === "string" && line !== ""
+    ? Math.min(line.length * 3, MAX_PAYLOAD_BYTES) + 1024
+    : 0;
 }
 
 /**
- * Waits until the queue would be at most half full, so that its limits are never met by input. False where the signal came
- * before: what has room is put all the same.
+ * Waits until the queue would be at most half full, so that its limits are never met by input: those of memory while the
+ * disk fails. False where the signal came before: what has room is put all the same.
  */
 async function waitForRoom(
   lines: readonly Line[],
-  { settings, waiting, room, signal }: GatherLinesOptions,
+  { queue, room, signal }: GatherLinesOptions,
 ): Promise<boolean> {
-  const more = lines.reduce((sum, line) => sum + mostBytes(line), 0);
+  const more = lines.reduce((sum, line) => sum + bytesAtMost(line), 0);
   for (;;) {
-    const { messages, bytes } = waiting();
-    const hasRoom = messages + lines.length <= settings.queueMaxMessages / 2 &&
-      bytes + more <= settings.queueMaxBytes / 2;
-    if (hasRoom || messages === 0) return true;
+    const { used, most } = queue.load;
+    const hasRoom = used.messages + lines.length <= most.messages / 2 &&
+      used.bytes + more <= most.bytes / 2;
+    if (hasRoom || used.messages === 0) return true;
     if (signal.aborted) return false;
     // A look now and then, as drops make room too.
     const enough = new AbortController();
@@ -183,53 +193,22 @@ async function waitForRoom(
   }
 }
 
-/** Messages that wait besides those in flight before lines wait for them. */
-const AHEAD = MOST_DRAFTS / 4;
-/** How long they wait for that, in ms for each: however slow the link, 20,000 lines a second are taken. */
+/** How long lines wait for those before them, in ms for each: however slow the link, 20,000 lines a second are taken. */
 const TURN_MS = 0.05;
 
 /**
- * Waits, not for long, until what was put before is nearly gone: a short queue is read from memory, and its place on disk
- * is used again.
+ * Waits, not for long, until what was put before is nearly gone: its place in the file is then used again, which alone
+ * more than halves what is written to disk in bulk.
  */
 async function waitForTurn(
   { length }: readonly Line[],
-  { settings, waiting, room, signal }: GatherLinesOptions,
+  { settings, queue, room, signal }: GatherLinesOptions,
 ): Promise<void> {
-  const isNear = () => signal.aborted || waiting().messages <= settings.inflight + AHEAD;
+  const isNear = () => queue.load.used.messages <= settings.inflight + MOST_LINES / 4;
   if (isNear()) return;
   const enough = new AbortController();
-  let isLate = false;
-  const late = sleep(length * TURN_MS, AbortSignal.any([signal, enough.signal])).then(() =>
-    isLate = true
-  );
-  while (!isLate && !isNear()) await Promise.race([room(), late]);
+  const late = sleep(length * TURN_MS, AbortSignal.any([signal, enough.signal]));
+  void late.then(() => enough.abort());
+  while (!enough.signal.aborted && !isNear()) await Promise.race([room(), late]);
   enough.abort();
-}
-
-/** A draft; its metrics are made with its payload, so that they are not in memory before. */
-function draftOf(
-  { clientId: device, topic, qos, format }: GatherSettings,
-  { timeMs, clock }: SampleTime,
-  metricsOf: () => Metrics,
-): Draft {
-  return {
-    topic,
-    qos,
-    timeMs,
-    payload: (seq) => payloadOf({ device, timeMs, clock, metrics: metricsOf() }, format, seq),
-  };
-}
-
-/** The error about a message that no endpoint takes. */
-export function tooLarge(bytes: number): UserError {
-  return new UserError(
-    `Cannot publish a message of ${bytes} bytes: AWS IoT Core takes at most ${MAX_PAYLOAD_BYTES}`,
-    {
-      code: "message-too-large",
-      hint: "send smaller messages; this one was left out",
-      exitCode: EXIT.config,
-      step: "source",
-    },
-  );
 }

@@ -7,19 +7,20 @@
 
 import type { Target } from "../core/endpoint.ts";
 import type { Connection } from "../connection/mod.ts";
-import { type Delivery, startDelivery } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
 import { EXIT, type ExitCode, failureFields, UserError } from "../core/errors.ts";
-import { tooLarge } from "./gather.ts";
+import { type Draft, numbered, tooLarge } from "./drafts.ts";
 import { sleep } from "../core/wait.ts";
 import { createLink, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { createOutage } from "./outage.ts";
-import { AWS_BYTES_PER_S, createPacer } from "./pacer.ts";
-import type { Draft, PutResult, Queue } from "../queue/mod.ts";
+import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
+import type { PutOptions, PutResult, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
-import { createSuspicion } from "./poison.ts";
+import { Poison } from "./poison.ts";
 export { type ClockWatch, createClockWatch } from "./clock.ts";
+export { type Draft, lineDraft, numbered } from "./drafts.ts";
 export { gatherLines, gatherTicks } from "./gather.ts";
 export { createOutage } from "./outage.ts";
 export { createReports, type Reports } from "./reports.ts";
@@ -41,7 +42,7 @@ export interface PublisherOptions {
    */
   readonly gather: (
     tools: {
-      put: (drafts: readonly Draft[], isHandedIn?: boolean) => PutResult;
+      put: (drafts: readonly Draft[], options?: PutOptions) => PutResult;
       room: () => Promise<void>;
       signal: AbortSignal;
     },
@@ -70,7 +71,7 @@ const DRAIN_MS = 5000;
  */
 export async function runPublisher(options: PublisherOptions): Promise<ExitCode> {
   const { settings, queue, log, reports, stop, leave, monotonicMs } = options;
-  const suspicion = createSuspicion();
+  const poison = new Poison();
   const pacer = createPacer();
   const outage = createOutage(options);
   /** Ends connecting and publishing. */
@@ -86,30 +87,36 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     onRoom = Promise.withResolvers();
   };
 
-  const put = (drafts: readonly Draft[], isHandedIn = false) => {
-    const result = queue.put(drafts, 0, isHandedIn);
-    for (const bytes of isHandedIn ? [] : result.tooLarge) {
+  const put = (drafts: readonly Draft[], options: PutOptions = {}) => {
+    const messages = numbered(drafts, queue.nextSeq, (bytes) => {
+      // Whoever handed it in is told.
+      if (options.refuse) return;
       // The one message of the run: there is nothing else to do.
       if (settings.message !== undefined) throw tooLarge(bytes);
       reports.sourceFailed("payload", tooLarge(bytes));
-    }
-    reports.dropped(result.dropped, "the queue is full");
-    log.debug("queued", { messages: result.stored, seq: result.lastSeq });
-    delivery?.wake(result.droppedThrough);
+    });
+    const result = queue.put(messages, options);
+    const { dropped, stored, lastSeq } = result;
+    reports.dropped(dropped, "the queue is full");
+    log.debug("queued", { messages: stored, seq: lastSeq });
+    delivery?.wake();
     return result;
   };
 
   const session = async (connection: Connection) => {
     open = connection;
     if (!outage.isFlapping()) reports.connected();
-    const backlog = queue.stats().waiting;
+    const backlog = queue.waiting.messages;
     const inflight = Math.min(settings.inflight, connection.facts.receiveMaximum);
-    const bytes = options.isAws ? AWS_BYTES_PER_S : undefined;
+    // AWS behind a name of its user's shows by what it grants.
+    const isAws = options.isAws || connection.facts.isAws;
+    const bytes = isAws ? AWS_BYTES_PER_S : undefined;
+    const maxRate = settings.maxRate ?? (isAws ? AWS_MESSAGES_PER_S : undefined);
     const startMs = monotonicMs();
-    const current = startDelivery({
+    const current = new Delivery({
       ...options,
       connection,
-      suspicion,
+      poison,
       pacer,
       reports: {
         ...reports,
@@ -121,8 +128,8 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       inflight,
       ackTimeoutMs: settings.ackTimeout,
       rates: {
-        live: { messages: settings.maxRate, bytes },
-        backlog: { messages: slower(settings.drainRate, settings.maxRate), bytes },
+        live: { messages: maxRate, bytes },
+        backlog: { messages: slower(settings.drainRate, maxRate), bytes },
       },
       onAccepted: madeRoom,
     });
@@ -139,7 +146,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     const reason = await connection.closed;
     open = delivery = undefined;
     current.stop(reason !== undefined);
-    return { reason, ms: monotonicMs() - startMs, ...current.counts };
+    return { reason, ms: monotonicMs() - startMs, ...current.counts, inFlight: current.inFlight };
   };
 
   const handOver = async () => {
@@ -149,10 +156,10 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     const deadlineMs = monotonicMs() + Math.min(DRAIN_MS, settings.ackTimeout);
     const gone = new AbortController();
     void connection.closed.then(() => gone.abort());
-    while (current.counts.inFlight > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
+    while (current.inFlight > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
       await sleep(HAND_OVER_POLL_MS, gone.signal);
     }
-    await endSession(connection, current);
+    await connection.end();
   };
 
   const link = createLink({
@@ -169,7 +176,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   const drain = async (mostMs: () => number): Promise<boolean> => {
     const giveUp = AbortSignal.any([leave, over.signal]);
     while (!giveUp.aborted) {
-      if (queue.stats().waiting === 0 && (delivery?.isIdle() ?? true)) return true;
+      if (queue.waiting.messages === 0 && (delivery?.isIdle() ?? true)) return true;
       const leftMs = mostMs();
       if (leftMs <= 0) return false;
       const enough = new AbortController();
@@ -179,7 +186,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
       await Promise.race([progress, poll]);
       enough.abort();
     }
-    return queue.stats().waiting === 0;
+    return queue.waiting.messages === 0;
   };
 
   const loop = link.run();
@@ -202,7 +209,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     inputFailure = error;
   }
   if (stop.aborted || leave.aborted) {
-    log.info("stopping", { waiting: queue.stats().waiting });
+    log.info("stopping", { waiting: queue.waiting.messages });
     const deadlineMs = monotonicMs() + DRAIN_MS;
     // Without a link nothing can be drained: the queue keeps it.
     await drain(() => delivery ? deadlineMs - monotonicMs() : 0);
@@ -211,23 +218,35 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     await drain(() => stop.aborted ? 0 : progressMs + settings.giveUpAfter - monotonicMs());
   }
   over.abort();
-  if (open) await endSession(open, delivery);
+  if (leave.aborted) open?.abort();
+  else await open?.end();
   await loop;
-  const { waiting } = queue.stats();
-  reports.flush();
-  // Without a disk, what was not delivered is gone.
+  const waiting = queue.waiting.messages;
+  const lost = queue.finish();
   const isKept = settings.durability !== "none";
-  const { published, dropped, intake } = reports.totals;
-  const lost = isKept ? 0 : waiting;
+  if (lost > 0 && isKept) {
+    log.error("dropped", {
+      messages: lost,
+      step: "queue",
+      code: "queue-lost",
+      cause: "they waited in memory, as the disk took no more, and end with this process",
+      hint: "free some space for the state directory (`df -h`)",
+    });
+  }
+  reports.flush();
+  const { published, intake } = reports.totals;
+  const dropped = reports.totals.dropped + lost;
   const code = exitCode({
     waiting,
+    // What was left out of input that ended by itself, and what a disk did not take, is not "done".
+    isLost: isKept && lost > 0 || !stop.aborted && reports.totals.dropped > 0,
+    isKept: isKept && lost === 0,
     stopped: stop.aborted,
-    durability: settings.durability,
     lastFailure,
   });
   const why = code === EXIT.ok || lastFailure === undefined ? {} : failureFields(lastFailure);
   const say = code === EXIT.ok && lost === 0 ? log.info : log.warn;
-  say("stopped", { published, queued: waiting - lost, dropped: dropped + lost, ...intake, ...why });
+  say("stopped", { published, queued: waiting - lost, dropped, ...intake, ...why });
   return code === EXIT.ok ? inputFailure?.exitCode ?? code : code;
 }
 
@@ -236,23 +255,19 @@ const POLL_MS = 250;
 /** How often it is looked whether the last PUBACK of a session that is to be replaced has come, in ms. */
 const HAND_OVER_POLL_MS = 20;
 
-/** Ends a session in good order, if it can: with messages in flight MQTT.js would wait for them. */
-async function endSession(connection: Connection, delivery: Delivery | undefined): Promise<void> {
-  if (delivery?.counts.inFlight === 0) await connection.end();
-  else connection.abort();
-}
-
 /** What a run's end means. */
 function exitCode(
-  { waiting, stopped, durability, lastFailure }: {
+  { waiting, isLost, isKept, stopped, lastFailure }: {
     waiting: number;
+    isLost: boolean;
+    isKept: boolean;
     stopped: boolean;
-    durability: Settings["durability"];
     lastFailure: UserError | undefined;
   },
 ): ExitCode {
+  if (isLost) return EXIT.cannotCreate;
   if (waiting === 0 || stopped) return EXIT.ok;
-  if (durability !== "none") return EXIT.kept;
+  if (isKept) return EXIT.kept;
   return lastFailure?.exitCode === EXIT.refused ? EXIT.refused : EXIT.unavailable;
 }
 

@@ -24,6 +24,11 @@ const LASTING = 6;
 /** Short sessions in a row from which on the link is flapping. */
 const FLAPPING = 2;
 
+/** Lengths of sessions that differ by no more are one length: in ms, and as a part of it. */
+const ALIKE = { ms: 1500, part: 0.1 } as const;
+/** A shorter session ends for other reasons than its length, in ms. */
+const LEAST_LENGTH_MS = 5000;
+
 /** What an ended session was like. */
 export interface SessionEnd {
   /** How long it was open. */
@@ -65,6 +70,8 @@ export function createOutage(options: OutageOptions): Outage {
   /** Sessions in a row that the other side ended early, and those of them in which nothing was taken. */
   let short = 0;
   let fruitless = 0;
+  /** Lengths in ms of the last sessions that delivered something and were hung up on. */
+  let lengths: number[] = [];
   const repeats = createRepeats(monotonicMs);
   const way = target.proxy && { proxy: place(target.proxy) };
 
@@ -124,9 +131,15 @@ export function createOutage(options: OutageOptions): Outage {
       const early = end.ms < GOOD_MS && reason.step === "mqtt";
       short = early ? short + 1 : 0;
       fruitless = early && end.delivered === 0 && end.inFlight > 0 ? fruitless + 1 : 0;
-      const named = short >= PATTERN ? namePattern(reason, fruitless >= PATTERN, target) : reason;
+      const isCut = reason.code === "session-hung-up" && end.delivered > 0;
+      lengths = isCut ? [...lengths, end.ms].slice(-PATTERN) : [];
+      const named = lengths.length === PATTERN && areAlike(lengths)
+        ? nameLength(reason, end.ms, target)
+        : short >= PATTERN
+        ? namePattern(reason, fruitless >= PATTERN, target)
+        : reason;
       // A pattern, once seen, is news.
-      const what = named === reason ? "end" : fruitless >= PATTERN ? "fruitless" : "short";
+      const what = named === reason ? "end" : fruitless >= PATTERN ? "fruitless" : "pattern";
       const say = repeats.due(what) ? log.warn : log.debug;
       const ms = wait(named);
       say("disconnected", { ...failureFields(named), in: `${(ms / 1000).toFixed(1)}s` });
@@ -137,6 +150,10 @@ export function createOutage(options: OutageOptions): Outage {
 
 /** The likely cause of sessions that end early again and again. */
 function namePattern(reason: UserError, fruitless: boolean, target: Target): UserError {
+  // What the server said, or was seen to do, is the cause; a guess is for where nothing was.
+  if (reason.code !== "session-hung-up") {
+    return reason.with({ message: `${reason.message}, ${PATTERN} times or more in a row` });
+  }
   if (fruitless) {
     return reason.with({
       message: `${reason.message}, ${PATTERN} times or more right after a PUBLISH`,
@@ -153,5 +170,24 @@ function namePattern(reason: UserError, fruitless: boolean, target: Target): Use
       : `most likely ${tunnelLimits(target)}; if not, another`) +
       ` device uses client id "${target.clientId}": give each its own --client-id; ` +
       `watch ${presenceTopic("disconnected", target)}`,
+  });
+}
+
+function areAlike(lengthsMs: readonly number[]): boolean {
+  const [least, most] = [Math.min(...lengthsMs), Math.max(...lengthsMs)];
+  return least >= LEAST_LENGTH_MS && most - least <= Math.max(ALIKE.ms, most * ALIKE.part);
+}
+
+/** The cause of sessions that do their work and end each after the same time. */
+function nameLength(reason: UserError, ms: number, target: Target): UserError {
+  const who = target.proxy === undefined
+    ? "a firewall, load balancer or broker with a limit"
+    : `${tunnelLimits(target)}; else a firewall or broker with a limit`;
+  return reason.with({
+    message: `${reason.message}; it ends each time after about ${Math.round(ms / 1000)} s`,
+    hint:
+      `something ends each connection after that time: ${who}; what was not acknowledged is sent ` +
+      `again; ask who runs the network and the broker; or another device uses client id "${target.clientId}" ` +
+      "and comes back as regularly",
   });
 }

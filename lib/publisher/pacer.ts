@@ -8,6 +8,8 @@ export interface Rates {
   readonly bytes: number | undefined;
 }
 
+/** Messages a second that AWS IoT Core takes on one connection: the same page. */
+export const AWS_MESSAGES_PER_S = 100;
 /** Bytes a second that AWS IoT Core takes on one connection: quotas page "iot-core". */
 export const AWS_BYTES_PER_S = 512 * 1024;
 

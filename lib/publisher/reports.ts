@@ -5,6 +5,7 @@
  * machine sleeps. Times are those of a monotonic clock.
  */
 
+import type { Code } from "../core/codes.ts";
 import { failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 
@@ -34,8 +35,12 @@ export interface Reports {
   connected(): void;
   published(message: Delivered): void;
   dropped(count: number, why: string): void;
-  /** @param kind What is counted apart of one source. */
-  sourceFailed(source: string, error: UserError, kind?: string): void;
+  /** @param times How often, at once. @default {1} */
+  sourceFailed(source: string, error: UserError, times?: number): void;
+  /** A message was refused, and is held until another one was accepted. */
+  refused(seq: number, why: UserError): void;
+  /** A message was set aside. */
+  quarantined(message: { seq: number; topic: string }, why: string, code: Code): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
@@ -75,8 +80,9 @@ export function createReports(
       totals.dropped += n;
       counted.add(`dropped ${why}`, n, (messages) => log.warn("dropped", { messages, cause: why }));
     },
-    sourceFailed(source, error, kind = "") {
-      counted.add(`source ${source} ${kind}`, 1, (failures) =>
+    sourceFailed(source, error, times = 1) {
+      // The hint tells one kind of failure of a source from another.
+      counted.add(`source ${source} ${error.hint}`, times, (failures) =>
         log.warn("source-failed", {
           ...failureFields(error),
           step: "source",
@@ -84,11 +90,35 @@ export function createReports(
           failures,
         }));
     },
+    refused(seq, why) {
+      counted.add(
+        `refused ${why.code} ${why.reason}`,
+        1,
+        (messages) => log.warn("warning", { seq, ...several(messages), ...failureFields(why) }),
+      );
+    },
+    quarantined({ seq, topic }, cause, code) {
+      counted.add(`quarantined ${cause}`, 1, (messages) =>
+        log.error("quarantined", {
+          step: "publish",
+          code,
+          seq,
+          ...several(messages),
+          topic,
+          cause,
+          hint: "it is kept on disk and not sent again; `mqtt443 queue` counts it",
+        }));
+    },
     flush() {
       deliveries.flush();
       counted.flush();
     },
   };
+}
+
+/** The count of a line that stands for several messages, of which it names the last. */
+function several(messages: number): { messages?: number } {
+  return messages > 1 ? { messages } : {};
 }
 
 /** Runs an action again and again until the returned function is called. */

@@ -34,7 +34,7 @@ export interface Service {
 export interface ServiceOptions {
   readonly settings: Settings;
   readonly target: Target;
-  readonly queue: Pick<Queue, "stats">;
+  readonly queue: Pick<Queue, "waiting">;
   readonly reports: Pick<Reports, "totals">;
   readonly log: Logger;
 }
@@ -53,7 +53,7 @@ export function openService(socket: string, options: ServiceOptions, world: Worl
 
   const look = () => {
     const { illness, status } = health.look({
-      waiting: queue.stats().waiting,
+      waiting: queue.waiting.messages,
       ...reports.totals,
     });
     if (illness !== undefined && !isStuck) {

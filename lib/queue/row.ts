@@ -1,84 +1,76 @@
-/** A message as a row of the queue file, and rows as messages: with a checksum, by which damage is told. */
+/** A message as a row of the queue file, with a checksum by which disk damage shows: SQLite keeps none of its own. */
 
-import type { StatementSync } from "node:sqlite";
-import { checksumOf } from "./checksum.ts";
+import { Buffer } from "node:buffer";
+import { crc32 } from "node:zlib";
 import type { Qos } from "../core/message.ts";
-import type { QueuedMessage, TakenMessage } from "./types.ts";
+import type { NewMessage, QueuedMessage, TakenMessage } from "./types.ts";
 
-/** A row as the statement `take` reads it. The checksum is null in a message put by a version that kept none. */
-type Row = [
+/** A row as it is read; nothing in it is sure. */
+export type Row = [
   seq: number,
   topic: string,
   qos: Qos,
   timeMs: number,
   payload: string,
+  /** Null in rows of schema 1. */
   checksum: number | null,
-  payloadBytes: number,
-  bytes: number,
 ];
 
-/** Rows written together: one statement for several takes half the time of one for each. */
+/** Rows written by one statement: that takes half the time of one for each. */
 export const ROWS_AT_ONCE = 10;
 
-/** Rows on their way into the file. */
-export interface Rows {
-  add(message: QueuedMessage): void;
-  /** Writes what has been added. */
-  flush(): void;
-  /** Writes it never. */
-  forget(): void;
+/**
+ * CRC-32 over all that a message consists of. It detects disk damage, not tampering.
+ *
+ * @example
+ * ```ts
+ * import { assertNotEquals } from "@std/assert";
+ * import { checksumOf } from "./row.ts";
+ *
+ * const message = { seq: 1, topic: "t", qos: 1, timeMs: 0, payload: "21.5" } as const;
+ * assertNotEquals(checksumOf(message), checksumOf({ ...message, payload: "21.7" }));
+ * ```
+ */
+export function checksumOf({ seq, topic, qos, timeMs, payload }: QueuedMessage): number {
+  // A time has more than 32 bits.
+  const numbers = seq + qos + timeMs + Math.floor(timeMs / 2 ** 32);
+  return crc32(payload, crc32(topic, numbers >>> 0));
 }
 
-/** Makes an empty one. */
-export function createRows(
-  statements: { readonly insert: StatementSync; readonly insertMany: StatementSync },
-): Rows {
-  let waiting: QueuedMessage[] = [];
-  return {
-    add(message) {
-      if (waiting.push(message) < ROWS_AT_ONCE) return;
-      statements.insertMany.run(...waiting.flatMap(valuesOf));
-      waiting = [];
-    },
-    flush() {
-      for (const message of waiting) statements.insert.run(...valuesOf(message));
-      waiting = [];
-    },
-    forget: () => void (waiting = []),
-  };
-}
-
-/** What was read. */
-export interface Found {
-  readonly messages: readonly TakenMessage[];
-  /** The `seq` of those that are damaged. */
-  readonly damaged: readonly number[];
-  /** The last `seq`, or the one after which nothing is left. */
-  readonly last: number;
+/** A message in quarantine. */
+export interface AsideMessage extends QueuedMessage {
+  readonly reason: string;
 }
 
 /** A message as the values of its row. */
 export function valuesOf(
-  message: QueuedMessage,
+  { topic, qos, timeMs, payload }: NewMessage,
+  seq: number,
 ): [number, string, number, number, string, number] {
-  const { seq, topic, qos, timeMs, payload } = message;
-  return [seq, topic, qos, timeMs, payload, checksumOf(message)];
+  return [seq, topic, qos, timeMs, payload, checksumOf({ seq, topic, qos, timeMs, payload })];
 }
 
-/** The next messages after a `seq`. */
-export function readAfter(take: StatementSync, after: number, most: number): Found {
-  const rows = take.all(after, most) as unknown as Row[];
-  const messages: TakenMessage[] = [];
-  const damaged: number[] = [];
-  for (const [seq, topic, qos, timeMs, payload, checksum, payloadBytes, bytes] of rows) {
-    const message = { seq, topic, qos, timeMs, payload, payloadBytes, bytes };
-    if (checksum === null || checksum === checksumOf(message)) messages.push(message);
-    else damaged.push(seq);
-  }
-  return { messages, damaged, last: rows.at(-1)?.[0] ?? after };
+/** The checksum of the two counters. */
+export function countersChecksum(seq: number, dropped: number): number {
+  return crc32(`${seq} ${dropped}`);
 }
 
-/** Numbers as ranges without gaps. */
+/** Bytes of topic and payload. (Counted without the bytes being made, which takes ten times as long.) */
+export function bytesOf({ topic, payload }: Pick<QueuedMessage, "topic" | "payload">): number {
+  return Buffer.byteLength(topic) + Buffer.byteLength(payload);
+}
+
+/** The message of a row; undefined if it is damaged. */
+export function messageOfRow(row: Row): TakenMessage | undefined {
+  const [seq, topic, qos, timeMs, payload, checksum] = row;
+  if (typeof topic !== "string" || typeof payload !== "string") return undefined;
+  const payloadBytes = Buffer.byteLength(payload);
+  const bytes = payloadBytes + Buffer.byteLength(topic);
+  const message = { seq, topic, qos, timeMs, payload, payloadBytes, bytes };
+  return checksum === checksumOf(message) ? message : undefined;
+}
+
+/** Sorted numbers as ranges without gaps. */
 export function rangesOf(seqs: readonly number[]): [first: number, last: number][] {
   const ranges: [number, number][] = [];
   for (const seq of seqs.toSorted((a, b) => a - b)) {

@@ -27,7 +27,7 @@ export function checkState(directory: string): void {
   checkWriters(directory);
   const queuePath = queuePathOf(directory);
   for (const path of [...filesOf(queuePath), ...pathsOf(directory, MENDED)]) checkOwnFile(path);
-  checkOwnFile(`${directory}/queue.lock`);
+  for (const name of ["queue.lock", "queue.reserve"]) checkOwnFile(`${directory}/${name}`);
 }
 
 /** The queue file and the two that SQLite keeps beside it. */

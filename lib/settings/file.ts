@@ -1,7 +1,7 @@
 /** The settings file: finds it, checks its owner, reads and parses it. */
 
 import stripJsonComments from "strip-json-comments";
-import { EXIT, messageOf, UserError } from "../core/errors.ts";
+import { messageOf, settingsError, UserError } from "../core/errors.ts";
 import { guardFile } from "../core/file_guard.ts";
 import type { Layer } from "./types.ts";
 import { quote } from "../core/text.ts";
@@ -10,6 +10,8 @@ import { CONFIG_PATHS } from "./places.ts";
 
 /** Larger than any settings file; a wrong path may lead to one. */
 const MAX_CONFIG_BYTES = 1024 * 1024;
+
+const SAMPLE = "`mqtt443 help settings` shows a sample";
 
 /**
  * Parses a settings file: JSON with comments, trailing commas and a `$schema` that only editors read.
@@ -23,21 +25,19 @@ export function fileLayer(path: string, text: string): Layer {
   try {
     values = JSON.parse(json);
   } catch (cause) {
-    throw new UserError(`Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`, {
-      code: "wrong-settings-file",
-      hint: `correct it; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-      cause,
-    });
+    throw settingsError(
+      "wrong-settings-file",
+      `Cannot read settings file ${quote(path)}: ${jsonProblem(json, cause)}`,
+      `correct it; ${SAMPLE}`,
+      { cause },
+    );
   }
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
-    throw new UserError(`Cannot use settings file ${quote(path)}: must hold one JSON object`, {
-      code: "wrong-settings-file",
-      hint: `write {"endpoint": "HOST"}; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-    });
+    throw settingsError(
+      "wrong-settings-file",
+      `Cannot use settings file ${quote(path)}: must hold one JSON object`,
+      `write {"endpoint": "HOST"}; ${SAMPLE}`,
+    );
   }
   const { $schema: _, ...settings } = values as Record<string, unknown>;
   return { origin: "file", name: path, values: settings };
@@ -73,12 +73,11 @@ function readText(path: string): string {
     }
     const found = guardFile(path, { isSecret: false });
     if (found) {
-      throw new UserError(`Cannot use settings file ${quote(path)}: ${found.problem}`, {
-        code: "settings-not-safe",
-        hint: found.hint,
-        exitCode: EXIT.config,
-        step: "settings",
-      });
+      throw settingsError(
+        "settings-not-safe",
+        `Cannot use settings file ${quote(path)}: ${found.problem}`,
+        found.hint,
+      );
     }
     return decode(Deno.readFileSync(path));
   } catch (cause) {
@@ -89,15 +88,12 @@ function readText(path: string): string {
       : cause instanceof Deno.errors.NotFound
       ? "file not found"
       : messageOf(cause);
-    throw new UserError(`Cannot read settings file ${quote(path)}: ${why}`, {
-      code: "wrong-settings-file",
-      hint: isDenied
-        ? grantHint("settings")
-        : `${placeHint("settings")}; \`mqtt443 help settings\` shows a sample`,
-      exitCode: EXIT.config,
-      step: "settings",
-      cause,
-    });
+    throw settingsError(
+      "wrong-settings-file",
+      `Cannot read settings file ${quote(path)}: ${why}`,
+      isDenied ? grantHint("settings") : `${placeHint("settings")}; ${SAMPLE}`,
+      { cause },
+    );
   }
 }
 

@@ -3,7 +3,7 @@
 import type { Grants } from "../core/build.ts";
 import { place, proxyOf } from "../core/endpoint.ts";
 import { SOCKET_PATH } from "../core/socket_guard.ts";
-import { EXIT, UserError } from "../core/errors.ts";
+import { settingsError, type UserError } from "../core/errors.ts";
 import { USERS_PATH } from "../core/file_guard.ts";
 import {
   CERTS_PATHS,
@@ -16,13 +16,14 @@ import {
   WARNED_VARIABLES,
 } from "./places.ts";
 import type { Settings } from "./table.ts";
-import { HOST_VIEW, sourcePaths, sourceSysKinds } from "../sources/mod.ts";
+import { HOST_VIEW, sourcePaths, sourceSysKinds, TIMESYNC } from "../sources/mod.ts";
 import { quote } from "../core/text.ts";
 
 /** Environment variables that the program may read. */
 const VARIABLES = [
   "MQTT443_*",
   "NO_COLOR",
+  "TZ",
   "JOURNAL_STREAM",
   ...TRUST_VARIABLES,
   ...WARNED_VARIABLES,
@@ -38,7 +39,7 @@ const STATE_PATHS = ["./state", "/var/lib/mqtt443"] as const;
  *
  * Of /proc only the files that the sources read: /proc/self/root leads to every file.
  *
- * @param proxyPorts Ports at which a proxy may be, at a private address. @default none: no proxy can be reached
+ * @param proxyPorts Ports of a proxy at a private address. @default none: no proxy can be reached
  */
 export function generalGrants(proxyPorts: readonly number[] = []): Grants {
   const hosts = ["*.amazonaws.com", "*.amazonaws.com.cn"];
@@ -56,7 +57,8 @@ export function generalGrants(proxyPorts: readonly number[] = []): Grants {
       ...STATE_PATHS,
       // For `file:/sys/…`, where the unit binds it.
       `${HOST_VIEW}/sys`,
-      ...sourcePaths(["system"]),
+      TIMESYNC,
+      ...sourcePaths(["system", "clock"]),
     ]),
     write: STATE_PATHS,
     env: VARIABLES,
@@ -66,7 +68,7 @@ export function generalGrants(proxyPorts: readonly number[] = []): Grants {
   };
 }
 
-/** RFC 1918 and this machine: where a site has its proxy. Deno takes networks for addresses alone, not for names. */
+/** RFC 1918 and loopback: where a site has its proxy. Deno matches networks with addresses only, not with names. */
 const PRIVATE_NETWORKS = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8"];
 
 /** Where systemd puts the files of `LoadCredential=` for our unit. */
@@ -106,6 +108,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
       ...files,
       USERS_PATH,
       ...(settings.durability === "none" ? [] : [state]),
+      TIMESYNC,
       ...sourcePaths(settings.source),
     ]),
     write: settings.durability === "none" ? [] : [state],
@@ -164,10 +167,9 @@ function unique(values: readonly string[]): string[] {
 
 /** Deno 2.9.6 splits permission lists at commas and has no way to escape one. */
 function holdsComma(path: string): UserError {
-  return new UserError(`Cannot grant ${quote(path)}: a path that is granted must hold no comma`, {
-    code: "wrong-settings",
-    hint: "rename it, or name another one in the settings",
-    exitCode: EXIT.config,
-    step: "settings",
-  });
+  return settingsError(
+    "wrong-settings",
+    `Cannot grant ${quote(path)}: a path that is granted must hold no comma`,
+    "rename it, or name another one in the settings",
+  );
 }

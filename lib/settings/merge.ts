@@ -1,6 +1,6 @@
 /** Merges defaults, file, environment and flags, checks everything, reports all problems at once and freezes. Pure. */
 
-import { EXIT, UserError } from "../core/errors.ts";
+import { settingsError, type UserError } from "../core/errors.ts";
 import { expandTopic, topicProblem } from "../core/message.ts";
 import {
   flagOf,
@@ -149,13 +149,12 @@ function withDefaults(given: Readonly<Record<string, unknown>>, machine: Machine
 
 function problemsError(problems: readonly string[]): UserError {
   const counted = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  return new UserError(`Cannot use these settings: ${counted}`, {
-    code: "wrong-settings",
-    problems,
-    hint: "correct them where they came from; `mqtt443 help settings` lists all settings",
-    exitCode: EXIT.config,
-    step: "settings",
-  });
+  return settingsError(
+    "wrong-settings",
+    `Cannot use these settings: ${counted}`,
+    "correct them where they came from; `mqtt443 help settings` lists all settings",
+    { problems },
+  );
 }
 
 function unknownKey(key: string, layer: Layer): string {

@@ -6,6 +6,7 @@ import { fileLayer, readConfig } from "./file.ts";
 import { sourceProblem, sourcesProblem } from "../sources/mod.ts";
 import type { World } from "../core/process.ts";
 import { CERTS_PATHS } from "./places.ts";
+export { settingsDoubt } from "./doubt.ts";
 export { allGrants, grantsOf } from "./grants.ts";
 export { settingsDocument } from "./merge.ts";
 export { duration } from "./parsers.ts";

@@ -15,7 +15,7 @@ export const WARNED_VARIABLES = [
   "MQTTJS_SOCKS_PROXY",
 ] as const;
 
-/** Variables that name a proxy to other programs. They are not used here, and named where the direct way fails. */
+/** Variables that name a proxy to other programs: not used, but named where connecting directly fails. */
 export const PROXY_VARIABLES = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] as const;
 
 /** Variables of systemd: where it listens, and how often the watchdog must be fed. */

@@ -1,6 +1,6 @@
 /**
  * The settings, each said once: the type {@linkcode Settings}, parsing, defaults, help, `mqtt443 settings`, the sample
- * file, the JSON Schema and the made table in README.md all come from {@linkcode TABLE}. To add a setting, add a row.
+ * file, the JSON Schema and the table in lib/settings/README.md come from {@linkcode TABLE}. To add a setting, add a row.
  */
 
 import { isAws } from "../core/endpoint.ts";
@@ -11,11 +11,13 @@ import {
   HOST,
   MESSAGE,
   path,
+  PATTERNS,
   PROTOCOL,
   PROXY,
   secretFile,
   SOCKET,
   SOURCES,
+  TAGS,
   TOPIC,
   USERNAME,
 } from "./texts.ts";
@@ -159,7 +161,24 @@ const TABLE = {
     "time from message to message; a missed tick is skipped",
   ),
   count: setting(orNone(integer(1, 1_000_000_000)), "none", "stop after so many messages"),
-  source: setting(SOURCES, "system", "what is measured, separated by commas"),
+  source: setting(
+    SOURCES,
+    "system",
+    "what is measured, separated by commas; each may have @INTERVAL",
+  ),
+  /** Patterns of names of readings. */
+  only: setting(
+    orNone(PATTERNS),
+    "none",
+    "names of the readings that are sent, separated by commas",
+  ),
+  except: setting(orNone(PATTERNS), "none", "names of readings that are not sent"),
+  /** `NAME=VALUE` each. */
+  tags: setting(
+    orNone(TAGS),
+    "none",
+    "fixed texts that each json payload has beside device, separated by commas",
+  ),
   listen: setting(orNone(SOCKET), "none", "where other processes hand in messages", {
     example: "/run/mqtt443/in.sock",
   }),

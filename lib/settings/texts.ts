@@ -20,6 +20,9 @@ const LABEL = "[A-Za-z0-9_]([A-Za-z0-9_\\-]{0,61}[A-Za-z0-9_])?";
 /** A host name or IPv4 address. */
 const HOST_NAME = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*\\.?$`);
 
+const BYTE = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const IPV4 = new RegExp(`^${BYTE}(\\.${BYTE}){3}$`);
+
 /** What is wrong with a host name or address, as the end of a sentence, or undefined. */
 export function endpointProblem(text: string): string | undefined {
   const rule = "must be a host name or IP address alone";
@@ -29,6 +32,9 @@ export function endpointProblem(text: string): string | undefined {
   if (text.startsWith("[") && text.endsWith("]")) return `${rule}, without brackets`;
   if (text.includes(":") && URL.canParse(`http://[${text}]`)) return undefined;
   if (/:\d+$/.test(text)) return `${rule}: give the port with --port`;
+  if (/^[\d.]+$/.test(text) && !IPV4.test(text)) {
+    return `${rule}: four numbers from 0 to 255 make an address, and a name does not end in a number`;
+  }
   return HOST_NAME.test(text) ? undefined : `${rule} (letters, digits, "-" and ".", at most 253)`;
 }
 
@@ -78,7 +84,7 @@ function messageProblem(text: string): string | undefined {
 
 function pathProblem(text: string): string | undefined {
   if (text === "") return "must be a path, not empty";
-  if (text.includes("-----BEGIN ")) return "must be the path of a file, not what is in it";
+  if (text.includes("-----BEGIN ")) return "must be the path of a file, not its content";
   return text.includes("\0") ? "must not hold NUL" : undefined;
 }
 
@@ -130,6 +136,7 @@ export const USERNAME: Kind<string> = checked("NAME", usernameProblem, {
 /** Where a proxy is, without user and password. */
 export const PROXY: Kind<string> = checked("URL", proxyProblem, {
   allowed: "http, https or socks5://HOST:PORT",
+  type: "string",
   pattern: `^(https?|socks5)://(${HOST_NAME.source.slice(1, -1)}|\\[[\\d:A-Fa-f.]+\\]):` +
     `${rangePattern(1, 65_535).slice(1, -1)}/?$`,
 });
@@ -159,10 +166,53 @@ export const MESSAGE: Kind<string> = checked("TEXT", messageProblem, {
 /** Names of sources with commas between them; a JSON array in the file arrives here joined. */
 export const SOURCES: Kind<readonly string[]> = {
   parse: (text) => text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== ""),
-  allowed: "system, clock, file:NAME=PATH[*SCALE], stdin, none",
+  allowed: "stdin, none, or system, clock, file:NAME=PATH[*SCALE], disk:NAME=PATH",
   placeholder: "LIST",
   mayBeList: true,
   schema: () => ({ anyOf: [SOURCE, { type: "array", minItems: 1, items: SOURCE }] }),
+};
+
+/** A list with commas of which each entry has a form. */
+function listOf(allowed: string, form: RegExp, rule: string): Kind<readonly string[]> {
+  const entry = { type: "string", pattern: form.source.replaceAll("\\P{Cc}", `[^${UNFIT}]`) };
+  const rest = form.source.slice(1, -1).replaceAll("\\P{Cc}", `[^,${UNFIT}]`);
+  const text = { type: "string", pattern: `^\\s*${rest}\\s*(,\\s*(${rest}\\s*)?)*$` };
+  return {
+    parse(text) {
+      const entries = SOURCES.parse(text);
+      if (entries.length > 0 && entries.every((each) => form.test(each))) return entries;
+      throw new RangeError(rule);
+    },
+    allowed,
+    placeholder: "LIST",
+    mayBeList: true,
+    schema: () => ({ anyOf: [text, { type: "array", minItems: 1, items: entry }] }),
+  };
+}
+
+/** Patterns of names of readings. */
+export const PATTERNS: Kind<readonly string[]> = listOf(
+  "names, with * and ?",
+  /^[A-Za-z_*?][\w*?]*$/,
+  "must be names of readings, in which * and ? may stand",
+);
+
+const TAG_LIST = listOf(
+  "NAME=VALUE",
+  /^[a-zA-Z_]\w*=\P{Cc}+$/u,
+  "must be NAME=VALUE, with a NAME of letters, digits and _",
+);
+
+/** Fixed texts by name, no name twice. */
+export const TAGS: Kind<readonly string[]> = {
+  ...TAG_LIST,
+  parse(text) {
+    const entries = TAG_LIST.parse(text);
+    if (new Set(entries.map((entry) => entry.split("=")[0])).size === entries.length) {
+      return entries;
+    }
+    throw new RangeError("must not give a name twice");
+  },
 };
 
 /** A path, to what `allowed` says. */

@@ -20,14 +20,30 @@ export const PROC_FILES = [
   "/proc/stat",
   "/proc/uptime",
   "/proc/net/dev",
+  "/proc/net/pppoe",
 ] as const;
 
 /** Folders of /sys that the sources read; the first three hold links into the last. */
-const SYS_FOLDERS = ["/sys/class/thermal", "/sys/class/hwmon", "/sys/class/net", "/sys/devices"];
+export const SYS_FOLDERS = [
+  "/sys/class/thermal",
+  "/sys/class/hwmon",
+  "/sys/class/net",
+  "/sys/devices",
+] as const;
 
-/** Line for a service unit that binds these files and folders below {@linkcode HOST_VIEW}. */
+/**
+ * A folder of the file system of `/`, to ask about when `/` itself must not be read: the one on which /sys is mounted. Seen
+ * through a mount of `/` without what is mounted on it, it is empty.
+ */
+export const ROOT_VIEW = `${HOST_VIEW}/root/sys`;
+
+/** Line for a service unit that binds the most of this below {@linkcode HOST_VIEW}; the unit of the kit binds all. */
 export const HOST_VIEW_UNIT_LINE = "BindReadOnlyPaths=" +
-  [...PROC_FILES, ...SYS_FOLDERS].map((path) => `${path}:${HOST_VIEW}${path}`).join(" ");
+  [...PROC_FILES.map((path) => `-${path}`), ...SYS_FOLDERS.map((path) => `-${path}`)]
+    .map((path) => `${path}:${HOST_VIEW}${path.slice(1)}`).join(" ");
+
+/** Line for a service unit that shows what {@linkcode ROOT_VIEW} is for. */
+export const ROOT_VIEW_UNIT_LINE = `BindReadOnlyPaths=/:${HOST_VIEW}/root:norbind`;
 
 /** Folders that hold the files of the kernel, as a `root` to put before /proc/… or /sys/…. */
 export interface Host {

@@ -282,7 +282,7 @@ const CASES: Record<string, Case> = {
   "a key instead of its file, in the file (S1)": {
     config: { key: pki.device.key },
     says:
-      /^ {2}key: must be the path of a file, not what is in it: .*not shown\)" \(from .*a\.json\)$/m,
+      /^ {2}key: must be the path of a file, not its content: .*not shown\)" \(from .*a\.json\)$/m,
   },
   "a key instead of its file, in the environment (S1)": {
     env: { MQTT443_KEY: pki.device.key },

@@ -7,10 +7,10 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { COMMANDS } from "../../lib/commands/table.ts";
 import { helpText } from "../../lib/commands/help.ts";
-import { openQueue } from "../../lib/queue/sqlite_queue.ts";
+import { SqliteQueue } from "../../lib/queue/sqlite_queue.ts";
 import { SETTINGS } from "../../lib/settings/table.ts";
 import { assertTold, inFolder, run, runHere } from "../support/command_line.ts";
-import { draft, OPTIONS } from "../support/queueing.ts";
+import { messages, OPTIONS } from "../support/queueing.ts";
 
 interface Refusal {
   readonly args: readonly string[];
@@ -108,7 +108,8 @@ Deno.test("settings keeps its lines whatever a value holds", async () => {
 Deno.test("settings --json is a document with value and origin of every setting", async () => {
   await inFolder(async (folder) => {
     const config = `${folder}/a.json`;
-    await Deno.writeTextFile(config, '{"qos": 0, "topic": "a/b", "interval": "5s"}');
+    const values = '"$schema": "x", "qos": 0, "topic": "a/b", /* slow */ "interval": "5s",';
+    await Deno.writeTextFile(config, `{ // one site\n${values}\n}`);
     const { code, stdout, stderr } = await run(
       ["settings", "--json", "--config", config, "--interval", "2s"],
       { env: { MQTT443_TOPIC: "c/d", MQTT443_INTERVAL: "3s" } },
@@ -200,8 +201,8 @@ Deno.test("queue whose first message is still to come is empty", async () => {
 
 Deno.test("queue clear discards what waits, with the grants that users have (F20)", async () => {
   await inFolder(async (folder) => {
-    const queue = openQueue(`${folder}/queue.db`, OPTIONS);
-    queue.put([draft(), draft(), draft()]);
+    const queue = new SqliteQueue(`${folder}/queue.db`, OPTIONS);
+    queue.put(messages(3));
     queue.close();
     await Deno.chmod(`${folder}/queue.db`, 0o600);
     const cleared = await run(["queue", "clear", "--yes", "--state", folder]);

@@ -1,6 +1,6 @@
 /** A name with several addresses, of which not all are well: the program as a scoped process. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { makePki, startEndpoint } from "../../tools/endpoint/mod.ts";
 import { canUnshare, mounted } from "../support/mounting.ts";
 import {
@@ -80,3 +80,37 @@ for (
     },
   });
 }
+
+Deno.test({
+  name:
+    "doctor names the one of several addresses that fails in TLS, and what publish does about it (D13)",
+  ignore: !canUnshare,
+  async fn() {
+    await using rig = await makeRig({ certificates });
+    const { port } = rig.endpoint;
+    // Takes TCP, and hangs up on the first packet of TLS.
+    using bad = Deno.listen({ hostname: "127.0.0.2", port });
+    const serving = (async () => {
+      for await (const conn of bad) {
+        await conn.read(new Uint8Array(1024)).catch(() => {});
+        conn.close();
+      }
+    })();
+    const hosts = `${rig.folder}/hosts`;
+    const order = `${rig.folder}/nsswitch.conf`;
+    await Deno.writeTextFile(hosts, `127.0.0.2 ${NAME}\n127.0.0.1 ${NAME}\n`);
+    await Deno.writeTextFile(order, "hosts: files\n");
+    const run = rig.run(
+      ["doctor", "--json", ...replaced(rig.flags, { "--endpoint": NAME })],
+      { within: mounted({ "/etc/hosts": hosts, "/etc/nsswitch.conf": order }) },
+    );
+    assertEquals(await run.code, 0);
+    const { checks } = JSON.parse(run.out.join("\n"));
+    const tls = checks.find(({ name }: { name: string }) => name === "tls");
+    assertEquals([tls.status, tls.code], ["warn", "address-differs"]);
+    assertMatch(tls.cause, /of the addresses of broker\.example 127\.0\.0\.2 fails/);
+    assertMatch(tls.hint, /^publish goes on to another address by itself/);
+    bad.close();
+    await serving;
+  },
+});

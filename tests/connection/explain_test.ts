@@ -1,14 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import {
-  explainAlpn,
-  explainHangUp,
-  explainSilence,
-  explainTimeout,
-  explainTransport,
-} from "../../lib/connection/explain.ts";
+import { explainTimeout, explainTransport } from "../../lib/connection/explain.ts";
+import { explainHangUp, explainSilence } from "../../lib/connection/explain_mqtt.ts";
+import { explainAlpn } from "../../lib/connection/explain_tls.ts";
 import { place, type Target } from "../../lib/core/endpoint.ts";
 import { EXIT, type Step, UserError } from "../../lib/core/errors.ts";
 
+const DONE = { sent: 1, acknowledged: 0, ms: 50 };
 const NOW = new Date("2026-11-23T03:24:45Z");
 const TARGET: Target = {
   endpoint: "gw.example",
@@ -252,7 +249,7 @@ Deno.test("explanations hand on what was explained before", () => {
     exitCode: EXIT.refused,
   });
   assertEquals(explainTransport(error, TARGET, NOW), error);
-  assertEquals(explainHangUp("session", error, TARGET, NOW), error);
+  assertEquals(explainHangUp(DONE, error, TARGET, NOW), error);
 });
 
 Deno.test("explainTimeout says how far it came and how long it waited", () => {
@@ -288,9 +285,9 @@ Deno.test("explainHangUp before CONNACK points at certificate and policy", () =>
 });
 
 Deno.test("explainHangUp of a session points at a duplicate client id and the policy", () => {
-  const error = explainHangUp("session", new Error("Connection reset by peer"), TARGET, NOW);
+  const error = explainHangUp(DONE, new Error("Connection reset by peer"), TARGET, NOW);
   assertEquals(error.message, "gw.example:443 hung up (connection reset)");
-  assertMatch(error.hint, /client id "gw-7".*iot:Publish.*disconnected\/gw-7/);
+  assertMatch(error.hint, /iot:Publish.*client id "gw-7".*disconnected\/gw-7/);
 });
 
 Deno.test("explainHangUp prefers the alert that TLS 1.3 sends after the handshake", () => {

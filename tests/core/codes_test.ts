@@ -8,7 +8,7 @@ const LIB = new URL("../../lib/", import.meta.url);
 Deno.test("every code is kebab-case and has a meaning of its own", () => {
   for (const [code, meaning] of Object.entries(CODES)) {
     assertMatch(code, /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/);
-    assertMatch(meaning, /^[A-Z].*[^.]$/s);
+    assertMatch(meaning, /^[A-Z`].*[^.]$/s);
   }
   assertEquals(new Set(Object.values(CODES)).size, Object.keys(CODES).length);
 });

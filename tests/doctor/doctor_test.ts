@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
+import { StateDirectory } from "../../lib/queue/state_directory.ts";
 import { run, runHere } from "../support/command_line.ts";
 import { FAULTS, fileIn } from "../support/doctor_cases.ts";
 import { assertNamed, examine, withSite } from "../support/doctor_site.ts";
@@ -96,7 +96,7 @@ Deno.test("doctor says that the clock is behind the program's build", async () =
 Deno.test("doctor beside a running publisher does not throw it out", async () => {
   await withSite({}, async ({ args, connections }) => {
     const state = args[args.indexOf("--state") + 1]!;
-    const held = holdStateDirectory(state);
+    const held = new StateDirectory(state);
     try {
       const report = await examine(args);
       const found = Object.fromEntries(report.checks.map(({ name, status }) => [name, status]));
@@ -180,5 +180,43 @@ Deno.test("doctor looks at the socket on which lines are handed in", async () =>
     const other = await look();
     assertEquals([other.status, other.code], ["warn", "listen-in-use"]);
     void listener;
+  });
+});
+
+Deno.test("doctor tries MQTT 3.1.1 where the server hangs up on MQTT 5, and names it (D11)", async () => {
+  const closeAtConnect = ({ protocolVersion }: { protocolVersion: number }) =>
+    protocolVersion === 5;
+  await withSite({ faults: { closeAtConnect } }, async ({ args }) => {
+    const report = await examine(args);
+    const found = report.checks.find(({ name }) => name === "mqtt-connect");
+    assertEquals([found?.code, found?.hint], ["mqtt-version", "pass --mqtt-version 3.1.1"]);
+    assertEquals(report.exitCode, 77);
+  });
+});
+
+Deno.test("doctor tests with the QoS that is set (D6)", async () => {
+  await withSite({}, async ({ args, received }) => {
+    const report = await examine(args, ["--qos", "0"]);
+    assertMatch(report.checks.at(-1)!.saw, /with QoS 0, which no server acknowledges/);
+    assertEquals(received().map((message) => (message as { qos?: number }).qos), [0]);
+  });
+});
+
+Deno.test("doctor's test on a shadow's topic is a shadow document, and one of Basic Ingest waits for --yes (D16)", async () => {
+  await withSite({}, async ({ args, received }) => {
+    const shadow = await examine(args, ["--topic", "$aws/things/gw-7/shadow/update"]);
+    assertEquals(shadow.checks.find(({ name }) => name === "settings")?.code, "shadow-format");
+    const [message] = received() as { topic: string; payload?: string }[];
+    assertEquals(message?.payload, '{"state":{"reported":{}}}');
+    const rule = ["--topic", "$aws/rules/r/dt/a"];
+    const waits = await examine(args, rule);
+    assertEquals(waits.checks.at(-1)?.code, "runs-a-rule");
+    assertEquals(received().length, 1);
+    await examine(
+      [...args, "--client-id", "gw-7"].slice(0, args.length),
+      rule,
+      (all) => run([...all, "--yes"]),
+    );
+    assertEquals(received().length, 2);
   });
 });

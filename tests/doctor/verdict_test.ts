@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertMatch } from "@std/assert";
 import { verdictOnIssuer, verdictOnSpeech } from "../../lib/doctor/verdict.ts";
 
 const AWS = {
@@ -56,15 +56,13 @@ Deno.test("what is said in place of TLS is named by its first bytes", () => {
       /a web server or HTTP proxy .* in plain text \("HTTP\/1\.0 200 OK"\)/,
     ],
     ["HTTP/1.1 302 Found\r\nLocation: http://p/\r\n", /captive portal .* sends to "http:\/\/p\/"/],
-    ["\x15\x03\x01\0\x02\x02F", /speaks TLS and hung up in the handshake/],
+    ["\x15\x03\x01\0\x02\x02F", /speaks TLS .* each handshake is cut at its first packet/],
     ["\x00\xff?", /a server of another protocol: it says "\.\.\?"/],
   ];
   for (const [said, cause] of cases) assertMatch(verdictOnSpeech({ said }, BROKER).cause, cause);
 });
 
-Deno.test("silence, and a hang-up on port 1883, have causes of their own", () => {
+Deno.test("silence, and a hang-up whatever is said, have causes of their own", () => {
   assertMatch(verdictOnSpeech("silent", BROKER).cause, /takes connections and says nothing/);
-  assertMatch(verdictOnSpeech("closed", BROKER).cause, /a listener without TLS/);
-  const plain = verdictOnSpeech("closed", { ...BROKER, port: 1883 });
-  assertEquals(plain.cause, "port 1883 is plain MQTT: it hangs up when TLS is spoken");
+  assertMatch(verdictOnSpeech("closed", BROKER).cause, /hangs up whatever is said/);
 });

@@ -114,7 +114,10 @@ Deno.test("expiry is told once at 30, 7 and 1 days, and at the end, of a year of
     "0",
     undefined,
   ]);
-  assertMatch(said[3]![1], /expired at 2027-06-01T12:00:00\.000Z: the endpoint will not take it/);
+  assertMatch(
+    said[3]![1],
+    /expired at 2027-06-01T12:00:00\.000Z: the endpoint no longer accepts it/,
+  );
 });
 
 Deno.test("expiry is told at the start if it is near, at its stage alone (X4)", () => {
@@ -150,11 +153,11 @@ Deno.test("CA certificates are not judged by a clock that cannot be right, but f
   assertEquals(authorityWarning(["ca.pem"], [old], clock), undefined);
   assertMatch(
     authorityWarning(["ca.pem"], [{ ...old, isCa: false }], clock)!.message,
-    /^Of the CA certificates in "ca\.pem" .* does not say that it is a CA; a server/,
+    /^Of the CA certificates in "ca\.pem" .* is not marked as a CA; servers/,
   );
   const right = { ...clock, now: new Date("2026-02-01") };
   assertMatch(
     authorityWarning(["ca.pem"], Array(5).fill(old), right)!.message,
-    /expired on 2000-02-01, and so on \(2 more\); a server/,
+    /expired on 2000-02-01, and so on \(2 more\); servers/,
   );
 });

@@ -6,14 +6,14 @@
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync } from "node:fs";
 import { generalGrants, grantFlags, grantsOf } from "../../lib/settings/grants.ts";
-import { openQueue } from "../../lib/queue/sqlite_queue.ts";
-import { holdStateDirectory } from "../../lib/queue/state_directory.ts";
+import { SqliteQueue } from "../../lib/queue/sqlite_queue.ts";
+import { StateDirectory } from "../../lib/queue/state_directory.ts";
 import { mergeSettings } from "../../lib/settings/merge.ts";
 import { makeBundle } from "../../tools/build/bundle.ts";
 import { makePki, startEndpoint, writeCerts } from "../../tools/endpoint/mod.ts";
 import { inFolder, type Outcome } from "../support/command_line.ts";
 import { lchown } from "../support/owners.ts";
-import { draft, isRoot, OPTIONS } from "../support/queueing.ts";
+import { isRoot, messages, OPTIONS } from "../support/queueing.ts";
 
 // esbuild's process ends some time after it was told to, and nobody can wait for that.
 Deno.test.sanitizer({ ops: false, resources: false });
@@ -250,9 +250,9 @@ rootTest(
     await using endpoint = await startEndpoint({ certificates: pki });
     const [certs, state] = [`${folder}/etc/certs`, `${folder}/state`];
     await writeCerts(certs, pki);
-    const held = holdStateDirectory(state);
-    const queue = openQueue(held.queuePath, OPTIONS);
-    queue.put([draft()]);
+    const held = new StateDirectory(state);
+    const queue = new SqliteQueue(held.queuePath, OPTIONS);
+    queue.put(messages(1));
     queue.close();
     held.release();
     for (const path of [certs, state]) await give(path);

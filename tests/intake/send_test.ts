@@ -74,10 +74,10 @@ Deno.test("send says which line is not taken, takes all others, and ends with 64
   await using rig = await makeRig();
   const { flags } = listening(rig);
   await rig.publish(flags).said("start");
-  const input = () => inputOf(["one", '{"topic":"a","payload":1}', "three"]);
+  const input = () => inputOf(["", "one", '{"topic":"a","payload":1}', "three"]);
   const { code, out, err } = await send(rig, [], { input: input() });
   assertEquals([code, out], [64, ""]);
-  assertMatch(err, /^warn: line 2 is not taken: topic: .*topicPrefix.*: ".*payload/);
+  assertMatch(err, /^warn: line 3 is not taken: topic: .*topicPrefix.*: ".*payload/);
   assertMatch(err, /\nerror: 1 of 3 lines were not taken\nhint: /);
   const json = await send(rig, ["--json"], { input: input() });
   assertEquals(json.out.trim().split("\n").map((line) => JSON.parse(line).ok), [true, false, true]);

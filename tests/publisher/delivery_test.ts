@@ -2,11 +2,10 @@
 
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Connection } from "../../lib/connection/types.ts";
-import { startDelivery } from "../../lib/publisher/delivery.ts";
+import { Delivery } from "../../lib/publisher/delivery.ts";
 import type { Rates } from "../../lib/publisher/pacer.ts";
-import { openQueue } from "../../lib/queue/sqlite_queue.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
-import { createSuspicion } from "../../lib/publisher/poison.ts";
+import { Poison } from "../../lib/publisher/poison.ts";
 import type { ReceivedMessage } from "../../tools/endpoint/mod.ts";
 import {
   firsts,
@@ -19,7 +18,7 @@ import {
   type Rig,
   seqsOf,
 } from "../support/publishing.ts";
-import { draft, OPTIONS } from "../support/queueing.ts";
+import { memoryQueue, messages } from "../support/queueing.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -190,18 +189,18 @@ Deno.test("publisher has little more than half a MiB in flight, however many lar
 });
 
 Deno.test("delivery sends all of a backlog but its last at the backlog's rate, however few are taken at once", () => {
-  const queue = openQueue(":memory:", OPTIONS);
+  const queue = memoryQueue();
   // Three of them are taken at once.
-  queue.put(Array(5).fill(draft({ text: "x".repeat(100_000) })));
+  queue.put(messages(5, "x".repeat(100_000)));
   const live = { messages: undefined, bytes: undefined };
   const backlog = { messages: 1, bytes: undefined };
   const used: Rates[] = [];
   const log = { debug() {}, info() {}, warn() {}, error() {} };
   const monotonicMs = () => 0;
-  const delivery = startDelivery({
+  const delivery = new Delivery({
     connection: { publish() {} } as unknown as Connection,
     queue,
-    suspicion: createSuspicion(),
+    poison: new Poison(),
     pacer: { waitMs: () => 0, sent: (_nowMs, _bytes, rates) => void used.push(rates) },
     reports: createReports(log, monotonicMs),
     log,

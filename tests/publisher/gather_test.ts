@@ -1,10 +1,15 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { EXIT, UserError } from "../../lib/core/errors.ts";
-import { gatherLines, type GatherOptions, gatherTicks } from "../../lib/publisher/gather.ts";
+import { type Draft, numbered } from "../../lib/publisher/drafts.ts";
+import {
+  gatherLines,
+  type GatherLinesOptions,
+  type GatherOptions,
+  gatherTicks,
+} from "../../lib/publisher/gather.ts";
+import { MAX_PAYLOAD_BYTES } from "../../lib/core/message.ts";
 import { sleep } from "../../lib/core/wait.ts";
-import type { Draft } from "../../lib/queue/types.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
-import { lineMetrics } from "../../lib/sources/mod.ts";
 
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 const broken = new UserError("gone", {
@@ -24,6 +29,7 @@ function makeOptions(
   const options = {
     settings: {
       clientId: "gw-7",
+      tags: undefined,
       topic: "t",
       qos: 1,
       format: "text",
@@ -31,8 +37,6 @@ function makeOptions(
       giveUpAfter: 1000,
       count: undefined,
       inflight: 20,
-      queueMaxMessages: 100,
-      queueMaxBytes: 1024 ** 2,
       ...settings,
     },
     reports: createReports(SILENT, () => 0),
@@ -74,6 +78,33 @@ Deno.test("gathering ticks skips the ticks it missed instead of bunching them (X
   assertEquals(at.slice(0, 4), [5, 10, 10_010, 10_015]);
 });
 
+Deno.test("gathering ticks of several intervals keeps each on its grid, and one message for what is due together", async () => {
+  let nowMs = 0;
+  const stop = new AbortController();
+  const { options } = makeOptions({}, stop.signal);
+  const due: string[] = [];
+  let slow = 0;
+  await gatherTicks((dueMs) => {
+    due.push(`${Math.round(nowMs)}: ${dueMs.join(" ")}`);
+    // The next tick comes when its time is there; at 6 one takes so long that ticks are missed.
+    nowMs = slow++ === 4
+      ? 11
+      : Math.min(...[2, 3, 6].map((ms) => (Math.floor(nowMs / ms) + 1) * ms));
+    if (due.length === 7) stop.abort();
+    return Promise.resolve({ readings: [{ name: "n", value: 1 }], failures: [] });
+  }, { ...options, intervalsMs: [2, 3, 6], monotonicMs: () => nowMs });
+  assertEquals(due, ["0: 2 3 6", "2: 2", "3: 3", "4: 2", "6: 2 3 6", "11: 2 3 6", "12: 2"]);
+});
+
+Deno.test("gathering ticks ends at the signal though a source hangs (X2, X7)", async () => {
+  const stop = new AbortController();
+  const { options } = makeOptions({}, stop.signal);
+  await gatherTicks(() => {
+    stop.abort();
+    return new Promise(() => {});
+  }, options);
+});
+
 Deno.test("gathering ticks goes on with the sources that work (X7)", async () => {
   const { options, payloads } = makeOptions({ count: 1 });
   await gatherTicks(
@@ -102,11 +133,20 @@ Deno.test("gathering ticks to a count gives up when no source gives a reading", 
   assertEquals([error.hint, error.exitCode], ["look", EXIT.config]);
 });
 
+/** A queue of so many messages at most. */
+function loaded(most: number, waiting: () => number): GatherLinesOptions["queue"] {
+  return {
+    get load() {
+      return { used: { messages: waiting(), bytes: 0 }, most: { messages: most, bytes: 1e9 } };
+    },
+  };
+}
+
 /** Gathers so many lines into a queue that so many leave each time that is waited for; tells how full it was at most. */
 async function gatherInto(
   { lines, queueMaxMessages, leave }: { lines: number; queueMaxMessages: number; leave: number },
 ): Promise<{ most: number; waits: number; waiting: number }> {
-  const { options } = makeOptions({ queueMaxMessages });
+  const { options } = makeOptions();
   const seen = { most: 0, waits: 0, waiting: 0 };
   await gatherLines(ReadableStream.from([Array.from({ length: lines }, (_, n) => `${n}`)]), {
     ...options,
@@ -114,8 +154,7 @@ async function gatherInto(
       seen.waiting += drafts.length;
       seen.most = Math.max(seen.most, seen.waiting);
     },
-    lineMetrics,
-    waiting: () => ({ messages: seen.waiting, bytes: 0 }),
+    queue: loaded(queueMaxMessages, () => seen.waiting),
     room() {
       seen.waits++;
       seen.waiting = Math.max(0, seen.waiting - leave);
@@ -141,11 +180,10 @@ Deno.test("gathering lines waits until what was put before is nearly gone, so th
 
 Deno.test("gathering lines puts what it has in hand when the signal comes while it waits for others to leave (X2)", async () => {
   const stop = new AbortController();
-  const { options, payloads } = makeOptions({ queueMaxMessages: 100_000 }, stop.signal);
+  const { options, payloads } = makeOptions({}, stop.signal);
   await gatherLines(ReadableStream.from([Array.from({ length: 3000 }, (_, n) => `${n}`)]), {
     ...options,
-    lineMetrics,
-    waiting: () => ({ messages: 5000, bytes: 0 }),
+    queue: loaded(100_000, () => 5000),
     room() {
       stop.abort();
       return new Promise<void>(() => {});
@@ -155,11 +193,10 @@ Deno.test("gathering lines puts what it has in hand when the signal comes while 
 });
 
 Deno.test("gathering lines goes on though nothing leaves the queue, while that has room", async () => {
-  const { options, payloads } = makeOptions({ queueMaxMessages: 100_000 });
+  const { options, payloads } = makeOptions();
   await gatherLines(ReadableStream.from([Array.from({ length: 3000 }, (_, n) => `${n}`)]), {
     ...options,
-    lineMetrics,
-    waiting: () => ({ messages: payloads.length, bytes: 0 }),
+    queue: loaded(100_000, () => payloads.length),
     room: () => new Promise(() => {}),
   });
   assertEquals(payloads.length, 3000);
@@ -167,11 +204,10 @@ Deno.test("gathering lines goes on though nothing leaves the queue, while that h
 
 Deno.test("gathering lines ends at the signal though there is no room, with no message lost (X2)", async () => {
   const stop = new AbortController();
-  const { options, payloads } = makeOptions({ queueMaxMessages: 4 }, stop.signal);
+  const { options, payloads } = makeOptions({}, stop.signal);
   await gatherLines(ReadableStream.from([["a", "b", "c"]]), {
     ...options,
-    lineMetrics,
-    waiting: () => ({ messages: payloads.length, bytes: 0 }),
+    queue: loaded(4, () => payloads.length),
     room() {
       stop.abort();
       return new Promise<void>(() => {});
@@ -184,11 +220,29 @@ Deno.test("gathering lines leaves out one that is too long, and its neighbours i
   const { options, payloads } = makeOptions();
   await gatherLines(ReadableStream.from([["a", { tooLong: true, bytes: 200_000 } as const, "b"]]), {
     ...options,
-    lineMetrics,
-    waiting: () => ({ messages: 0, bytes: 0 }),
+    queue: loaded(100_000, () => 0),
     room: () => Promise.resolve(),
   });
   assertEquals(payloads, ["a", "b"]);
+});
+
+Deno.test("drafts are numbered from the next seq; one that no endpoint takes is left out and gets no number (P7)", () => {
+  const draft = (payload: (seq: number) => string) =>
+    ({ topic: "t", qos: 1, timeMs: 0, payload }) as const;
+  const most = MAX_PAYLOAD_BYTES;
+  const tooLarge: number[] = [];
+  const messages = numbered(
+    [
+      draft(() => "x".repeat(most)),
+      draft(() => "x".repeat(most + 1)),
+      draft(() => "é".repeat(most / 2 + 1)),
+      draft((seq) => `${seq}`),
+    ],
+    41,
+    (bytes) => tooLarge.push(bytes),
+  );
+  assertEquals(messages.map(({ payload }) => payload.length), [most, 2]);
+  assertEquals([messages[1]!.payload, tooLarge], ["42", [most + 1, most + 2]]);
 });
 
 Deno.test("sleep ends with the signal", async () => {

@@ -54,10 +54,11 @@ const CONNECTION = {
     alpn: "x",
     peer: "127.0.0.1:443",
     receiveMaximum: 100,
-    serverKeepAliveS: undefined,
+    limits: {},
+    isAws: false,
     ms: 1,
   },
-} as Connection;
+} as unknown as Connection;
 const refused = new UserError("refused", {
   code: "session-hung-up",
   hint: "policy",
@@ -288,4 +289,34 @@ Deno.test("outage says of a link that comes and goes no more than a few lines a 
     pass(outage.ended(gone, { ms: 100, delivered: 0, inFlight: 0 }));
   }
   assertLessOrEqual(lines().length, 12);
+});
+
+Deno.test("outage leaves what the server said as the cause, however often it comes (D18)", () => {
+  const { outage, said } = makeBench();
+  const told = new UserError("DISCONNECT 0x9b QoS not supported", {
+    code: "disconnected",
+    reason: 0x9b,
+    hint: "pass --qos 0; then messages can be lost",
+    exitCode: EXIT.refused,
+    step: "mqtt",
+  });
+  for (let i = 0; i < 4; i++) outage.ended(told, { ms: 50, delivered: 0, inFlight: 1 });
+  assertMatch(
+    String(said.at(-1)!.fields.cause),
+    /0x9b QoS not supported, 3 times or more in a row$/,
+  );
+  assertEquals([said.at(-1)!.fields.hint, said.at(-1)!.fields.reason], [told.hint, "0x9b"]);
+});
+
+Deno.test("outage says of sessions that end each after the same time how long that is (D15)", () => {
+  const { outage, said } = makeBench();
+  for (const ms of [35_100, 34_900, 35_000]) {
+    outage.ended(gone, { ms, delivered: 33, inFlight: 0 });
+  }
+  assertMatch(String(said.at(-1)!.fields.cause), /it ends each time after about 35 s$/);
+  const irregular = makeBench();
+  for (const ms of [35_000, 90_000, 12_000]) {
+    irregular.outage.ended(gone, { ms, delivered: 33, inFlight: 0 });
+  }
+  assertEquals(/each time/.test(String(irregular.said.at(-1)?.fields.cause)), false);
 });

@@ -1,6 +1,7 @@
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { EXIT, UserError } from "../../lib/core/errors.ts";
 import { createRepeats, type Fields } from "../../lib/core/log.ts";
+import { PublishRefusedError } from "../../lib/connection/reason_codes.ts";
 import { createReports, type Reports } from "../../lib/publisher/reports.ts";
 
 function makeBench({ isTerminal = true } = {}): {
@@ -188,4 +189,19 @@ Deno.test("repeats are due once a minute, and at once after a reset", () => {
   assertEquals(repeats.due("a"), true);
   repeats.reset();
   assertEquals(repeats.due("a"), true);
+});
+
+Deno.test("messages that are refused are told once a minute for each cause, with a count (D19)", () => {
+  const lines: [string, Record<string, unknown>][] = [];
+  const note = (event: string, fields = {}) => void lines.push([event, fields]);
+  let nowMs = 0;
+  const log = { debug: note, info: note, warn: note, error: note };
+  const reports = createReports(log, () => nowMs);
+  const refusal = new PublishRefusedError(0x87, "dt/a");
+  for (let seq = 1; seq <= 22; seq++) reports.refused(seq, refusal);
+  reports.refused(23, new PublishRefusedError(0x90, "dt/a"));
+  assertEquals(lines.map(([, { reason, seq }]) => [reason, seq]), [["0x87", 1], ["0x90", 23]]);
+  nowMs = 61_000;
+  reports.refused(24, refusal);
+  assertEquals(lines.at(-1)![1].messages, 22);
 });

@@ -3,7 +3,6 @@ import type { Target } from "../../lib/core/endpoint.ts";
 import { openService } from "../../lib/publisher/systemd.ts";
 import type { UserError } from "../../lib/core/errors.ts";
 import { createNotifier } from "../../lib/publisher/systemd_notify.ts";
-import type { Queue } from "../../lib/queue/types.ts";
 import type { Settings } from "../../lib/settings/types.ts";
 import { realWorld } from "../../lib/core/process.ts";
 import { startChild } from "../support/children.ts";
@@ -202,7 +201,7 @@ Deno.test("service feeds the watchdog while deliveries go on, and not while they
     const service = openService(`${folder}/notify`, {
       settings: { connectTimeout: 15_000, ackTimeout: 20_000 } as Settings,
       target: { endpoint: "gw.example", port: 443 } as Target,
-      queue: { stats: () => ({ waiting: 5 }) as ReturnType<Queue["stats"]> },
+      queue: { waiting: { messages: 5, bytes: 0 } },
       reports: { totals },
       log: { debug() {}, info() {}, warn() {}, error: (_event, fields) => errors.push(fields) },
     }, {

@@ -2,11 +2,11 @@
 
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { UserError } from "../../lib/core/errors.ts";
-import { openQueue } from "../../lib/queue/sqlite_queue.ts";
-import { deliveredThrough, holdStateDirectory } from "../../lib/queue/state_directory.ts";
+import { SqliteQueue } from "../../lib/queue/sqlite_queue.ts";
+import { currentStatus, StateDirectory } from "../../lib/queue/state_directory.ts";
 import { checkState, queuePathOf } from "../../lib/queue/state_guard.ts";
 import { lchown } from "../support/owners.ts";
-import { draft, inStateFolder, isRoot, OPTIONS } from "../support/queueing.ts";
+import { inStateFolder, isRoot, messages, OPTIONS } from "../support/queueing.ts";
 
 function modeOf(path: string): string {
   return ((Deno.statSync(path).mode ?? 0) & 0o777).toString(8);
@@ -14,7 +14,7 @@ function modeOf(path: string): string {
 
 /** That the directory is refused with exit code 73, and why. */
 function assertRefused(directory: string, why: RegExp): void {
-  const error = assertThrows(() => holdStateDirectory(directory), UserError);
+  const error = assertThrows(() => new StateDirectory(directory), UserError);
   assertEquals(error.exitCode, 73);
   assertMatch(error.message, why);
 }
@@ -23,11 +23,13 @@ Deno.test("state directory is 0700 and its files are 0600, whatever the umask (Q
   inStateFolder((folder) => {
     const umask = Deno.umask(0);
     try {
-      const state = holdStateDirectory(`${folder}/a/state`);
-      const queue = openQueue(state.queuePath, OPTIONS);
-      queue.put([draft()]);
+      const state = new StateDirectory(`${folder}/a/state`);
+      state.prepare();
+      const queue = new SqliteQueue(state.queuePath, OPTIONS);
+      queue.put(messages(1));
+      state.reserve();
       assertEquals(modeOf(`${folder}/a/state`), "700");
-      for (const name of ["queue.db", "queue.db-wal", "queue.db-shm", "queue.lock"]) {
+      for (const name of ["queue.db", "queue.db-wal", "queue.lock", "queue.reserve"]) {
         assertEquals([name, modeOf(`${folder}/a/state/${name}`)], [name, "600"]);
       }
       queue.close();
@@ -40,15 +42,15 @@ Deno.test("state directory is 0700 and its files are 0600, whatever the umask (Q
 
 Deno.test("state directory refuses a second holder at once, and takes one after a release (Q9)", () => {
   inStateFolder((folder) => {
-    const first = holdStateDirectory(folder);
+    const first = new StateDirectory(folder);
     assertRefused(folder, /another mqtt443 is using it/);
     first.release();
-    holdStateDirectory(folder).release();
+    new StateDirectory(folder).release();
   });
 });
 
 for (
-  const name of ["queue.db", "queue.db-wal", "queue.db-shm", "queue.lock", "queue.db.mended-2026"]
+  const name of ["queue.db", "queue.db-wal", "queue.lock", "queue.reserve", "queue.db.mended-2026"]
 ) {
   Deno.test(`state directory refuses a planted symbolic link ${name} (Q10)`, () => {
     inStateFolder((folder) => {
@@ -96,7 +98,7 @@ Deno.test("state directory like /tmp is refused, and left as it is (G11)", () =>
   inStateFolder((folder) => {
     Deno.mkdirSync(`${folder}/state`);
     Deno.chmodSync(`${folder}/state`, 0o1777);
-    const error = assertThrows(() => holdStateDirectory(`${folder}/state`), UserError);
+    const error = assertThrows(() => new StateDirectory(`${folder}/state`), UserError);
     assertEquals(error.hint, "pass --state DIR");
   });
 });
@@ -129,7 +131,7 @@ Deno.test({
     inStateFolder((folder) => {
       Deno.mkdirSync(`${folder}/state`, { mode: 0o700 });
       Deno.symlinkSync(`${folder}/state`, `${folder}/link`);
-      holdStateDirectory(`${folder}/link`).release();
+      new StateDirectory(`${folder}/link`).release();
       lchown(`${folder}/link`, 65534);
       assertRefused(`${folder}/link`, /it belongs to user nobody, and this is user root/);
       Deno.chownSync(`${folder}/state`, 65534, 65534);
@@ -193,9 +195,9 @@ function assertReplaced(folder: string): void {
 
 Deno.test("state directory puts a mended queue in place of the damaged one, which it keeps with its log (Q5)", () => {
   inStateFolder((folder) => {
-    const state = holdStateDirectory(folder);
+    const state = new StateDirectory(folder);
     replaceable(folder);
-    state.takeMended("2026");
+    state.takeMended("2026", { isSound: false });
     assertReplaced(folder);
     state.release();
   });
@@ -215,7 +217,9 @@ for (let moves = 1; moves <= MOVES.length; moves++) {
       for (const [from, to] of MOVES.slice(0, moves)) {
         Deno.renameSync(`${folder}/${from}`, `${folder}/${to}`);
       }
-      holdStateDirectory(folder).release();
+      const state = new StateDirectory(folder);
+      state.prepare();
+      state.release();
       assertReplaced(folder);
     });
   });
@@ -223,7 +227,7 @@ for (let moves = 1; moves <= MOVES.length; moves++) {
 
 Deno.test("state directory makes an empty file for what is mended, and clears what an earlier start left (Q5)", () => {
   inStateFolder((folder) => {
-    const state = holdStateDirectory(folder);
+    const state = new StateDirectory(folder);
     for (const name of ["queue.db.mending", "queue.db.mending-wal", "queue.db.mending-from"]) {
       Deno.writeTextFileSync(`${folder}/${name}`, "left");
     }
@@ -231,14 +235,14 @@ Deno.test("state directory makes an empty file for what is mended, and clears wh
     assertEquals(Deno.statSync(path).size, 0);
     assertEquals(modeOf(path), "600");
     const names = [...Deno.readDirSync(folder)].map(({ name }) => name).toSorted();
-    assertEquals(names, ["queue.db", "queue.db.mending", "queue.lock"]);
+    assertEquals(names, ["queue.db.mending", "queue.lock"]);
     state.release();
   });
 });
 
 Deno.test("state directory makes no file through a link that was planted for it (Q10)", () => {
   inStateFolder((folder) => {
-    const state = holdStateDirectory(`${folder}/state`);
+    const state = new StateDirectory(`${folder}/state`);
     Deno.writeTextFileSync(`${folder}/victim`, "precious");
     Deno.symlinkSync(`${folder}/victim`, `${folder}/state/queue.db.mending`);
     state.makeMending();
@@ -247,60 +251,58 @@ Deno.test("state directory makes no file through a link that was planted for it 
   });
 });
 
-Deno.test("state directory remembers how far seq has come", () => {
+const STATUS = {
+  ...{ waiting: 3, bytes: 30, oldestMs: 5, quarantined: 1, dropped: 7, lastSeq: 42 },
+  ...{ seqOnDisk: 40, inMemory: 2, clientId: "gw-7", endpoint: "gw.example:443" },
+};
+
+Deno.test("state directory tells the next holder, and others beside it, how it stands (Q1)", () => {
   inStateFolder((folder) => {
-    const first = holdStateDirectory(folder);
-    assertEquals(first.seqMark, 0);
-    first.markSeq(123_456_789);
-    first.markSeq(1000);
+    const first = new StateDirectory(folder);
+    assertEquals(first.status, undefined);
+    first.writeStatus({ ...STATUS, endpoint: "a-longer-name.gw.example:443" });
+    first.writeStatus(STATUS);
+    assertEquals(currentStatus(folder), STATUS);
     first.release();
-    const second = holdStateDirectory(folder);
-    assertEquals(second.seqMark, 1000);
+    assertEquals(currentStatus(folder), undefined);
+    assertEquals(currentStatus(folder, { isRunning: false }), STATUS);
+    const second = new StateDirectory(folder);
+    assertEquals(second.status, STATUS);
     second.release();
   });
 });
 
-Deno.test("state directory takes a mark that is no number for none", () => {
+Deno.test("state directory takes a status that is damaged for none (Q5)", () => {
   inStateFolder((folder) => {
-    Deno.writeTextFileSync(`${folder}/queue.lock`, "garbage");
-    Deno.chmodSync(`${folder}/queue.lock`, 0o600);
-    const state = holdStateDirectory(folder);
-    assertEquals(state.seqMark, 0);
+    const path = `${folder}/queue.lock`;
+    const wrong = ["garbage", "{", "null", '{"lastSeq":-1}', '{"lastSeq":1e300}', "\0\0"];
+    for (const text of [...wrong, '{"clientId":7}']) {
+      Deno.writeTextFileSync(path, text, { mode: 0o600 });
+      Deno.chmodSync(path, 0o600);
+      const state = new StateDirectory(folder);
+      assertEquals([text, state.status?.lastSeq || undefined], [text, undefined]);
+      state.release();
+    }
+  });
+});
+
+Deno.test("state directory knows what the release before noted beside its queue (Q11)", () => {
+  inStateFolder((folder) => {
+    const mark = (seq: number) => `${seq}\n`.padStart(20);
+    const note = '{"clientId":"gw-7","endpoint":"gw.example:443"}\n';
+    const text = mark(2400) + mark(31) + mark(31) + note;
+    Deno.writeTextFileSync(`${folder}/queue.lock`, text, { mode: 0o600 });
+    const state = new StateDirectory(folder);
+    const { leftThrough, clientId, endpoint } = state.status!;
+    assertEquals([leftThrough, clientId, endpoint], [31, "gw-7", "gw.example:443"]);
     state.release();
+    // Where its two copies do not agree nothing is known to have left: a repeat, not a loss.
+    Deno.writeTextFileSync(`${folder}/queue.lock`, mark(2400) + mark(31) + mark(39) + note);
+    const again = new StateDirectory(folder);
+    assertEquals(again.status?.leftThrough, undefined);
+    again.release();
   });
 });
-
-Deno.test("state directory remembers what was delivered, beside how far seq has come (Q1)", () => {
-  inStateFolder((folder) => {
-    const first = holdStateDirectory(folder);
-    assertEquals(first.delivered.through, 0);
-    first.delivered.write(12);
-    first.markSeq(1000);
-    first.delivered.write(7);
-    first.release();
-    assertEquals(deliveredThrough(folder), 7);
-    const second = holdStateDirectory(folder);
-    assertEquals([second.seqMark, second.delivered.through], [1000, 7]);
-    second.release();
-  });
-});
-
-for (const [what, at] of [["first", 20 + 18], ["second", 40 + 18]] as const) {
-  Deno.test(`state directory takes nothing for delivered where the ${what} half of that mark is damaged (Q3)`, () => {
-    inStateFolder((folder) => {
-      const first = holdStateDirectory(folder);
-      first.markSeq(1000);
-      first.delivered.write(12);
-      first.release();
-      const bytes = Deno.readFileSync(`${folder}/queue.lock`);
-      bytes[at] = "9".charCodeAt(0);
-      Deno.writeFileSync(`${folder}/queue.lock`, bytes);
-      const second = holdStateDirectory(folder);
-      assertEquals([second.seqMark, second.delivered.through], [1000, 0]);
-      second.release();
-    });
-  });
-}
 
 Deno.test("state directory may be written with a slash at its end", () => {
   assertEquals(queuePathOf("/var/lib/mqtt443/"), "/var/lib/mqtt443/queue.db");

@@ -34,6 +34,9 @@ const OTHER: Record<string, string> = {
   interval: "1s",
   count: "3",
   source: "clock",
+  only: "cpu_*,disk_used_bytes",
+  except: "*_15m",
+  tags: "site=Nürnberg 1,line=a=b",
   listen: "/run/in.sock",
   listenMode: "0600",
   topicPrefix: "a/b",
@@ -207,4 +210,12 @@ Deno.test("a message larger than AWS takes is refused at the door (P7)", () => {
   for (const text of ["x".repeat(131_073), "ü".repeat(65_537)]) {
     assertThrows(() => parse(text), RangeError, "must be at most 131072 bytes");
   }
+});
+
+Deno.test("an address that is none, and a name that ends in a number, are refused as endpoint (D17)", () => {
+  const endpoint = SETTINGS.find(({ key }) => key === "endpoint")!;
+  for (const wrong of ["999.1.1.1", "1.2.3", "1.2.3.4.5", "01.2.3.4", "256.0.0.1"]) {
+    assertThrows(() => endpoint.parse(wrong), RangeError, "four numbers from 0 to 255");
+  }
+  for (const right of ["192.0.2.1", "10.0.0.255", "gw1.example", "1a.2b"]) endpoint.parse(right);
 });

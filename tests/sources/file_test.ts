@@ -39,7 +39,7 @@ for (
   });
 }
 
-for (const text of ["1 2", "1e999", "23.5 C", "1,5", "-3.2°C", "85000 mC"]) {
+for (const text of ["1 2", "1e999", "1,5", "1 2 kB", "- C"]) {
   Deno.test(`file parser refuses ${JSON.stringify(text)} and quotes it`, () => {
     assertThrows(
       () => parseNumber(text, 1, "/x"),
@@ -48,6 +48,67 @@ for (const text of ["1 2", "1e999", "23.5 C", "1,5", "-3.2°C", "85000 mC"]) {
     );
   });
 }
+
+for (
+  const [text, name, value] of [
+    ["1234 kB\n", "cache_bytes", 1234 * 1024],
+    ["85000 mC", "temperature_celsius", 85],
+    ["-3.2°C", "temperature_celsius", -3.2],
+    ["23.5 C", "temperature", 23.5],
+    ["12000 mV", "battery_volts", 12],
+    ["50%", "battery_ratio", 0.5],
+    ["50 %", "battery_percent", 50],
+    ["1200 MHz", "cpu_hertz", 1.2e9],
+    ["8.0 GT/s PCIe", "link_speed", 8],
+    ["3 kB", "read_bytes_total", 3072],
+  ] as const
+) {
+  Deno.test(`file parser makes ${value} of ${JSON.stringify(text)} for ${name}`, () => {
+    assertEquals(parseNumber(text, 1, "/x", name), value);
+  });
+}
+
+Deno.test("file parser refuses a unit that is not the name's", () => {
+  assertThrows(
+    () => parseNumber("85000 mC", 1, "/x", "memory_bytes"),
+    UserError,
+    'must be in bytes, as the name "memory_bytes" says: its unit is "mC"',
+  );
+});
+
+Deno.test("file source finds the one file that a pattern matches, wherever the kernel lists it now (S11)", async () => {
+  await withFolder(async (root) => {
+    const spec = "file:t_celsius=/sys/bus/i2c/devices/1-0048/hwmon/hwmon*/temp1_input*0.001";
+    const sources = openSources([spec], { root });
+    const folder = `${root}/sys/bus/i2c/devices/1-0048/hwmon`;
+    const error = async () => (await readAll(sources)).failures[0]!.error.message;
+    assertStringIncludes(await error(), "no file matches");
+    for (const [at, n] of [3, 7].entries()) {
+      await Deno.mkdir(`${folder}/hwmon${n}`, { recursive: true });
+      await Deno.writeTextFile(`${folder}/hwmon${n}/temp1_input`, `2${n}500\n`);
+      if (at === 0) assertEquals((await readAll(sources)).readings[0]?.value, 23.5);
+    }
+    assertStringIncludes(
+      await error(),
+      "must match one file: it matches 2 (/sys/bus/i2c/devices/1-0048/hwmon/hwmon3/temp1_input, ",
+    );
+    await Deno.remove(`${folder}/hwmon3`, { recursive: true });
+    assertEquals((await readAll(sources)).readings[0]?.value, 27.5);
+  });
+});
+
+Deno.test("file source takes a pattern for no hidden file, and no slash", async () => {
+  await withFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/a`);
+    for (const name of [".x1", "a/x2", "y3", "x4"]) {
+      await Deno.writeTextFile(`${folder}/${name}`, name.slice(-1));
+    }
+    const read = async (pattern: string) =>
+      (await readAll(openSources([`file:v=${folder}/${pattern}`]))).readings[0]?.value;
+    assertEquals(await read("*x?"), 4);
+    assertEquals(await read("?/x**1"), 2);
+  });
+});
 
 for (const text of ["abc", "0x10", "NaN", "Infinity", "MARKED-SECRET", "x".repeat(4000)]) {
   Deno.test(`file parser refuses ${text.slice(0, 20)}, and does not show it (S1)`, () => {

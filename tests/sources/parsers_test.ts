@@ -1,19 +1,13 @@
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { clockReadings } from "../../lib/sources/clock.ts";
-import { parseStat } from "../../lib/sources/cpu.ts";
+import { parseStat, usageBetween } from "../../lib/sources/cpu.ts";
 import { diskReadings } from "../../lib/sources/disk.ts";
 import { parseLoadavg, readLoadavg } from "../../lib/sources/loadavg.ts";
-import { parseMeminfo, readMeminfo } from "../../lib/sources/meminfo.ts";
-import { slug, uniqueNames } from "../../lib/sources/names.ts";
-import { parseNetDev } from "../../lib/sources/network.ts";
-import { parseMillidegrees } from "../../lib/sources/temperature.ts";
+import { parseMeminfo, readMemory, withinGroup } from "../../lib/sources/meminfo.ts";
+import { chipLabel, slug } from "../../lib/sources/names.ts";
+import { parseNetDev, rolesOf } from "../../lib/sources/network.ts";
+import { parseSensor } from "../../lib/sources/sensors.ts";
 import { parseUptime } from "../../lib/sources/uptime.ts";
-
-const HEAD = "Inter-|   Receive\n face |bytes    packets\n";
-
-function netLine(name: string, receive: string, transmit: string): string {
-  return `${name}: ${receive} 1 0 0 0 0 0 0 ${transmit} 1 0 0 0 0 0 0\n`;
-}
 
 for (
   const text of [
@@ -73,13 +67,14 @@ Deno.test("meminfo of Deno has the names of meminfo of the kernel", () => {
   const names = parseMeminfo("MemTotal: 2 kB\nMemAvailable: 1 kB\n").map((
     { name },
   ) => name);
-  assertEquals(readMeminfo(null).slice(0, 3).map(({ name }) => name), names);
+  assertEquals(
+    readMemory({ proc: null, sys: "/nonexistent" }).slice(0, 3).map(({ name }) => name),
+    names,
+  );
 });
 
 Deno.test("stat parser counts CPUs, not their sum", () => {
-  assertEquals(parseStat("cpu  1 2\ncpu0 1 2\ncpu10 1 2\nintr 1\n"), [
-    { name: "cpu_count", value: 2 },
-  ]);
+  assertEquals(parseStat("cpu  1 2\ncpu0 1 2\ncpu10 1 2\nintr 1\n"), { count: 2, time: undefined });
 });
 
 Deno.test("uptime parser gives nothing for what is not an uptime", () => {
@@ -88,49 +83,57 @@ Deno.test("uptime parser gives nothing for what is not an uptime", () => {
   }
 });
 
-Deno.test("net parser counts each byte once", () => {
-  const virtual = [
-    "lo",
-    "veth0",
-    "docker0",
-    "br0",
-    "br-1a2b",
-    "bond0",
-    "eth0.7",
-    "wg0",
-    "tun0",
-  ];
-  const text = HEAD + netLine("eth0", "7", "8") +
-    virtual.map((n) => netLine(n, "1", "1")).join("");
+Deno.test("net parser reads a line without a space after the colon, and leaves out a malformed one", () => {
+  const text =
+    "face |bytes\neth0:95406808 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0\neth1: -1 x\neth2: 3 1 0 0 0 0 0 0 4\n";
   assertEquals(parseNetDev(text), [
-    { name: "network_receive_bytes", value: 7 },
-    { name: "network_transmit_bytes", value: 8 },
+    { name: "eth0", receive: 95406808, transmit: 5 },
+    { name: "eth2", receive: 3, transmit: 4 },
   ]);
 });
 
-Deno.test("net parser counts the links of a gateway, cellular and low-power radio too", () => {
-  const names = ["enp1s0", "wlan0", "wwan0", "ppp0", "usb0", "lowpan0", "end0"];
-  const text = HEAD + names.map((name) => netLine(name, "1", "2")).join("");
-  assertEquals(parseNetDev(text)[0], {
-    name: "network_receive_bytes",
-    value: names.length,
-  });
+const hardware = (more: readonly string[] = []) => ({
+  index: "2",
+  type: "1",
+  entries: ["device", ...more],
+});
+const virtual = (more: readonly string[] = [], type = "1") => ({ index: "2", type, entries: more });
+
+Deno.test("roles of interfaces are what the kernel says, whatever their names (S8)", () => {
+  const roles = rolesOf(
+    new Map([
+      ["br0", hardware()],
+      ["uplink", hardware()],
+      ["lan1", hardware(["lower_uplink"])],
+      ["bond", virtual(["lower_uplink"])],
+      ["eth7", virtual(["master"])],
+      ["eth8", virtual()],
+      ["can", { ...hardware(), type: "280" }],
+      ["lo", virtual([], "772")],
+    ]),
+    false,
+  );
+  assertEquals([...roles].filter(([, role]) => role === "counted").map(([name]) => name), [
+    "br0",
+    "uplink",
+  ]);
+  assertEquals([...roles].filter(([, role]) => role === "listed").map(([name]) => name), ["lan1"]);
 });
 
-Deno.test("net parser gives totals alone for more than eight interfaces", () => {
-  const text = HEAD +
-    Array.from({ length: 9 }, (_, i) => netLine(`eth${i}`, "1", "2")).join("");
-  assertEquals(parseNetDev(text).length, 2);
+Deno.test("roles of PPP: counted on a serial line, listed alone over Ethernet (S8)", () => {
+  const interfaces = new Map([["eth0", hardware()], ["ppp0", virtual([], "512")]]);
+  assertEquals(rolesOf(interfaces, false).get("ppp0"), "counted");
+  assertEquals(rolesOf(interfaces, true).get("ppp0"), "listed");
+  // A modem on a serial line and nothing else.
+  assertEquals(rolesOf(new Map([["ppp0", virtual([], "512")]]), false).get("ppp0"), "counted");
 });
 
-Deno.test("net parser reads a line without a space after the colon", () => {
-  const [receive] = parseNetDev("eth0:95406808 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0");
-  assertEquals(receive?.value, 95406808);
-});
-
-Deno.test("net parser leaves out a malformed line and keeps the others", () => {
-  const text = HEAD + netLine("eth0", "-1", "x") + netLine("eth1", "3", "4");
-  assertEquals(parseNetDev(text)[0]?.value, 3);
+Deno.test("roles without hardware, as in a container: what no other one carries (S8)", () => {
+  const roles = rolesOf(
+    new Map([["lo", virtual([], "772")], ["eth0", virtual()], ["tun0", virtual([], "65534")]]),
+    false,
+  );
+  assertEquals([...roles.values()], [undefined, "counted", undefined]);
 });
 
 for (
@@ -147,32 +150,92 @@ for (
     ["4.8", undefined],
   ] as const
 ) {
-  Deno.test(`temperature parser makes ${value} of ${JSON.stringify(text)}`, () => {
-    assertEquals(parseMillidegrees(text), value);
+  Deno.test(`sensor parser makes ${value} of ${JSON.stringify(text)}`, () => {
+    assertEquals(parseSensor(text, { per: 1000, least: -80, most: 200 }), value);
   });
 }
 
-Deno.test("disk readings keep apart what is used and what users may still use", () => {
-  assertEquals(
-    diskReadings({ bsize: 4096, blocks: 100, bfree: 40, bavail: 35 }),
+for (
+  const [chip, path, label] of [
+    ["coretemp", "platform/coretemp.0", "coretemp"],
+    ["coretemp", "platform/coretemp.1", "coretemp_1"],
+    ["nct6775", "platform/nct6775.656", "nct6775_656"],
+    ["k10temp", "pci0000:00/0000:00:18.3", "k10temp_pci_00c3"],
+    ["nvme", "pci0000:00/10000:e1:00.0/nvme/nvme0", "nvme_pci_10000e100"],
+    ["lm75", "platform/soc/30a20000.i2c/i2c-0/0-0048", "lm75_i2c_0_48"],
+    ["adt7310", "platform/soc/spi0/spi0.1", "adt7310_spi_0_1"],
     [
-      { name: "disk_total_bytes", value: 409600 },
-      { name: "disk_used_bytes", value: 245760 },
-      { name: "disk_available_bytes", value: 143360 },
+      "corsairpsu",
+      "pci0000:00/0000:00:14.0/usb1/1-4/1-4:1.0/0003:1B1C:1C0A.0001",
+      "corsairpsu_usb_1_4",
     ],
+    ["BAT0", "LNXSYSTM:00/PNP0C0A:00/power_supply/BAT0", "bat0"],
+    ["ntc", "platform/thermistor-a", "ntc_thermistor_a"],
+    ["virtual", "virtual", "virtual"],
+    ["", "platform/x.0", "chip_x_0"],
+  ] as const
+) {
+  Deno.test(`chip ${chip} at ${path} is ${label}, whatever else there is (S7)`, () => {
+    assertEquals(chipLabel(chip, `/sys/devices/${path}`), label);
+  });
+}
+
+Deno.test("memory is held against a container's limit, of either version of control groups", () => {
+  const whole = parseMeminfo(
+    "MemTotal: 2000 kB\nMemAvailable: 500 kB\nSwapTotal: 8 kB\nSwapFree: 8 kB\n",
   );
+  const readings = (texts: string[]) =>
+    Object.fromEntries(withinGroup(whole, texts).map(({ name, value }) => [name, value]));
+  assertEquals(
+    readings(["1000000\n", "700000\n", "inactive_file 1\ntotal_inactive_file 100000\n"]),
+    {
+      memory_total_bytes: 1000000,
+      memory_available_bytes: 400000,
+      memory_used_bytes: 600000,
+      swap_total_bytes: 8192,
+      swap_used_bytes: 0,
+    },
+  );
+  for (const limit of ["max\n", "9223372036854771712\n", "0\n", ""]) {
+    assertEquals(withinGroup(whole, [limit, "1\n", ""]), whole);
+  }
+});
+
+Deno.test("CPU use is the share that was not idle, and never less than none", () => {
+  const time = (text: string) => parseStat(text).time!;
+  assertEquals(
+    usageBetween(time("cpu  0 0 0 0 0 0 0 0\n"), time("cpu  10 0 20 60 10 0 0 0\n")),
+    0.3,
+  );
+  assertEquals(usageBetween(time("cpu  0 0 0 50 0 0 0 0\n"), time("cpu  1 0 0 49 0 0 0 9\n")), 1);
+  assertEquals(usageBetween(time("cpu  1 2 3 4\n"), time("cpu  1 2 3 4\n")), undefined);
+});
+
+Deno.test("disk readings keep apart what is used and what users may still use", () => {
+  const blocks = { bsize: 4096, blocks: 100, bfree: 40, bavail: 35, files: 50, ffree: 20 };
+  const bytes = [
+    { name: "disk_data_total_bytes", value: 409600 },
+    { name: "disk_data_used_bytes", value: 245760 },
+    { name: "disk_data_available_bytes", value: 143360 },
+  ];
+  assertEquals(diskReadings("disk_data", blocks), [
+    ...bytes,
+    { name: "disk_data_total_inodes", value: 50 },
+    { name: "disk_data_used_inodes", value: 30 },
+  ]);
+  assertEquals(diskReadings("disk_data", { ...blocks, files: 0, ffree: 0 }), bytes);
 });
 
 Deno.test("disk readings are none for a file system without blocks", () => {
   assertEquals(
-    diskReadings({ bsize: 4096, blocks: 0, bfree: 0, bavail: 0 }),
+    diskReadings("disk", { bsize: 4096, blocks: 0, bfree: 0, bavail: 0, files: 0, ffree: 0 }),
     [],
   );
 });
 
 Deno.test("clock readings have two digits everywhere", () => {
   assertEquals(
-    clockReadings(new Date(2027, 0, 2, 3, 4, 5))[0]?.value,
+    clockReadings(new Date("2027-01-01T22:34:05.9Z"), 270)[0]?.value,
     "2027-01-02T03:04:05",
   );
 });
@@ -180,9 +243,4 @@ Deno.test("clock readings have two digits everywhere", () => {
 Deno.test("slug leaves only letters, digits and single underscores", () => {
   assertEquals(slug(" x86_pkg--temp (°C)\n"), "x86_pkg_temp_c");
   assertEquals(slug("温度"), "");
-});
-
-Deno.test("unique names number what comes twice, past a name already taken", () => {
-  const unique = uniqueNames();
-  assertEquals(["a", "a_2", "a", "a"].map(unique), ["a", "a_2", "a_3", "a_4"]);
 });

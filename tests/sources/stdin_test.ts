@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { payloadOf } from "../../lib/core/message.ts";
-import { type Line, lineMetrics, readLines } from "../../lib/sources/mod.ts";
+import { type Line, LineSplitter, readLines } from "../../lib/sources/mod.ts";
 
 const encoder = new TextEncoder();
 
@@ -36,8 +35,13 @@ Deno.test("readLines keeps a last line without its end", async () => {
   assertEquals(await linesOf(["a\nb"]), ["a", "b"]);
 });
 
-Deno.test("readLines leaves out empty lines and takes CR LF for a line end", async () => {
-  assertEquals(await linesOf(["\n\r\na\r\n\r\n\nb\r\n"]), ["a", "b"]);
+Deno.test("readLines yields empty lines, so that lines can be counted, and takes CR LF for a line end", async () => {
+  assertEquals(await linesOf(["\n\r\na\r\n\r\n\nb\r\n"]), ["", "", "a", "", "", "b"]);
+  assertEquals(await linesOf(["\n\na\n\nb"], 2), ["", "", "a", "", "b"]);
+});
+
+Deno.test("line splitter passes over empty lines where they are not asked for", () => {
+  assertEquals(new LineSplitter().push(encoder.encode("\n\r\na\r\n\n")), ["a"]);
 });
 
 Deno.test("readLines takes CR LF apart at a chunk's end for a line end", async () => {
@@ -152,58 +156,4 @@ Deno.test("readLines fails as its stream fails, after the lines before", async (
   const lines = readLines(stream);
   assertEquals((await lines.next()).value, ["a"]);
   await assertRejects(() => lines.next(), Error, "broken pipe");
-});
-
-Deno.test("lineMetrics are the entries of a JSON object", () => {
-  assertEquals(lineMetrics(' {"a":1,"b":{"c":[true,null]},"d":"x"}'), {
-    a: 1,
-    b: { c: [true, null] },
-    d: "x",
-  });
-});
-
-for (
-  const line of [
-    "hello",
-    "42",
-    "[1]",
-    '"x"',
-    "null",
-    "{broken",
-    '{"a":1e999}',
-    " ",
-    "{}x",
-  ]
-) {
-  Deno.test(`lineMetrics takes ${JSON.stringify(line)} for text`, () => {
-    assertEquals(lineMetrics(line), { text: line });
-  });
-}
-
-Deno.test("lineMetrics keeps a key called __proto__, down to the payload", () => {
-  const line = '{"__proto__":{"x":1},"a":{"__proto__":2}}';
-  const payload = payloadOf(
-    { device: "d", timeMs: 0, metrics: lineMetrics(line) },
-    "json",
-    1,
-  );
-  assertEquals(
-    payload.slice(payload.indexOf('"metrics"')),
-    `"metrics":${line}}`,
-  );
-});
-
-Deno.test("lineMetrics takes a line nested too deep for text, at any depth (X7)", () => {
-  for (const depth of [65, 100_000]) {
-    for (
-      const line of [
-        `{"a":${"[".repeat(depth)}`,
-        `{"a":${"[".repeat(depth)}${"]".repeat(depth)}}`,
-      ]
-    ) {
-      assertEquals(lineMetrics(line), { text: line });
-    }
-    const objects = `${'{"a":'.repeat(depth)}1${"}".repeat(depth)}`;
-    assertEquals(lineMetrics(objects), { text: objects });
-  }
 });

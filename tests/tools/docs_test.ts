@@ -19,6 +19,7 @@ Deno.test("the pages hold each made part once", () => {
     "lib/doctor/README.md: codes",
     "lib/queue/README.md: queue",
     "lib/settings/README.md: settings",
+    "lib/sources/README.md: readings",
     "tests/README.md: promises",
   ]);
 });

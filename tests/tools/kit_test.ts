@@ -4,6 +4,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows }
 import Ajv from "ajv";
 import formats from "ajv-formats";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import config from "../../deno.json" with { type: "json" };
 import { parseCommand } from "../../lib/commands/arguments.ts";
 import { UserError } from "../../lib/core/errors.ts";
@@ -13,6 +14,7 @@ import { makeBundle } from "../../tools/build/bundle.ts";
 import { DENO_VERSION } from "../../tools/build/targets.ts";
 import { parseKit } from "../../tools/kit/mod.ts";
 import { type Entry, writeArchive } from "../../tools/kit/archive.ts";
+import { partsOfDeno, sqliteVersion } from "../../tools/kit/deno_contents.ts";
 import { licenseTexts } from "../../tools/kit/device.ts";
 import { licensesText } from "../../tools/kit/licenses.ts";
 import { packagesIn, readLock, ROOT } from "../../tools/kit/packages.ts";
@@ -71,6 +73,10 @@ for (const tar of [["tar"], ["busybox", "tar"]]) {
 const MODULES = (await makeBundle()).modules;
 const PACKAGES = await packagesIn(MODULES, readLock());
 
+const STAND_INS = MODULES.filter((path) => /^tools\/(std|build\/stand_ins)\//.test(path));
+/** Of the Deno that runs this: it is the pinned one. */
+const PARTS_OF_DENO = partsOfDeno(Deno.readFileSync(Deno.execPath()), sqliteVersion());
+
 const PARTS: Parts = {
   version: "0.1.0",
   arch: "x86_64",
@@ -78,10 +84,13 @@ const PARTS: Parts = {
   commit: "0123456789",
   timeS: TIME_S,
   packages: PACKAGES,
+  standIns: STAND_INS,
   runtime: {
     version: DENO_VERSION,
     v8: "15.0.245.2-rusty",
     npm: { name: "@deno/linux-x64-glibc", integrity: `sha512-${"A".repeat(86)}==` },
+    sha256: "2".repeat(64),
+    parts: PARTS_OF_DENO,
   },
 };
 
@@ -104,7 +113,9 @@ Deno.test("the bill of materials is valid CycloneDX 1.6", () => {
   const validate = makeValidator();
   const bill = JSON.parse(sbomText(PARTS));
   assert(validate(bill), JSON.stringify(validate.errors));
-  const denort = JSON.parse(sbomText({ ...PARTS, runtime: { ...PARTS.runtime, npm: undefined } }));
+  const denort = JSON.parse(
+    sbomText({ ...PARTS, runtime: { ...PARTS.runtime, npm: undefined, sha256: undefined } }),
+  );
   assert(validate(denort), JSON.stringify(validate.errors));
   const wrong = sbomText(PARTS).replaceAll('"MIT"', '"No-Such-License"');
   assert(!validate(JSON.parse(wrong)));
@@ -116,14 +127,42 @@ Deno.test("the bill of materials has every package of the bundle, Deno and V8, a
   const inBundle = MODULES.flatMap((path) => /^npm:((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []);
   assertEquals(
     bill.components.map(({ name }) => name).sort(),
-    [...new Set([...inBundle, "deno"])].sort(),
+    [...new Set([...inBundle, "deno"]), ...STAND_INS].sort(),
   );
-  assertEquals(bill.components[0]!.components!.map(({ name }) => name), ["v8"]);
   const lock = readLock();
-  for (const { name, version } of bill.components.slice(1)) {
+  for (
+    const { name, version } of bill.components.slice(1).filter(({ name }) =>
+      !name.startsWith("tools/")
+    )
+  ) {
     assert(`${name}@${version}` in lock.npm, `${name}@${version}`);
   }
-  assert(!sbomText(PARTS).includes("esbuild"));
+  assert(!bill.components.some(({ name }) => name === "esbuild"));
+});
+
+Deno.test("the bill of materials names what Deno is made of, and stand-ins as what they are", () => {
+  const bill = JSON.parse(sbomText(PARTS));
+  const [deno] = bill.components;
+  assertEquals(deno.hashes, [{ alg: "SHA-256", content: "2".repeat(64) }]);
+  const inDeno = new Map<string, Record<string, unknown>>(
+    deno.components.map((one: Record<string, unknown>) => [one.name, one]),
+  );
+  for (const name of ["v8", "rustls", "aws-lc-rs", "aws-lc-sys", "libsqlite3-sys", "sqlite"]) {
+    assertMatch(String(inDeno.get(name)?.version), /^\d+\.\d+\.\d+/, name);
+  }
+  // SQLite tells its own version: that of the Deno that runs this.
+  using database = new DatabaseSync(":memory:");
+  const { source } = database.prepare("select sqlite_source_id() source").get()!;
+  assertStringIncludes(JSON.stringify(inDeno.get("sqlite")), String(source));
+  assert(deno.components.length > 200);
+  assert(STAND_INS.length > 5);
+  for (const name of STAND_INS) {
+    const { type, description } = bill.components.find((one: { name: string }) =>
+      one.name === name
+    );
+    assertEquals(type, "file");
+    assertStringIncludes(description, "this project's own, in place of ");
+  }
 });
 
 Deno.test("the bill of materials says the program's own licence, and LICENSE and deno.json the same", () => {

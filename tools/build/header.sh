@@ -190,6 +190,8 @@ is_sound() {
 
 # Unpacks into the first place that will do; sets dir.
 make_runtime() {
+  [ "$all_bytes" != 0 ] || die "Cannot start: $base1/$id is missing or damaged" \
+    'install the package again: sudo dpkg -i mqtt443*.deb; `dpkg --verify mqtt443` tells what is damaged'
   find_self
   mask=$(umask)
   umask 077

@@ -69,6 +69,22 @@ export async function packed(options: PackedOptions): Promise<Uint8Array> {
   return concatenated([header, packedJs, packedDeno]);
 }
 
+/**
+ * The first lines of an executable alone, for a package that lays out the runtime itself: they unpack nothing.
+ *
+ * @param head The executable's first bytes, the header among them.
+ * @param systemDir Where the package lays it out.
+ */
+export function launcherOf(head: Uint8Array, systemDir: string): string {
+  const start = /^js_start=(\d+) /m.exec(new TextDecoder("latin1").decode(head))?.[1];
+  if (start === undefined || Number(start) > head.length) {
+    throw new Error("Cannot make a launcher: this is no executable that unpacks itself");
+  }
+  return new TextDecoder().decode(head.subarray(0, Number(start) - 1))
+    .replace(/^all_bytes=\d+$/m, "all_bytes=0")
+    .replace(`base1='${SYSTEM_DIR}'`, `base1='${systemDir}'`);
+}
+
 /** A text for sh, as it is. */
 export function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;

@@ -6,7 +6,9 @@
  */
 
 import { CODES } from "../../lib/core/codes.ts";
+import { CAUSES } from "../../tests/support/causes.ts";
 import { helpText, settingsTable } from "../../lib/commands/help.ts";
+import { readingsTable } from "../../lib/sources/table.ts";
 import { promisesTable } from "./promises.ts";
 import { doctorTranscript, queueTranscript } from "./transcripts.ts";
 
@@ -35,7 +37,18 @@ const PARTS: Readonly<Record<string, () => string | Promise<string>>> = {
   doctor: doctorTranscript,
   queue: queueTranscript,
   codes: codesTable,
+  readings: readingsTable,
+  causes: causesTable,
 };
+
+/** The set-ups with their true causes as a table. */
+function causesTable(): string {
+  const rows = Object.values(CAUSES).map(({ id, setUp, cause, check, says, exitCode }) =>
+    `| ${id} | ${setUp} | ${cause} | ${check}: ${says} | ${exitCode} |`
+  );
+  const head = ["| id | set-up | true cause | doctor says | exit code |", "|---|---|---|---|---|"];
+  return [...head, ...rows].join("\n");
+}
 
 /** The codes of failures as a table. */
 function codesTable(): string {

@@ -82,6 +82,30 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G8: "an environment that would weaken TLS: without effect",
   G15:
     "a flood from the server: the session ends at the first packet that nobody asked for, and messages that were asked for leave signals and timers their turn",
+  D1:
+    "a firewall that stops TLS by name, protocol or size: told as such, and no certificate blamed that was not sent",
+  D2: "a CA made anew, a key too small, a self-signed server: each its own sentence, or taken",
+  D4: "a certificate for other names, or an expired one above it: named as it is",
+  D5:
+    "TLS inspection whose CA is trusted here: seen by AWS's issuer, and named before policy or certificate",
+  D6: "Maximum QoS: read, tested with the QoS that is set, told where it is too low",
+  D7:
+    "Maximum Packet Size: held against the packet's own bytes, with no PUBACK reported that did not come",
+  D8: "every reason code of MQTT: named, with a hint and a pace",
+  D9: "what the server says in words: in the log and in doctor, quoted and cut",
+  D10: "a policy document as AWS gives it: its variables filled in, and what cannot be judged said",
+  D11: "a broker that closes on MQTT 5: MQTT 3.1.1 is tried and named",
+  D13: "several addresses of which one fails in TLS: named by doctor, left by publish",
+  D14:
+    "a rate limit of AWS behind a custom domain: kept where it is recognised, and --max-rate named elsewhere",
+  D15: "sessions that end after a fixed time: the time is named, and no policy after PUBACKs",
+  D16: "topics of device shadows: another format is warned of, and the test is a shadow document",
+  D17: "addresses that are none, and a client id that many have: refused, warned of",
+  D18: "what the broker said: stays the cause, however often it comes",
+  D19: "messages that are refused: told once a minute for each cause, with a count",
+  D21: "a retained message too large for watch: the limit is announced, and the rest is shown",
+  D22: "a CONNACK that breaks the rules: ended and named",
+  D23: "the end of a session: DISCONNECT and close_notify, whatever is outstanding",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
   F4: "SIGUSR1, which opens Deno's debugger: the process ends at once, and nothing ever listens",

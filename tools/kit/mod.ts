@@ -1,6 +1,6 @@
 /**
- * `deno task kit`: everything that a device without internet needs in one archive per architecture; with `--source`,
- * everything that a machine without internet needs to run, test and build this project.
+ * `deno task kit`: everything that a device without internet needs, per architecture one archive with an installer and one
+ * Debian package; with `--source`, everything that a machine without internet needs to run, test and build this project.
  *
  * Archives are the same byte for byte from the same commit. Nothing half-written is left.
  */
@@ -15,12 +15,15 @@ import { parseFlags, type RuntimeChoice, usageError } from "../build/flags.ts";
 import { npmDeno, sha256 } from "../build/npm_deno.ts";
 import { stampOf } from "../build/stamp.ts";
 import { type Target, TARGETS } from "../build/targets.ts";
-import { makeDeviceKit } from "./device.ts";
+import { makeDeb } from "./deb.ts";
+import { partsOfDeno, sqliteVersion } from "./deno_contents.ts";
+import { type DeviceKitOptions, type Executable, makeDeviceKit, partsOf } from "./device.ts";
 import { packagesIn, readLock, ROOT } from "./packages.ts";
 import { makeSourceKit } from "./source.ts";
 import { inWorkFolder } from "../shared/temp_folder.ts";
 
-const HELP = `Makes a kit for a device, or a machine, without internet.
+const HELP =
+  `Makes a kit and a Debian package for a device, or a kit of the source; none needs a network.
 
 Usage: deno task kit [--arch ARCH]… [--settings FILE] [--denort FILE]… [--runtime RUNTIME] [--out DIR]
        deno task kit --source [--arch ARCH]… [--out DIR]
@@ -111,11 +114,13 @@ export interface Kit {
  * Makes what was asked for.
  *
  * @param say Takes what is worth a line.
+ * @param options.withParts Whether executables and bills of materials are put beside the kits, too. @default false
  * @throws {UserError} If one cannot be made; then the folder stays as it was.
  */
 export async function makeKits(
   { targets, settings, denort, runtime, isSource, out, proxyPorts = [] }: KitOptions,
   say: (line: string) => void,
+  { withParts = false }: { readonly withParts?: boolean } = {},
 ): Promise<Kit[]> {
   return await inFolder(out, async (work) => {
     const lock = readLock();
@@ -139,10 +144,19 @@ export async function makeKits(
       });
       const { modules } = await makeBundle();
       const packages = await packagesIn(modules, lock);
+      const standIns = modules.filter((path) => /^tools\/(std|build\/stand_ins)\//.test(path));
       // Compiling has read and checked them.
       const text = settings === undefined ? undefined : await Deno.readTextFile(settings);
-      const parts = { version: VERSION, packages, settings: text, out: work };
-      for (const executable of built) kits.push(await makeDeviceKit(executable, parts));
+      const known = { version: VERSION, packages, standIns, settings: text, out: work };
+      for (const executable of built) {
+        const target = TARGETS.find(({ arch }) => arch === executable.arch)!;
+        const deno = executable.runtime === "npm"
+          ? await npmDeno(target)
+          : await Deno.readFile(executable.path);
+        const parts = { ...known, denoParts: partsOfDeno(deno, sqliteVersion()) };
+        kits.push(await makeDeviceKit(executable, parts), await makeDeb(executable, parts));
+        if (withParts) kits.push(...await makeLoose(executable, parts));
+      }
     }
     return kits.map(({ path, bytes }) => {
       const place = join(out, basename(path));
@@ -150,6 +164,19 @@ export async function makeKits(
       return { path: place, bytes };
     });
   });
+}
+
+/** An executable and its bill of materials, as files of their own. */
+async function makeLoose(executable: Executable, options: DeviceKitOptions): Promise<Kit[]> {
+  const name = `mqtt443-${options.version}-linux-${executable.arch}.sbom.cdx.json`;
+  const path = join(options.out, name);
+  const bill = partsOf(executable, options, "install.sh")
+    .find(({ path }) => path === "sbom.cdx.json")!;
+  await Deno.writeTextFile(path, String(bill.content));
+  return await Promise.all([path, executable.path].map(async (path) => ({
+    path,
+    bytes: (await Deno.stat(path)).size,
+  })));
 }
 
 /** Works in a folder where the result belongs: there must be room there anyway. */

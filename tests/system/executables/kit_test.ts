@@ -17,9 +17,11 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
       const out = join(folder, name);
       const { code, stderr } = await kit(["--arch", "x86_64", "--runtime", "npm", "--out", out]);
       assertEquals([code, stderr], [0, ""]);
-      assertEquals([...Deno.readDirSync(out)].length, 1);
+      assertEquals([...Deno.readDirSync(out)].length, 2);
     }));
     assertEquals((await runCommand(["cmp", ...made])).code, 0);
+    const debs = ["a", "b"].map((name) => join(folder, name, `mqtt443_${VERSION}_amd64.deb`));
+    assertEquals((await runCommand(["cmp", ...debs])).code, 0);
 
     const { stdout } = await runCommand(["tar", "tvzf", made[0]!, "--utc"]);
     const lines = stdout.trim().split("\n").map((line) => line.split(/\s+/));
@@ -29,6 +31,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
     );
     assertEquals(lines.map(([mode, , , , , path]) => `${mode} ${path!.slice(NAME.length)}`), [
       "drwxr-xr-x /",
+      "-rw-r--r-- /FILES",
       "-rw-r--r-- /LICENSE",
       "-rw-r--r-- /README.txt",
       "-rw-r--r-- /SECURITY.md",
@@ -37,22 +40,28 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
       "-rw-r--r-- /VERSION",
       "drwxr-xr-x /certs.example/",
       "-rw-r--r-- /certs.example/README.md",
+      "-rw-r--r-- /certs.sh",
       "-rwxr-xr-x /install.sh",
       "-rw-r--r-- /listen.conf",
       "-rwxr-xr-x /mqtt443",
       "-rw-r--r-- /mqtt443-wait.target",
       "-rw-r--r-- /mqtt443.1",
+      "-rw-r--r-- /mqtt443.bash",
+      "-rw-r--r-- /mqtt443.fish",
       "-rw-r--r-- /mqtt443.json.sample",
       "-rw-r--r-- /mqtt443.schema.json",
       "-rw-r--r-- /mqtt443.service",
       "-rw-r--r-- /mqtt443.socket",
+      "-rw-r--r-- /mqtt443.sysusers",
+      "-rw-r--r-- /mqtt443.tmpfiles",
+      "-rw-r--r-- /mqtt443.zsh",
       "-rw-r--r-- /sbom.cdx.json",
     ]);
 
     await runCommand(["tar", "xzf", made[0]!, "-C", folder]);
     const cwd = join(folder, NAME);
     const sums = await runCommand(["sha256sum", "-c", "SHA256SUMS"], { cwd });
-    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 17]);
+    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 24]);
     const schema = JSON.parse(Deno.readTextFileSync(join(cwd, "mqtt443.schema.json")));
     assertEquals(schema, JSON.parse(JSON.stringify(settingsSchema())));
     const { metadata } = JSON.parse(Deno.readTextFileSync(join(cwd, "sbom.cdx.json")));
@@ -75,7 +84,10 @@ Deno.test("kit --settings makes a kit for one site, under a name of its own, wit
     );
     assertEquals([made.code, made.stderr], [0, ""]);
     const site = `mqtt443-${VERSION}-site-linux-x86_64`;
-    assertEquals([...Deno.readDirSync(out)].map(({ name }) => name), [`${site}.tar.gz`]);
+    assertEquals([...Deno.readDirSync(out)].map(({ name }) => name).sort(), [
+      `${site}.tar.gz`,
+      `mqtt443-site_${VERSION}_amd64.deb`,
+    ]);
     const read = (name: string) =>
       runCommand(["tar", "xzOf", join(out, `${site}.tar.gz`), `${site}/${name}`]);
     assertEquals((await read("mqtt443.json")).stdout, Deno.readTextFileSync(settings));

@@ -1,6 +1,7 @@
 /**
  * A machine of its own for a service: a real systemd as the first process of namespaces, on an overlay over this
- * machine's files, with no units but those given. The network is this machine's, so an endpoint of the test is at hand.
+ * machine's files, with no units but those given; or over the files of another Debian, with all of its units. The network
+ * is this machine's, so an endpoint of the test is at hand.
  *
  * What it writes is in memory, and gone with it; its cgroup is removed. It leaves out what a container lacks: booting,
  * the journal, D-Bus.
@@ -29,6 +30,8 @@ export interface MachineOptions {
   readonly folder: string;
   /** A directory whose files lie over those of this machine. */
   readonly files: string;
+  /** The root directory of another system, which is not written to. @default this machine's, without its units */
+  readonly base?: string;
   /** Files of this machine that are seen there: place → file. */
   readonly mounts?: Readonly<Record<string, string>>;
 }
@@ -51,7 +54,7 @@ mount -t tmpfs -o mode=755 tmpfs "$at"
 mkdir "$at/upper" "$at/work" "$at/root"
 cp -a "$files/." "$at/upper/"
 root=$at/root
-mount -t overlay -o "lowerdir=/,upperdir=$at/upper,workdir=$at/work" overlay "$root"
+mount -t overlay -o "lowerdir=$BASE,upperdir=$at/upper,workdir=$at/work" overlay "$root"
 mount -t proc proc "$root/proc"
 mount --bind "$root/proc/sys" "$root/proc/sys"
 mount -o remount,bind,ro "$root/proc/sys"
@@ -77,8 +80,8 @@ pivot_root . run/old
 umount -l /run/old
 rmdir /run/old
 mount --make-rshared /
-exec env -i container=test "NOTIFY_SOCKET=$NOTIFY_SOCKET" SYSTEMD_UNIT_PATH=${UNITS} \\
-  SYSTEMD_LOG_TARGET=null ${SYSTEMD} --system --unit=machine.target
+exec env -i container=test "NOTIFY_SOCKET=$NOTIFY_SOCKET" $SETTINGS \\
+  SYSTEMD_LOG_TARGET=null ${SYSTEMD} --system --unit=$TARGET
 `;
 
 /** Targets that units name, and that a machine without services needs as names alone. */
@@ -111,9 +114,11 @@ kill $!
 `;
 
 /** Boots a machine. */
-export async function boot({ folder, files, mounts = {} }: MachineOptions): Promise<Machine> {
+export async function boot(
+  { folder, files, base, mounts = {} }: MachineOptions,
+): Promise<Machine> {
   await Deno.mkdir(`${files}${UNITS}`, { recursive: true });
-  for (const name of TARGETS) {
+  for (const name of base === undefined ? TARGETS : []) {
     const path = `${files}${UNITS}/${name}.target`;
     await Deno.writeTextFile(path, `[Unit]\nDefaultDependencies=no\nDescription=${name}\n`);
   }
@@ -124,7 +129,12 @@ export async function boot({ folder, files, mounts = {} }: MachineOptions): Prom
   const manager = Deno.listenDatagram({ transport: "unixpacket", path: `\0${name}` });
   const keeper = new Deno.Command("sh", {
     args: ["-c", KEEP, "sh", at, files, ...Object.entries(mounts).flat()],
-    env: { BOOT, CGROUP: cgroup, NOTIFY_SOCKET: `@${name}` },
+    env: {
+      ...{ BOOT, CGROUP: cgroup, NOTIFY_SOCKET: `@${name}`, BASE: base ?? "/" },
+      ...(base === undefined
+        ? { TARGET: "machine.target", SETTINGS: `SYSTEMD_UNIT_PATH=${UNITS}` }
+        : { TARGET: "multi-user.target", SETTINGS: "" }),
+    },
     stdin: "piped",
     stdout: "null",
     stderr: "piped",

@@ -42,6 +42,15 @@ atMachine(
     const { endpoint, machine, systemctl, show } = gateway;
     await systemctl("start", "mqtt443");
     await endpoint.waitFor(3);
+    // The disk of / is asked about where it is seen without what is mounted on it, in a folder that holds nothing.
+    const { MainPID } = await show("MainPID");
+    const root = `/proc/${MainPID}/root/run/mqtt443/host/root/sys`;
+    const blocks = (path: string) => machine.run("stat", "--file-system", "--format=%b", path);
+    assertEquals([await blocks(root), await machine.run("ls", "-A", root)], [
+      await blocks("/"),
+      "",
+    ]);
+    assertStringIncludes(endpoint.received[1]!.payload, "disk_used_bytes");
     await systemctl("reload", "mqtt443");
     await gateway.said("the certificate files were read again");
     const { ActiveState, StatusText, NRestarts } = await show(

@@ -32,7 +32,7 @@ Deno.test({
       if (call.kind !== "say" || queuedSeq(call.text) === 0) continue;
       reported++;
       // SQLite's shared memory is made anew at each start.
-      assertEquals(model.unsynced(), ["/a/state/queue.db-shm"], call.text);
+      assertEquals(model.unsynced(), ["/a/state/queue.lock"], call.text);
     }
     assertEquals(reported, 10);
   },

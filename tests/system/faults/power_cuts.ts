@@ -12,7 +12,7 @@ import { realWorld } from "../../../lib/core/process.ts";
 import { type Child, lastQueued, startChild } from "../../support/children.ts";
 import { testGrants } from "../../support/program.ts";
 import { range, type Rig } from "../../support/publishing.ts";
-import { draft, isSame } from "../../support/queueing.ts";
+import { isSame, messages as some } from "../../support/queueing.ts";
 import { seeded } from "../../../tools/shared/seeded.ts";
 import { type DiskCall, parseTrace, tracing } from "./disk_calls.ts";
 import { DiskModel, MANNERS } from "./disk_model.ts";
@@ -131,6 +131,7 @@ export function reopen(state: string): Found {
     port: 443,
     clientId: "gw-7",
     topic: "t",
+    inflight: 20,
     state,
     queueMaxMessages: 100_000,
     queueMaxBytes: 64 * 1024 ** 2,
@@ -138,13 +139,13 @@ export function reopen(state: string): Found {
     queueFull: "drop-oldest",
     durability: "power",
   } as unknown as Settings;
-  const { queue, close } = openStateQueue(settings, log, realWorld());
+  const queue = openStateQueue(settings, log, realWorld());
   const messages: QueuedMessage[] = [];
   for (let more = queue.take(1000); more.length > 0; more = queue.take(1000)) {
     messages.push(...more);
   }
-  const { lastSeq } = queue.put([draft()]);
-  close();
+  const { lastSeq } = queue.put(some(1));
+  queue.close();
   return { state, messages, nextSeq: lastSeq, warnings };
 }
 
@@ -175,7 +176,6 @@ export function cutAndLook(
       const left = Deno.makeTempDirSync({ prefix: "mqtt443-cut-", ...SCRATCH });
       try {
         model.cut(left, manner, random);
-        soil(`${left}/a/state/queue.db-shm`, random);
         look(reopen(`${left}/a/state`), { reported, arrived });
         cuts++;
       } catch (cause) {
@@ -198,15 +198,6 @@ export function cutAndLook(
 export function queuedSeq(text: string): number {
   const seqs = text.matchAll(/"event":"queued".*?"seq":(\d+)/g).map(([, seq]) => Number(seq));
   return Math.max(0, ...seqs);
-}
-
-/** Puts anything into a file if it is there: SQLite's shared memory is written past all calls. */
-function soil(path: string, random: () => number): void {
-  try {
-    Deno.writeFileSync(path, Deno.readFileSync(path).map(() => Math.floor(random() * 256)));
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 function isDirectory(path: string): boolean {
