@@ -32,8 +32,8 @@ import {
   notWithListen,
   oddLine,
   openIntake,
-  refusedLine,
   type Refusal,
+  refusedLine,
 } from "../intake/mod.ts";
 import { aborted } from "../core/wait.ts";
 import { isAws } from "../core/endpoint.ts";

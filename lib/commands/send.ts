@@ -22,12 +22,14 @@ export async function sendCommand(command: Command, world: World): Promise<ExitC
   const { listen } = settings;
   const topic = command.flags.values.topic as string | undefined;
   const tally = new Tally(world, command.switches.has("json"));
-  await handIn(linesOf(command.operands[0], world, (line, number) =>
-    tally.send(lineFor(line, topic), number)), {
-    path: listen?.startsWith("/") ? listen : SOCKET_PATH,
-    timeoutMs: timeoutOf(command.values.timeout ?? "10s"),
-    onAnswer: (answer, receipt) => tally.answer(answer, receipt),
-  });
+  await handIn(
+    linesOf(command.operands[0], world, (line, number) => tally.send(lineFor(line, topic), number)),
+    {
+      path: listen?.startsWith("/") ? listen : SOCKET_PATH,
+      timeoutMs: timeoutOf(command.values.timeout ?? "10s"),
+      onAnswer: (answer, receipt) => tally.answer(answer, receipt),
+    },
+  );
   return tally.code();
 }
 
