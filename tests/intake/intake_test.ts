@@ -5,6 +5,7 @@ import { makeRig, range, seqsOf } from "../support/publishing.ts";
 import {
   assertSame,
   descriptorsOf,
+  FAST,
   handIn,
   handInAll,
   listening,
@@ -18,7 +19,7 @@ Deno.test.sanitizer({ ops: true, resources: true });
 const PREFIX = ["--topic-prefix", "dt/{clientId}"];
 
 Deno.test("a line that is handed in is answered with the seq of its message, which is delivered", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const run = rig.publish([...flags, ...PREFIX]);
   assertEquals((await run.said("start")).listen, path);
@@ -53,7 +54,7 @@ Deno.test("a line that is handed in is answered with the seq of its message, whi
 });
 
 Deno.test("a line that is not taken is answered with its reason, and the next one is taken", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const run = rig.publish([...flags, ...PREFIX]);
   await run.said("start");
@@ -89,7 +90,7 @@ Deno.test("a line that is not taken is answered with its reason, and the next on
 });
 
 Deno.test("a topic is refused where topicPrefix is not set", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   await rig.publish(flags).said("start");
   const [receipt] = await handInAll(path, '{"topic":"a","payload":1}\n');
@@ -97,7 +98,7 @@ Deno.test("a topic is refused where topicPrefix is not set", async () => {
 });
 
 Deno.test("64 clients hand in 1,000 lines each: all are answered in order and delivered once (I2)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   await rig.publish([...flags, "--inflight", "100"]).said("start");
   const clients = await Promise.all(Array.from({ length: 64 }, (_, client) => {
@@ -119,7 +120,7 @@ Deno.test("64 clients hand in 1,000 lines each: all are answered in order and de
 });
 
 Deno.test("the 65th client is told, and closed; one that leaves makes room (I2)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   await rig.publish(flags).said("start");
   using clients = new DisposableStack();
@@ -140,7 +141,7 @@ Deno.test("the 65th client is told, and closed; one that leaves makes room (I2)"
 });
 
 Deno.test("a client that half-closes gets all its receipts, and then the end", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   await rig.publish(flags).said("start");
   using client = await handIn(path);
@@ -151,7 +152,7 @@ Deno.test("a client that half-closes gets all its receipts, and then the end", a
 });
 
 Deno.test("a line without its end is not taken, neither of a client that half-closes nor of one that disappears", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const run = rig.publish(flags);
   await run.said("start");
@@ -172,7 +173,7 @@ Deno.test("a line without its end is not taken, neither of a client that half-cl
 });
 
 Deno.test("what a client sent before it went away is taken, though it read no receipt", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   await rig.publish(flags).said("start");
   for (let n = 1; n <= 50; n++) {
@@ -185,7 +186,7 @@ Deno.test("what a client sent before it went away is taken, though it read no re
 });
 
 Deno.test("a client that never reads its receipts is not stopped: they are switched off, said once (I2)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const run = rig.publish([...flags, "--inflight", "100"]);
   await run.said("start");
@@ -207,7 +208,7 @@ Deno.test("a client that never reads its receipts is not stopped: they are switc
 });
 
 Deno.test("a client that reads slowly gets every receipt, and holds up nobody (I2)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   await rig.publish([...flags, "--inflight", "100"]).said("start");
   using slow = await handIn(path);
@@ -225,7 +226,7 @@ Deno.test("a client that reads slowly gets every receipt, and holds up nobody (I
 });
 
 Deno.test("lines one byte at a time, garbage and NUL are answered, each line once (I2)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const run = rig.publish(flags);
   await run.said("start");
@@ -253,7 +254,7 @@ Deno.test("lines one byte at a time, garbage and NUL are answered, each line onc
 });
 
 Deno.test("10,000 connections leave no descriptor behind (I2)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const run = rig.publish(flags);
   await run.said("connected");
@@ -281,7 +282,7 @@ Deno.test("10,000 connections leave no descriptor behind (I2)", async () => {
 });
 
 Deno.test("a full queue that drops the oldest takes every line, and counts what it drops (I3)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   rig.endpoint.pause();
   const { path, flags } = listening(rig);
   const run = rig.publish([...flags, "--queue-max-messages", "1000"]);
@@ -298,7 +299,7 @@ Deno.test("a full queue that drops the oldest takes every line, and counts what 
 });
 
 Deno.test("a full queue that drops the newest answers retry, drops nothing, and takes the line later (I3)", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   rig.endpoint.pause();
   const { path, flags } = listening(rig);
   const run = rig.publish([
@@ -326,7 +327,7 @@ Deno.test({
     "a full disk is answered with retry, and the line is taken when there is room (I3; needs root and mount)",
   ignore: !canMount,
   async fn() {
-    await using rig = await makeRig();
+    await using rig = await makeRig(FAST);
     using _disk = mountMemory(`${rig.folder}/state`, "256k");
     rig.endpoint.pause();
     const { path, flags } = listening(rig);
@@ -366,7 +367,7 @@ Deno.test({
 });
 
 Deno.test("a publisher that is stopped answers what it has read, and removes its socket", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const run = rig.publish(flags);
   await run.said("start");
@@ -399,7 +400,7 @@ Deno.test("a publisher that is stopped answers what it has read, and removes its
 });
 
 Deno.test("lines go beside an interval source, and not with a run that ends by itself", async () => {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const path = `${rig.folder}/in.sock`;
   const run = rig.publish(["--listen", path, "--source", "clock", "--interval", "100ms"]);
   await run.said("start");

@@ -85,6 +85,9 @@ export function refusalOf(receipt: Receipt | undefined): { error: string; retry:
   return { error: receipt.error, retry: receipt.retry };
 }
 
+/** Options of an endpoint that does not look like AWS, whose 100 messages a second would be kept. */
+export const FAST = { limits: { receiveMaximum: 1000 } };
+
 /** The flags of a publisher that only takes what is handed in, and its socket. */
 export function listening(rig: Rig): { path: string; flags: string[] } {
   const path = `${rig.folder}/in.sock`;

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { startChild } from "./children.ts";
-import { handIn, listening } from "./handing_in.ts";
+import { FAST, handIn, listening } from "./handing_in.ts";
 import { makeRig, seqsOf } from "./publishing.ts";
 import type { seeded } from "../../tools/shared/seeded.ts";
 
@@ -16,7 +16,7 @@ export async function killUnderClients(
   rounds: number,
   random: ReturnType<typeof seeded>,
 ): Promise<number> {
-  await using rig = await makeRig();
+  await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   const args = ["publish", ...rig.flags, ...flags, "--inflight", "100"];
   /** Which line a receipt's `seq` stands for. */
