@@ -14,7 +14,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ["settings"],
   ["identity", "queue"],
   ["connection"],
-  ["publisher", "doctor"],
+  ["publisher", "intake", "doctor"],
   ["commands"],
   ["app.ts"],
 ];
@@ -29,7 +29,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   "node:crypto": ["identity"],
   "node:dns": ["connection"],
   "node:fs": ["core", "sources", "queue"],
-  "node:net": ["connection"],
+  "node:net": ["connection", "intake"],
   "node:sqlite": ["queue"],
   "node:stream": ["connection"],
   "node:tls": ["connection", "doctor"],

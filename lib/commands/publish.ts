@@ -8,6 +8,7 @@ import {
   type Draft,
   gatherLines,
   gatherTicks,
+  lineDraft,
   numbered,
   openService,
   type Reports,
@@ -24,7 +25,17 @@ import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../cor
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
 import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
-import { openStateQueue, type Queue } from "../queue/mod.ts";
+import { type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
+import {
+  answering,
+  type Intake,
+  notWithListen,
+  oddLine,
+  openIntake,
+  type Refusal,
+  refusedLine,
+} from "../intake/mod.ts";
+import { aborted } from "../core/wait.ts";
 import { isAws } from "../core/endpoint.ts";
 import {
   isSynchronised,
@@ -50,11 +61,14 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
+  const intakeCounts = countsFor(settings);
+  if (intakeCounts) reports.totals.intake = intakeCounts;
   const queue = openStateQueue(
     settings,
     log,
     { ...world, now: () => new Date(clock.ageTimeMs()) },
     (messages) => reports.dropped(messages, "too old"),
+    intakeCounts,
   );
   const target = targetOf(settings, connector.identity());
   const socket = world.env.get("NOTIFY_SOCKET");
@@ -66,7 +80,10 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
   const unwatch = world.every(EXPIRY_LOOK_MS, () => connector.lookAtExpiry());
+  let intake: Intake | undefined;
   try {
+    intake = intakeCounts &&
+      await openIntakeOf(settings, world, { clock, reports, log, counts: intakeCounts });
     log.info("start", {
       version: VERSION,
       endpoint: settings.endpoint,
@@ -75,6 +92,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       topic: settings.topic,
       certificate: connector.identity().facts?.subject ?? "none",
       settings: configPath ?? "none",
+      listen: settings.listen,
       queued: queue.waiting.messages,
     });
     const doubt = settingsDoubt(settings);
@@ -95,14 +113,21 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
-      gather: ({ put, room, signal }) =>
-        gather(settings, world, { put, room, signal, reports, clock, queue }),
+      async gather({ put, room, signal }) {
+        intake?.start(answering((drafts) => put(drafts, { refuse: true })));
+        // What was read is answered before the queue is drained.
+        const stopped = intake && aborted(signal).then(() => intake?.stop());
+        const gathered = gather(settings, world, { put, room, signal, reports, clock, queue });
+        const all = gathered.then(() => stopped);
+        await Promise.race(intake ? [all, intake.failed] : [all]);
+      },
       stop,
       leave,
       random: world.random,
       monotonicMs: world.monotonicMs,
     });
   } finally {
+    await intake?.stop();
     service?.close();
     unwatch();
     reports.flush();
@@ -117,6 +142,53 @@ function openClock(world: World, log: Logger): ClockWatch {
     builtAt: BUILT_AT,
     isSynchronised: isSynchronised(),
     log,
+  });
+}
+
+/**
+ * Where it is counted what is handed in; undefined: nothing is.
+ *
+ * @throws {UserError} If the settings name a socket beside what it does not go with.
+ */
+function countsFor({ listen, message, count, source }: Settings): IntakeCounts | undefined {
+  if (listen === undefined) return undefined;
+  const flag = message !== undefined
+    ? "--message"
+    : count !== undefined
+    ? "--count"
+    : source.includes("stdin")
+    ? "--source stdin"
+    : undefined;
+  if (flag !== undefined) throw notWithListen(flag);
+  return { handedIn: 0, refused: 0 };
+}
+
+/** @throws {UserError} If the socket cannot be opened. */
+async function openIntakeOf(
+  settings: Settings,
+  world: World,
+  { clock, reports, log, counts }: {
+    clock: ClockWatch;
+    reports: Reports;
+    log: Logger;
+    counts: IntakeCounts;
+  },
+): Promise<Intake> {
+  return await openIntake({
+    settings,
+    env: world.env,
+    sampleTime: clock.sampleTime,
+    makeDraft: (now, line) => lineDraft(settings, now, line),
+    log,
+    reports: {
+      handedIn: (messages) => void (counts.handedIn += messages),
+      refused({ error }: Refusal) {
+        counts.refused++;
+        reports.sourceFailed("listen", refusedLine(error));
+      },
+      odd: (note) => reports.sourceFailed("listen", oddLine(note)),
+      unread: (error) => log.warn("warning", failureFields(error)),
+    },
   });
 }
 
@@ -142,6 +214,7 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
     return await gatherLines(lines, options);
   }
   const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ") });
+  if (sources.length === 0) return;
   const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
   const intervalsMs = [...new Set(sources.map(intervalOf))];
   // A source that hangs delays the others by an interval at most; 1-Wire sensors take 0.75 s each, one after the other.

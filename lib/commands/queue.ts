@@ -8,6 +8,7 @@ import {
   checkState,
   currentStatus,
   EMPTY_STATS,
+  type IntakeCounts,
   NoStorageError,
   queueOptions,
   queuePathOf,
@@ -35,12 +36,15 @@ export function queueCommand(command: Command, world: World): ExitCode {
   return EXIT.ok;
 }
 
+/** What is told of a queue, and of the lines that its last publisher took and refused at its socket. */
+type Stats = QueueStats & { readonly [K in keyof IntakeCounts]?: number | undefined };
+
 /**
  * An empty file is a queue whose first message is still to come.
  *
  * @throws {UserError} With exit code 73, also where no queue is: an empty one would be another answer.
  */
-function statsOf(settings: Settings, world: World): QueueStats {
+function statsOf(settings: Settings, world: World): Stats {
   const path = queuePathOf(settings.state);
   try {
     if (Deno.statSync(path).size === 0) return EMPTY_STATS;
@@ -62,11 +66,12 @@ function statsOf(settings: Settings, world: World): QueueStats {
   // cannot be written to.
   const running = currentStatus(settings.state);
   if (running !== undefined) return running;
+  const { handedIn, refused } = currentStatus(settings.state, { isRunning: false }) ?? {};
   try {
     const queue = new SqliteQueue(path, queueOptions(settings, world));
     const stats = queue.stats();
     queue.close();
-    return stats;
+    return { ...stats, handedIn, refused };
   } catch (error) {
     const last = error instanceof NoStorageError
       ? currentStatus(settings.state, { isRunning: false })
@@ -93,7 +98,7 @@ function noQueue({ durability }: Settings, path: string): UserError {
   });
 }
 
-function clear(stats: QueueStats, settings: Settings, command: Command, world: World): ExitCode {
+function clear(stats: Stats, settings: Settings, command: Command, world: World): ExitCode {
   const number = stats.waiting + stats.quarantined;
   if (!command.switches.has("yes")) {
     const question = `Discard ${number} messages in ${settings.state} for good?`;
@@ -123,12 +128,13 @@ function clear(stats: QueueStats, settings: Settings, command: Command, world: W
   }
 }
 
-function jsonOf({ waiting, bytes, oldestMs, quarantined, dropped }: QueueStats): string {
+function jsonOf(stats: Stats): string {
+  const { waiting, bytes, oldestMs, quarantined, dropped, handedIn = 0, refused = 0 } = stats;
   const oldest = oldestMs === undefined ? null : new Date(oldestMs).toISOString();
-  return `${JSON.stringify({ waiting, bytes, oldest, quarantined, dropped })}\n`;
+  return `${JSON.stringify({ waiting, bytes, oldest, quarantined, dropped, handedIn, refused })}\n`;
 }
 
-function textOf(stats: QueueStats, state: string): string {
+function textOf(stats: Stats, state: string): string {
   const oldest = stats.oldestMs === undefined ? "-" : new Date(stats.oldestMs).toISOString();
   return [
     `queue        ${queuePathOf(state)}`,

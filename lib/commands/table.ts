@@ -44,7 +44,7 @@ reports when it is ready, and feeds the watchdog.`,
     usage: "[FLAGS] [SETTINGS]",
     operands: [0, 0],
     flags: {
-      offline: "only what needs no network: up to queue",
+      offline: "only what needs no network: up to listen",
       json: "print the report as JSON",
       yes: "send the test message also where it runs a rule of AWS\n(topic $aws/rules/…)",
       policy: "print the least AWS IoT policy for this client id and\ntopic, and nothing else",
@@ -53,9 +53,9 @@ reports when it is ready, and feeds the watchdog.`,
       "policy-file FILE": "say whether that policy allows this client id and topic",
     },
     details: `Checks, in this order: settings, files, key-match, dates, clock, file-modes,
-queue, dns, tcp, proxy, tls, alpn, mqtt-connect, publish. Each says what it saw
-and, unless it is ok, one likely cause and what to do. It sends one test message
-to the topic. The exit code is the first failure's.`,
+queue, listen, dns, tcp, proxy, tls, alpn, mqtt-connect, publish. Each says what
+it saw and, unless it is ok, one likely cause and what to do. It sends one test
+message to the topic. The exit code is the first failure's.`,
   },
   watch: {
     summary: "print messages that arrive on a topic (to see it work)",
@@ -95,6 +95,20 @@ connects nowhere.`,
     flags: JSON_FLAG,
     details: `Prints the version of the program and its runtime, whether ALPN works, and what
 this process is permitted to do.`,
+  },
+  send: {
+    summary: "hand messages to the running publisher",
+    usage: "[MESSAGE] [FLAGS] [SETTINGS]",
+    operands: [0, 1],
+    flags: {
+      "timeout DURATION": "how long a receipt is awaited (10s)",
+      json: "print the receipts",
+    },
+    details: `Hands MESSAGE, or each line of standard input, to the publisher that listens at
+--listen, else at /run/mqtt443/in.sock; ends when all are on disk. A JSON object
+becomes the metrics, anything else is text. --topic is a topic below the
+publisher's topicPrefix. Exit codes: 0 all are queued, 64 one is not taken,
+69 nobody listens, 75 try again later, 77 not allowed to connect.`,
   },
   completion: {
     summary: "print a script that completes all this in bash, zsh or fish",

@@ -13,6 +13,8 @@ export interface Grants {
   readonly sys: readonly string[];
   /** Socket of the service manager, for sd_notify(3). */
   readonly notify?: string;
+  /** Socket on which lines are handed in. */
+  readonly listen?: string;
 }
 
 /** Facts written into an executable when it is built. */

@@ -56,6 +56,15 @@ export const CODES = {
   "queue-failed": "The queue file cannot be read or written",
   "queue-quarantine": "Messages that the endpoint rejected are in quarantine",
   "not-confirmed": "Discarding messages was not confirmed",
+  // Lines that are handed in.
+  "listen-not-safe": "Another user may change the socket, its directory, or who may connect",
+  "listen-in-use": "Another process listens on the socket",
+  "listen-failed": "The socket cannot be made, or systemd handed none over",
+  "listen-unanswered": "A publisher runs, and nobody answers on its socket",
+  "receipts-unread": "A client does not read its receipts, and gets none any more",
+  "send-unreachable": "Nobody listens on the socket to which a message is sent",
+  "send-not-allowed": "This user may not connect to the socket",
+  "send-unanswered": "A message that was sent has no receipt: it is not known whether it was taken",
   // Sources and messages.
   "source-unreadable": "A source gave no reading",
   "source-limited": "The permissions hide a part of the machine from the source `system`",

@@ -43,6 +43,7 @@ export type Step =
   | "mqtt"
   | "publish"
   | "queue"
+  | "listen"
   | "source";
 
 /** What {@linkcode UserError} needs besides its message. */

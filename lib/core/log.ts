@@ -16,6 +16,7 @@ export type Event =
   | "connecting"
   | "connected"
   | "queued"
+  | "accepted"
   | "published"
   | "disconnected"
   | "retrying"

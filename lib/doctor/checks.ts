@@ -16,6 +16,7 @@ export const CHECKS = [
   "clock",
   "file-modes",
   "queue",
+  "listen",
   "dns",
   "tcp",
   "proxy",

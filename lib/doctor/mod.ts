@@ -5,6 +5,7 @@ import { UserError } from "../core/errors.ts";
 import { type Report, type Result, runChecks } from "./checks.ts";
 import { findingOf } from "./finding.ts";
 import { type DoctorCommand, localChecks } from "./local.ts";
+import { listenCheck } from "./listen.ts";
 import { queueCheck } from "./queue.ts";
 import { reachChecks } from "./reach.ts";
 import { sessionChecks } from "./session.ts";
@@ -25,7 +26,7 @@ export async function diagnose(
     readonly onResult?: (result: Result) => void;
   },
 ): Promise<Report> {
-  const local = [...localChecks(command, world), queueCheck(world)];
+  const local = [...localChecks(command, world), queueCheck(world), listenCheck()];
   const checks = isOffline ? local : [
     ...local,
     ...reachChecks(world),

@@ -44,6 +44,8 @@ function notOne(flag: string, value: string, wanted: string, example: string): U
 /**
  * The least policy document that lets exactly this client id publish to exactly this topic.
  *
+ * @param topicPrefix Below it too, where messages handed in may name a topic.
+ *
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -63,6 +65,7 @@ export function policyDocument(
   clientId: string,
   topic: string,
   { region, account }: Account,
+  topicPrefix?: string,
 ): { Version: string; Statement: { Effect: string; Action: string; Resource: string }[] } {
   const partition = region.startsWith("cn-") ? "aws-cn" : "aws";
   const arn = (what: string) => `arn:${partition}:iot:${region}:${account}:${what}`;
@@ -70,7 +73,9 @@ export function policyDocument(
     Version: "2012-10-17",
     Statement: [
       { Effect: "Allow", Action: "iot:Connect", Resource: arn(`client/${clientId}`) },
-      { Effect: "Allow", Action: "iot:Publish", Resource: arn(`topic/${topic}`) },
+      ...[topic, ...(topicPrefix === undefined ? [] : [`${topicPrefix}/*`])].map((each) => (
+        { Effect: "Allow", Action: "iot:Publish", Resource: arn(`topic/${each}`) }
+      )),
     ],
   };
 }

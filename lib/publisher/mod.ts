@@ -15,7 +15,7 @@ import { createLink, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { createOutage } from "./outage.ts";
 import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
-import type { Queue } from "../queue/mod.ts";
+import type { PutOptions, PutResult, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import { Poison } from "./poison.ts";
@@ -42,7 +42,7 @@ export interface PublisherOptions {
    */
   readonly gather: (
     tools: {
-      put: (drafts: readonly Draft[]) => void;
+      put: (drafts: readonly Draft[], options?: PutOptions) => PutResult;
       room: () => Promise<void>;
       signal: AbortSignal;
     },
@@ -87,16 +87,20 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     onRoom = Promise.withResolvers();
   };
 
-  const put = (drafts: readonly Draft[]) => {
+  const put = (drafts: readonly Draft[], options: PutOptions = {}) => {
     const messages = numbered(drafts, queue.nextSeq, (bytes) => {
+      // Whoever handed it in is told.
+      if (options.refuse) return;
       // The one message of the run: there is nothing else to do.
       if (settings.message !== undefined) throw tooLarge(bytes);
       reports.sourceFailed("payload", tooLarge(bytes));
     });
-    const { dropped, stored, lastSeq } = queue.put(messages);
+    const result = queue.put(messages, options);
+    const { dropped, stored, lastSeq } = result;
     reports.dropped(dropped, "the queue is full");
     log.debug("queued", { messages: stored, seq: lastSeq });
     delivery?.wake();
+    return result;
   };
 
   const session = async (connection: Connection) => {
@@ -230,7 +234,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
     });
   }
   reports.flush();
-  const { published } = reports.totals;
+  const { published, intake } = reports.totals;
   const dropped = reports.totals.dropped + lost;
   const code = exitCode({
     waiting,
@@ -242,7 +246,7 @@ export async function runPublisher(options: PublisherOptions): Promise<ExitCode>
   });
   const why = code === EXIT.ok || lastFailure === undefined ? {} : failureFields(lastFailure);
   const say = code === EXIT.ok && lost === 0 ? log.info : log.warn;
-  say("stopped", { published, queued: waiting - lost, dropped, ...why });
+  say("stopped", { published, queued: waiting - lost, dropped, ...intake, ...why });
   return code === EXIT.ok ? inputFailure?.exitCode ?? code : code;
 }
 

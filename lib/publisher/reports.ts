@@ -44,7 +44,12 @@ export interface Reports {
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
   /** Messages published and dropped so far. */
-  readonly totals: { published: number; dropped: number };
+  readonly totals: {
+    published: number;
+    dropped: number;
+    /** Of lines handed in, where there is a socket for them. */
+    intake?: { handedIn: number; refused: number };
+  };
 }
 
 /**
@@ -60,7 +65,7 @@ export function createReports(
   every: (ms: number, action: () => void) => () => void = () => () => {},
   isTerminal = false,
 ): Reports {
-  const totals = { published: 0, dropped: 0 };
+  const totals: Reports["totals"] = { published: 0, dropped: 0 };
   const counted = new Counted(monotonicMs, every);
   const deliveries = new Deliveries(log, monotonicMs, every, isTerminal);
   return {

@@ -6,14 +6,14 @@ import { createRepeats, type Logger } from "../core/log.ts";
 import type { World } from "../core/process.ts";
 import { quote } from "../core/text.ts";
 import type { Settings } from "../settings/mod.ts";
-import { damagedPathOf } from "./state_directory.ts";
+import { damagedPathOf, type IntakeCounts } from "./state_directory.ts";
 import { queuePathOf } from "./state_guard.ts";
 import { type Mended, StateQueue } from "./state_queue.ts";
 import type { QueueOptions } from "./types.ts";
 import { volatileWarning } from "./volatile.ts";
 export { DamagedQueueError, NoStorageError, OlderQueueError } from "./errors.ts";
 export { SqliteQueue } from "./sqlite_queue.ts";
-export { currentStatus, StateDirectory } from "./state_directory.ts";
+export { currentStatus, type IntakeCounts, StateDirectory } from "./state_directory.ts";
 export { checkState, queuePathOf } from "./state_guard.ts";
 export {
   type Amount,
@@ -54,6 +54,7 @@ export function openStateQueue(
   log: Logger,
   world: Pick<World, "now" | "monotonicMs">,
   onAged: (messages: number) => void = () => {},
+  intake?: Readonly<IntakeCounts>,
 ): StateQueue {
   const { clientId, inflight, state } = settings;
   const isKept = settings.durability !== "none";
@@ -63,6 +64,7 @@ export function openStateQueue(
     directory: isKept ? state : undefined,
     inflight,
     run,
+    intake,
     monotonicMs: world.monotonicMs,
     ...reportsOf(state, log, world.monotonicMs),
   });

@@ -24,8 +24,14 @@ import {
 } from "./state_guard.ts";
 import { EMPTY_STATS, type QueueStats } from "./types.ts";
 
+/** Lines that other processes handed in, since the directory was made. */
+export interface IntakeCounts {
+  handedIn: number;
+  refused: number;
+}
+
 /** What is known of a state directory without its queue file. */
-export interface Status extends QueueStats {
+export interface Status extends QueueStats, Partial<Readonly<IntakeCounts>> {
   /** The last `seq` that was put into the file. */
   readonly seqOnDisk: number;
   /** Messages that wait in memory while the disk fails: among those waiting. */

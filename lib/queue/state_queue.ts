@@ -10,7 +10,7 @@ import { UserError } from "../core/errors.ts";
 import { DamagedQueueError, isFull, NoStorageError, OlderQueueError } from "./errors.ts";
 import { salvage } from "./salvage.ts";
 import { SqliteQueue } from "./sqlite_queue.ts";
-import { StateDirectory, type Status } from "./state_directory.ts";
+import { type IntakeCounts, StateDirectory, type Status } from "./state_directory.ts";
 import type {
   Amount,
   NewMessage,
@@ -53,6 +53,8 @@ export interface StateQueueOptions extends QueueOptions {
   readonly inflight: number;
   /** The publisher, for who reads the status. */
   readonly run: Pick<Status, "clientId" | "endpoint">;
+  /** Lines handed in so far, for the same. */
+  readonly intake?: Readonly<IntakeCounts> | undefined;
   readonly monotonicMs: () => number;
   /** Told of each failure of the disk; may be often. */
   readonly onFailure: (error: UserError) => void;
@@ -73,6 +75,8 @@ export class StateQueue implements Queue {
   #memory: SqliteQueue | undefined;
   /** Whether the disk takes nothing now. */
   #isFailing = false;
+  /** Why, or why it did the last time. */
+  #failure: UserError | undefined;
   /** When it is tried again, on the monotonic clock. */
   #retryAtMs = 0;
   /** Messages of a file that cannot be opened, which were read into memory. Design: a damaged file may fill the disk by itself, so it must be delivered before there can be room to mend it. */
@@ -126,8 +130,11 @@ export class StateQueue implements Queue {
 
   put(messages: readonly NewMessage[], options: PutOptions = {}): PutResult {
     const numbered = { ...options, firstSeq: this.nextSeq };
-    const result = this.#onDisk((disk) => disk.put(messages, numbered)) ??
-      this.#inMemory().put(messages, numbered);
+    const onDisk = this.#onDisk((disk) => disk.put(messages, numbered));
+    if (onDisk === undefined && options.refuse && this.#options.directory !== undefined) {
+      throw this.#failure!;
+    }
+    const result = onDisk ?? this.#inMemory().put(messages, numbered);
     this.#note();
     return result;
   }
@@ -374,6 +381,7 @@ export class StateQueue implements Queue {
   #fail(error: unknown): void {
     if (!(error instanceof UserError)) throw error;
     this.#isFailing = true;
+    this.#failure = error;
     if (error instanceof DamagedQueueError) {
       // It is mended with the next put.
       this.#isBroken = true;
@@ -404,6 +412,7 @@ export class StateQueue implements Queue {
       seqOnDisk: this.#disk?.lastSeq ?? this.#directory.status?.seqOnDisk ?? 0,
       inMemory: this.#memory?.waiting.messages ?? 0,
       ...this.#options.run,
+      ...this.#options.intake,
     });
   }
 

@@ -40,7 +40,7 @@ export interface PutResult {
 export interface PutOptions {
   /**
    * With `drop-newest`: stores the first messages that have room and stops there. The others get no `seq` and are not
-   * counted as dropped: whoever handed them in still has them.
+   * counted as dropped: whoever handed them in still has them. So with a disk that fails: memory takes none, it throws.
    *
    * @default {false}
    */

@@ -2,11 +2,13 @@
 
 import type { Grants } from "../core/build.ts";
 import { place, proxyOf } from "../core/endpoint.ts";
+import { SOCKET_PATH } from "../core/socket_guard.ts";
 import { settingsError, type UserError } from "../core/errors.ts";
 import { USERS_PATH } from "../core/file_guard.ts";
 import {
   CERTS_PATHS,
   CONFIG_PATHS,
+  LISTEN_VARIABLES,
   NOTIFY_PATH,
   NOTIFY_VARIABLES,
   PROXY_VARIABLES,
@@ -25,6 +27,7 @@ const VARIABLES = [
   "JOURNAL_STREAM",
   ...TRUST_VARIABLES,
   ...WARNED_VARIABLES,
+  ...LISTEN_VARIABLES,
   ...PROXY_VARIABLES,
 ];
 
@@ -61,6 +64,7 @@ export function generalGrants(proxyPorts: readonly number[] = []): Grants {
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(["system"])]),
     notify: NOTIFY_PATH,
+    listen: SOCKET_PATH,
   };
 }
 
@@ -76,7 +80,9 @@ const CREDENTIALS = "/run/credentials/mqtt443.service";
  * @param isCertsGiven Whether its settings file names the certificate directory; else both standard ones are granted.
  */
 export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
-  const grants = { ...grantsOf(settings, undefined), notify: NOTIFY_PATH };
+  // Where systemd listens, `send` is to reach it.
+  const listen = settings.listen === "systemd" ? { listen: SOCKET_PATH } : {};
+  const grants = { ...grantsOf(settings, undefined), notify: NOTIFY_PATH, ...listen };
   return isCertsGiven ? grants : { ...grants, read: unique([...grants.read, ...CERTS_PATHS]) };
 }
 
@@ -108,6 +114,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
     write: settings.durability === "none" ? [] : [state],
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
+    ...(settings.listen?.startsWith("/") && { listen: settings.listen }),
   };
 }
 
@@ -117,13 +124,20 @@ function netOf(settings: Settings): string[] {
   return hop.endpoint === "" ? [] : [place(hop)];
 }
 
-/** The grants with the service manager's socket, which Deno wants both as a file and as an address. */
-export function allGrants({ notify, ...grants }: Grants): Grants {
-  return notify === undefined ? grants : {
+/**
+ * The grants with what the two sockets take: Deno wants each both as an address and as a file, which it only writes to
+ * where it is told something, and reads too where it listens or awaits an answer.
+ */
+export function allGrants(
+  { notify, listen, ...grants }: Grants,
+): Omit<Grants, "notify" | "listen"> {
+  const sockets = [notify, listen].filter((path) => path !== undefined);
+  return sockets.length === 0 ? grants : {
     ...grants,
-    net: [...grants.net, `unix:${notify}`],
-    write: [...grants.write, notify],
-    env: [...grants.env, ...NOTIFY_VARIABLES],
+    net: [...grants.net, ...sockets.map((path) => `unix:${path}`)],
+    read: listen === undefined ? grants.read : unique([...grants.read, listen]),
+    write: unique([...grants.write, ...sockets]),
+    env: notify === undefined ? grants.env : [...grants.env, ...NOTIFY_VARIABLES],
   };
 }
 

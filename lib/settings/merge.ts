@@ -53,8 +53,16 @@ export function mergeSettings(
   }
   check("clientId", clientIdProblem(settings.clientId), "the host name");
   check("source", sourcesProblem(settings.source));
-  const topic = topicProblem(settings.topic);
-  check("topic", topic && `${topic}, with {clientId} replaced`);
+  for (const key of ["topic", "topicPrefix"] as const) {
+    const topic = settings[key] && topicProblem(settings[key]);
+    check(key, topic && `${topic}, with {clientId} replaced`);
+  }
+  if (settings.listen === undefined && settings.source.includes("none")) {
+    check("source", "must not be none without listen");
+  }
+  if (settings.listen === "systemd" && "listenMode" in given) {
+    check("listenMode", "must not be given with listen systemd, whose SocketMode= counts");
+  }
   const { username, passwordFile, mqttVersion, proxy, proxyCa } = settings;
   if (passwordFile !== undefined && username === undefined && mqttVersion !== "5") {
     problems.push("passwordFile: MQTT 3.1.1 takes no password without a user name (--username)");
@@ -131,7 +139,12 @@ function withDefaults(given: Readonly<Record<string, unknown>>, machine: Machine
     key,
     key in given ? given[key] : compute ? compute(given, machine) : parse(text),
   ])) as unknown as Settings;
-  return { ...settings, topic: expandTopic(settings.topic, settings.clientId) };
+  const { topic, topicPrefix, clientId } = settings;
+  return {
+    ...settings,
+    topic: expandTopic(topic, clientId),
+    topicPrefix: topicPrefix && expandTopic(topicPrefix, clientId),
+  };
 }
 
 function problemsError(problems: readonly string[]): UserError {

@@ -9,6 +9,7 @@ import { CERTS_PATHS } from "./places.ts";
 export { settingsDoubt } from "./doubt.ts";
 export { allGrants, grantsOf } from "./grants.ts";
 export { settingsDocument } from "./merge.ts";
+export { duration } from "./parsers.ts";
 export { settingsSchema } from "./schema.ts";
 export type { CommandLine } from "./types.ts";
 export { NOTIFY_PATH, PROXY_VARIABLES, TRUST_VARIABLES } from "./places.ts";

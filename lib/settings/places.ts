@@ -21,5 +21,8 @@ export const PROXY_VARIABLES = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"] as co
 /** Variables of systemd: where it listens, and how often the watchdog must be fed. */
 export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] as const;
 
+/** The variables by which systemd hands over a socket. */
+export const LISTEN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS"] as const;
+
 /** Where systemd listens for notifications. */
 export const NOTIFY_PATH = "/run/systemd/notify";

@@ -15,6 +15,7 @@ import {
   PROTOCOL,
   PROXY,
   secretFile,
+  SOCKET,
   SOURCES,
   TAGS,
   TOPIC,
@@ -177,6 +178,22 @@ const TABLE = {
     orNone(TAGS),
     "none",
     "fixed texts that each json payload has beside device, separated by commas",
+  ),
+  listen: setting(orNone(SOCKET), "none", "where other processes hand in messages", {
+    example: "/run/mqtt443/in.sock",
+  }),
+  /** Not with `systemd`. */
+  listenMode: setting(
+    choice("MODE", ["0660", "0600"]),
+    "0660",
+    "who may connect there: the group too, or the owner alone",
+  ),
+  /** `{clientId}` already replaced. */
+  topicPrefix: setting(
+    orNone(TOPIC),
+    "none",
+    "messages handed in may name a topic below it; {clientId} is replaced",
+    { example: "dt/mqtt443/{clientId}" },
   ),
   format: setting(
     choice("FORMAT", ["json", "text", "shadow"]),

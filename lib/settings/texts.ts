@@ -9,6 +9,7 @@ import {
   utf8Bytes,
 } from "../core/message.ts";
 import { proxyOf } from "../core/endpoint.ts";
+import { MAX_SOCKET_PATH_BYTES } from "../core/socket_guard.ts";
 import { checked, type Kind } from "./parsers.ts";
 import { rangePattern } from "./range_pattern.ts";
 
@@ -89,6 +90,15 @@ function pathProblem(text: string): string | undefined {
   return text.includes("\0") ? "must not hold NUL" : undefined;
 }
 
+function listenProblem(text: string): string | undefined {
+  if (text === "systemd") return undefined;
+  if (!text.startsWith("/")) return "must be an absolute path, or systemd";
+  const bytes = utf8Bytes(text);
+  return bytes > MAX_SOCKET_PATH_BYTES
+    ? `must be at most ${MAX_SOCKET_PATH_BYTES} bytes, as Linux has it, and is ${bytes}`
+    : pathProblem(text);
+}
+
 /** RFC 7301: 1 to 255 bytes; printable ASCII is what any broker uses. */
 const ALPN = /^[\x21-\x7e]{1,255}$/;
 /** Control characters and halves of surrogate pairs, in a class of a regular expression. */
@@ -146,6 +156,14 @@ export const TOPIC: Kind<string> = checked("TOPIC", topicProblem, {
   pattern: `^(\\$aws/rules/${LEVEL}+/)?${LEVEL}*(/${LEVEL}*){0,${MAX_TOPIC_SLASHES}}$`,
 });
 
+/** Where lines are handed in. */
+export const SOCKET: Kind<string> = checked("PATH", listenProblem, {
+  allowed: "absolute path of a Unix socket, systemd",
+  type: "string",
+  maxLength: MAX_SOCKET_PATH_BYTES,
+  allOf: [PATH, { pattern: "^(/|systemd$)" }],
+});
+
 /** A payload. */
 export const MESSAGE: Kind<string> = checked("TEXT", messageProblem, {
   allowed: "text of at most 128 KiB",
@@ -155,7 +173,7 @@ export const MESSAGE: Kind<string> = checked("TEXT", messageProblem, {
 /** Names of sources with commas between them; a JSON array in the file arrives here joined. */
 export const SOURCES: Kind<readonly string[]> = {
   parse: (text) => text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== ""),
-  allowed: "stdin, or system, clock, file:NAME=PATH[*SCALE], disk:NAME=PATH",
+  allowed: "stdin, none, or system, clock, file:NAME=PATH[*SCALE], disk:NAME=PATH",
   placeholder: "LIST",
   mayBeList: true,
   schema: () => ({ anyOf: [SOURCE, { type: "array", minItems: 1, items: SOURCE }] }),

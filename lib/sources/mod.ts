@@ -91,6 +91,8 @@ function openOne(
       const read = diskReader(`disk_${spec.name}`, [spec.path]);
       return [onceAtATime({ name, read })];
     }
+    case "none":
+      return [];
     case "stdin":
       throw specError(name, "is a stream, and read line by line");
   }

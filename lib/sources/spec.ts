@@ -13,7 +13,7 @@ import { GROUP_FILES } from "./meminfo.ts";
 
 /** One entry of the `source` setting. */
 export type Spec =
-  | (Timed & { readonly kind: "system" | "clock" | "stdin" })
+  | (Timed & { readonly kind: "system" | "clock" | "stdin" | "none" })
   | (Timed & FileSpec)
   | (Timed & DiskSpec);
 
@@ -42,8 +42,8 @@ export interface DiskSpec {
   readonly path: string;
 }
 
-const PLAIN = ["system", "clock", "stdin"] as const;
-const FORMS = "system, clock, stdin, file:NAME=PATH or disk:NAME=PATH";
+const PLAIN = ["system", "clock", "stdin", "none"] as const;
+const FORMS = "system, clock, stdin, none, file:NAME=PATH or disk:NAME=PATH";
 const FILE_FORM = "file:NAME=PATH or file:NAME=PATH*SCALE";
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 /** What begins like a scale and is none is not taken for a part of a path. */
@@ -77,7 +77,7 @@ export function parseDecimal(text: string): number | undefined {
  * });
  * assertEquals(
  *   parseSpec("sytem"),
- *   'must be system, clock, stdin, file:NAME=PATH or disk:NAME=PATH: did you mean "system"?',
+ *   'must be system, clock, stdin, none, file:NAME=PATH or disk:NAME=PATH: did you mean "system"?',
  * );
  * ```
  */
@@ -85,6 +85,7 @@ export function parseSpec(text: string): Spec | string {
   const [, word, number, unit] = /^(.*)@(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h)$/s.exec(text) ?? [, text];
   const spec = parseWord(word!);
   if (number === undefined || typeof spec === "string") return spec;
+  if (spec.kind === "none") return "must be none without an interval";
   if (spec.kind === "stdin") return "must be stdin without an interval: each line is one message";
   const intervalMs = Math.round(Number(number) * UNIT_MS[unit!]!);
   return intervalMs >= 100 && intervalMs <= 24 * UNIT_MS.h!
@@ -157,6 +158,7 @@ export function sourcesProblem(specs: readonly string[]): string | undefined {
     if (spec.kind === "stdin" && specs.some((other) => other !== "stdin")) {
       return "must be stdin alone: each line is one message, other sources have an interval";
     }
+    if (spec.kind === "none" && specs.length > 1) return "must be none alone";
     const key = "name" in spec ? `${spec.kind}:${spec.name}` : spec.kind;
     if (seen.has(key)) {
       return "name" in spec

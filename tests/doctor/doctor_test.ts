@@ -37,18 +37,19 @@ Deno.test(
     await withSite({}, async ({ args, received }) => {
       const report = await examine(args);
       const other = report.checks.filter(({ status }) => status !== "ok");
-      const proxy = { name: "proxy", status: "skipped", saw: "none is set" };
-      assertEquals([report.ok, report.exitCode, other], [true, 0, [proxy]]);
-      assertEquals(report.checks.length, 14);
+      const none = { status: "skipped", saw: "none is set" };
+      const skipped = [{ name: "listen", ...none }, { name: "proxy", ...none }];
+      assertEquals([report.ok, report.exitCode, other], [true, 0, skipped]);
+      assertEquals(report.checks.length, 15);
       assertEquals(received().map(({ topic }) => topic), ["dt/mqtt443/gw-7/telemetry"]);
     });
   },
 );
 
-Deno.test("doctor --offline connects nowhere and ends with the queue", async () => {
+Deno.test("doctor --offline connects nowhere and ends with the socket", async () => {
   await withSite({}, async ({ args, connections }) => {
     const report = await examine(args, ["--offline"]);
-    assertEquals(report.checks.at(-1)?.name, "queue");
+    assertEquals(report.checks.at(-1)?.name, "listen");
     const { stdout } = await run(["doctor", "--offline", ...args]);
     assertMatch(stdout, /\n7 ok, .*\nNothing wrong found; publishing was not tried\n$/);
     assertEquals([report.exitCode, connections()], [0, 0]);
@@ -60,6 +61,7 @@ Deno.test("doctor skips what needs a check that failed, and says which", DIRECT,
     const report = await examine(args, ["--port", "1"]);
     const skipped = report.checks.filter(({ status }) => status === "skipped");
     assertEquals(skipped.map(({ name, saw }) => `${name}: ${saw}`), [
+      "listen: none is set",
       "proxy: none is set",
       "tls: needs tcp",
       "alpn: needs tls",
@@ -74,7 +76,7 @@ Deno.test("doctor's text fits 80 columns", DIRECT, async () => {
     const { stdout } = await run(["doctor", ...args]);
     const wide = stdout.split("\n").filter((line) => line.length > 80);
     assertEquals(wide, []);
-    assertMatch(stdout, /\n13 ok, 0 warn, 0 fail, 1 skipped\nThis device can publish\n$/);
+    assertMatch(stdout, /\n13 ok, 0 warn, 0 fail, 2 skipped\nThis device can publish\n$/);
   });
 });
 
@@ -85,7 +87,7 @@ Deno.test("doctor on a terminal says what it looks at, and takes that back", asy
     for (const [looking, result] of parts.filter((both) => both.length > 1)) {
       assertEquals(looking, `looking at ${result!.split(/\s+/)[1]} …`);
     }
-    assertEquals(parts.filter((both) => both.length > 1).length, 7);
+    assertEquals(parts.filter((both) => both.length > 1).length, 8);
   });
 });
 
@@ -124,6 +126,15 @@ Deno.test("doctor --policy takes region and account, and refuses what is none", 
   }
 });
 
+Deno.test("doctor --policy allows what is handed in to be published below topicPrefix", async () => {
+  const args = ["--client-id", "gw-7", "--topic", "a", "--topic-prefix", "dt/{clientId}"];
+  const { code, stdout } = await run(["doctor", "--policy", ...args]);
+  const resources = JSON.parse(stdout).Statement.map(({ Resource }: { Resource: string }) =>
+    Resource.split(":").at(-1)
+  );
+  assertEquals([code, resources], [0, ["client/gw-7", "topic/a", "topic/dt/gw-7/*"]]);
+});
+
 Deno.test("doctor --policy prints the least policy for the client id and the topic", async () => {
   const endpoint = "abc-ats.iot.eu-central-1.amazonaws.com";
   const { code, stdout } = await run([
@@ -159,6 +170,23 @@ Deno.test("doctor --json gives each finding that is not ok its code", DIRECT, as
     assertEquals(code(closed, "tcp"), "tcp-refused");
     Deno.removeSync(fileIn(certs, "private.pem.key"));
     assertEquals(code(await examine(args), "files"), "file-not-found");
+  });
+});
+
+Deno.test("doctor looks at the socket on which lines are handed in", async () => {
+  await withSite({}, async ({ args, certs }) => {
+    const path = `${certs.replace(/[^/]+$/, "")}in.sock`;
+    const look = async (more: readonly string[] = []) => {
+      const { checks } = await examine([...args, "--listen", path, ...more], ["--offline"]);
+      return checks.find(({ name }) => name === "listen")!;
+    };
+    const free = await look();
+    assertEquals(free.status, "ok");
+    assertMatch(free.saw, /nobody listens at .* now, and a publisher can/);
+    using listener = Deno.listen({ transport: "unix", path });
+    const other = await look();
+    assertEquals([other.status, other.code], ["warn", "listen-in-use"]);
+    void listener;
   });
 });
 

@@ -200,13 +200,19 @@ Deno.test("grants never open the network, the disk or subprocesses as a whole", 
   assertEquals(flags.includes("--no-prompt") && flags.includes("--ignore-env"), true);
 });
 
-Deno.test("grants of an executable let it tell the service manager at one socket", () => {
-  const flags = grantFlags({ ...generalGrants(), net: [], write: [], env: [] });
+Deno.test("grants of an executable let it tell the service manager at one socket, and be told at another", () => {
+  const flags = grantFlags({
+    ...generalGrants(),
+    net: [],
+    write: [],
+    env: [],
+    listen: "/run/in.sock",
+  });
   for (
     const flag of [
       "--unstable-net",
-      "--allow-net=unix:/run/systemd/notify",
-      "--allow-write=/run/systemd/notify",
+      "--allow-net=unix:/run/systemd/notify,unix:/run/in.sock",
+      "--allow-write=/run/systemd/notify,/run/in.sock",
       "--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC,WATCHDOG_PID",
     ]
   ) assert(flags.includes(flag), flag);

@@ -21,9 +21,12 @@ const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, unicodeRegExp: tr
 ajvFormats.default(ajv);
 const validate = ajv.compile(settingsSchema());
 
+/** What `source none` needs: no schema of one key says that. */
+const WITH_SOCKET = fileLayer("socket.json", '{"listen":"/run/in.sock"}');
+
 function isTaken(text: string): boolean {
   try {
-    mergeSettings([fileLayer("f.json", text)], AROUND, { needEndpoint: false });
+    mergeSettings([WITH_SOCKET, fileLayer("f.json", text)], AROUND, { needEndpoint: false });
     return true;
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -38,7 +41,22 @@ const VALUES: readonly unknown[] = [
   ...[1e8 + 1, 1e9 + 1],
   ...["", " ", "none", "None", "null", "0", "1", "2", "007", "443", "65535", "65536", "0x10"],
   ...["1e3", "+1", "1.0", "-1", "1\n", "٣", "9".repeat(40), "0".repeat(40) + "5"],
-  ...["5", "3.1.1", "1.2", "1.3", "json", "text", "JSON", "drop-oldest", "power", "warn", "debug"],
+  ...[
+    "5",
+    "3.1.1",
+    "1.2",
+    "1.3",
+    "0600",
+    "systemd",
+    "/run/in.sock",
+    "json",
+    "text",
+    "JSON",
+    "drop-oldest",
+    "power",
+    "warn",
+    "debug",
+  ],
   ...[
     "99ms",
     "100ms",

@@ -12,6 +12,7 @@ import { measureBulk, rateId, WINDOWS } from "./bulk.ts";
 import { chartOf } from "./chart.ts";
 import { measureDrain } from "./drain.ts";
 import { findForms, sizeFigure } from "./forms.ts";
+import { measureIntake } from "./intake.ts";
 import { findPeers } from "./peers.ts";
 import { isFile } from "./run.ts";
 import { measureProxy } from "./proxy.ts";
@@ -23,7 +24,7 @@ import { PEERS } from "./targets.ts";
 import { denoDir } from "../build/run_deno.ts";
 
 /** In their order. */
-const PHASES = ["start", "steady", "bulk", "drain", "proxy"] as const;
+const PHASES = ["start", "steady", "bulk", "intake", "drain", "proxy"] as const;
 
 const HELP =
   `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
@@ -122,6 +123,7 @@ export async function bench(
   await phase("start", () => measureStart({ ...all, runs: size.starts, firstRuns: size.runs }));
   await phase("steady", () => measureSteady(all));
   const rates = await phase("bulk", () => measureBulk(all));
+  await phase("intake", () => measureIntake(all));
   const live = new Map(WINDOWS.map((window) => [
     window,
     rates.find(({ id }) => id === rateId(window))?.samples[PEERS.c] ?? [],

@@ -8,14 +8,18 @@ import type { Target } from "./report.ts";
 /** Bytes that are wanted of the bundle at most. */
 const WANTED_BUNDLE_BYTES = 150_000;
 /** Bytes that the bundle may have before a test fails: what it has, and little more. */
-export const BUNDLE_LIMIT_BYTES = 316_000;
+export const BUNDLE_LIMIT_BYTES = 336_000;
 
 const atMost = (value: number, of?: string): Target => ({
   is: "at most",
   value,
   ...(of && { of }),
 });
-const atLeast = (value: number, of: string): Target => ({ is: "at least", value, of });
+const atLeast = (value: number, of?: string): Target => ({
+  is: "at least",
+  value,
+  ...(of && { of }),
+});
 
 /** Who is compared with, by the names in the table. */
 export const PEERS = {
@@ -29,6 +33,7 @@ export const PEERS = {
   memory: "memory only",
   bundle: "bundle",
   direct: "without a proxy",
+  disk: "synced appends to a file",
 } as const;
 
 /** The targets, by figure. */
@@ -49,6 +54,13 @@ export const TARGETS = {
   cpuInBulk: [atMost(0.65, PEERS.c)], // 0.6
   diskRate: [atLeast(0.9, PEERS.memory)], // 0.95-1.0
   written: [atMost(250)],
+  /** Of durability power: the first is bounded by the disk, by one fsync a line. */
+  intake: {
+    one: [atLeast(1000)],
+    many: [atLeast(10_000)],
+    pipelined: [atLeast(50_000)],
+    growth: [atMost(1)],
+  },
   drainRate: [atLeast(1, PEERS.c)],
   drainPeak: [atMost(90)],
   /** In MiB for each 100,000 messages: less is flat. */
@@ -59,4 +71,4 @@ export const TARGETS = {
   proxyStart: [{ is: "at most", value: 40, of: PEERS.direct, as: "difference" }],
   proxyRss: [{ is: "at most", value: 3, of: PEERS.direct, as: "difference" }],
   packed: [{ is: "at most", value: 30, of: PEERS.bundle, as: "difference" }],
-} satisfies Record<string, readonly Target[]>;
+} satisfies Record<string, readonly Target[] | Readonly<Record<string, readonly Target[]>>>;

@@ -51,7 +51,7 @@ const IMPORTED: Readonly<Record<string, readonly string[]>> = {
   "node:buffer": ["Buffer"],
   "node:crypto": ["X509Certificate", "createPrivateKey"],
   "node:dns": ["lookup"],
-  "node:net": ["connect", "isIP"],
+  "node:net": ["connect", "createServer", "isIP"],
   "node:sqlite": ["DatabaseSync"],
   "node:tls": ["connect"],
   "node:zlib": ["crc32"],

@@ -55,6 +55,12 @@ export const PROMISES: Readonly<Record<string, string>> = {
   Q9: "a second process on one state directory: refused; a lock left behind: taken over",
   Q10: "planted links and open modes in the state directory: refused",
   Q11: "a queue written by an earlier release: carried over and drained",
+  I1: "a receipt of a line that was handed in: its message is on disk first, whatever is killed",
+  I2:
+    "many, slow, silent, wrong and vanishing clients: each line answered in order, memory and descriptors bounded",
+  I3: "a queue or disk that is full: the line is taken or answered with retry, as the policy says",
+  I4: "the socket: only the users it is meant for can connect, and nothing planted is believed",
+  I5: "the socket of systemd: a client that connects during a restart waits",
   X1: "SIGTERM: what is in flight is awaited, then DISCONNECT and exit 0",
   X2: "SIGTERM while offline, in a handshake, in a wait: exit 0, the queue whole",
   X3:

@@ -100,6 +100,7 @@ export function partsOf(
     installer === "dpkg" ? text.replaceAll("/usr/local/bin/", "/usr/bin/") : text;
   const texts: Readonly<Record<string, string>> = {
     ...Object.fromEntries(units.map((name) => [name, unit(readText(name))])),
+    "listen.conf": readText("listen.conf"),
     "certs.sh": readText("certs.sh"),
     "mqtt443.sysusers": readText("sysusers.conf"),
     "mqtt443.tmpfiles": readText("tmpfiles.conf"),

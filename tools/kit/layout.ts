@@ -13,7 +13,7 @@ export interface Place {
 
 const DOCUMENTS = [
   ...["README.txt", "LICENSE", "SECURITY.md", "THIRD_PARTY_LICENSES.txt", "sbom.cdx.json"],
-  ...["mqtt443.schema.json"],
+  ...["mqtt443.schema.json", "listen.conf"],
   ...["VERSION", "install.sh", "FILES"],
 ];
 

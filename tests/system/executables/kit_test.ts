@@ -42,6 +42,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
       "-rw-r--r-- /certs.example/README.md",
       "-rw-r--r-- /certs.sh",
       "-rwxr-xr-x /install.sh",
+      "-rw-r--r-- /listen.conf",
       "-rwxr-xr-x /mqtt443",
       "-rw-r--r-- /mqtt443-wait.target",
       "-rw-r--r-- /mqtt443.1",
@@ -50,6 +51,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
       "-rw-r--r-- /mqtt443.json.sample",
       "-rw-r--r-- /mqtt443.schema.json",
       "-rw-r--r-- /mqtt443.service",
+      "-rw-r--r-- /mqtt443.socket",
       "-rw-r--r-- /mqtt443.sysusers",
       "-rw-r--r-- /mqtt443.tmpfiles",
       "-rw-r--r-- /mqtt443.zsh",
@@ -59,7 +61,7 @@ Deno.test("kit makes the same archive twice, whole, with the sums of what is in 
     await runCommand(["tar", "xzf", made[0]!, "-C", folder]);
     const cwd = join(folder, NAME);
     const sums = await runCommand(["sha256sum", "-c", "SHA256SUMS"], { cwd });
-    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 22]);
+    assertEquals([sums.code, sums.stdout.split("\n").length], [0, 24]);
     const schema = JSON.parse(Deno.readTextFileSync(join(cwd, "mqtt443.schema.json")));
     assertEquals(schema, JSON.parse(JSON.stringify(settingsSchema())));
     const { metadata } = JSON.parse(Deno.readTextFileSync(join(cwd, "sbom.cdx.json")));
