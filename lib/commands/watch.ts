@@ -20,7 +20,7 @@ import {
   type Settings,
 } from "../settings/mod.ts";
 import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
-import { createOutage } from "../publisher/mod.ts";
+import { Outage } from "../publisher/mod.ts";
 import { CONTROL, oneLine, quote } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
@@ -43,7 +43,7 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
   checkGrants(settings);
   const connector = new Connector(settings, world, log);
   const target = targetOf(settings, connector.identity());
-  const outage = createOutage({ ...world, settings, target, log });
+  const outage = new Outage({ ...world, settings, target, log });
   const over = new AbortController();
   const done = world.onSignals(["SIGTERM", "SIGINT"], () => over.abort());
   let left = settings.count ?? Infinity;

@@ -1,7 +1,7 @@
 /**
- * How the link fares: what is said of it, and how long to wait before the next attempt.
+ * What is logged of the link, and how long to wait before the next attempt.
  *
- * Rules: while offline nothing is said more than once a minute; the wait grows over short sessions too and starts anew
+ * Rules: while offline nothing is logged more than once a minute; the wait grows over short sessions too and starts anew
  * only after 30 s up with a delivery; a refusal, or a link that dies each time, is retried at the slow end.
  */
 
@@ -9,7 +9,7 @@ import { backoffMs, slowBackoffMs } from "./backoff.ts";
 import { place, presenceTopic, type Target } from "../core/endpoint.ts";
 import { type Connection, tunnelLimits } from "../connection/mod.ts";
 import { EXIT, failureFields, type UserError } from "../core/errors.ts";
-import { createRepeats, type Logger } from "../core/log.ts";
+import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
 
 /** A session this long, with a delivery in it, was a good one. */
@@ -39,21 +39,7 @@ export interface SessionEnd {
   readonly setAside?: boolean;
 }
 
-/** Keeps account of attempts and sessions. */
-export interface Outage {
-  /** Whether sessions come and go. */
-  isFlapping(): boolean;
-  /** An attempt begins. */
-  connecting(): void;
-  /** It succeeded. */
-  connected(connection: Connection): void;
-  /** It failed. Returns the ms to wait. */
-  failed(error: UserError): number;
-  /** The session ended. Returns the ms to wait. */
-  ended(reason: UserError, end: SessionEnd): number;
-}
-
-/** Options of {@linkcode createOutage}. */
+/** Options of {@linkcode Outage}. */
 export interface OutageOptions {
   readonly settings: Pick<Settings, "backoffMax" | "mqttVersion" | "clientId">;
   readonly target: Target;
@@ -62,90 +48,126 @@ export interface OutageOptions {
   readonly monotonicMs: () => number;
 }
 
-/** Makes an account without failures. */
-export function createOutage(options: OutageOptions): Outage {
-  const { settings, target, log, random, monotonicMs } = options;
+/** The account of attempts and sessions: what is logged of them, and how long to wait. */
+export class Outage {
+  readonly #options: OutageOptions;
+  readonly #repeats: Repeats;
   /** Failures since the last good session. */
-  let failures = 0;
-  /** Sessions in a row that the other side ended early, and those of them in which nothing was taken. */
-  let short = 0;
-  let fruitless = 0;
+  #failures = 0;
+  /** Sessions in a row that the other side ended early. */
+  #short = 0;
+  /** Those of them in which nothing was acknowledged. */
+  #fruitless = 0;
   /** Lengths in ms of the last sessions that delivered something and were hung up on. */
-  let lengths: number[] = [];
-  const repeats = createRepeats(monotonicMs);
-  const way = target.proxy && { proxy: place(target.proxy) };
+  #lengths: number[] = [];
 
-  const wait = (reason: UserError): number => {
-    const slow = reason.exitCode === EXIT.refused || reason.code === "proxy-forbidden" ||
-      short >= LASTING;
-    const ms = slow
-      ? slowBackoffMs(random(), settings.backoffMax)
-      : backoffMs(failures, random(), settings.backoffMax);
-    failures++;
-    return ms;
-  };
-  const retrying = (ms: number, reason: UserError) => {
-    const say = repeats.due("retrying") ? log.warn : log.debug;
+  constructor(options: OutageOptions) {
+    this.#options = options;
+    this.#repeats = createRepeats(options.monotonicMs);
+  }
+
+  /** Whether sessions come and go. */
+  isFlapping(): boolean {
+    return this.#short >= FLAPPING;
+  }
+
+  /** An attempt begins. */
+  connecting(): void {
+    const { target, log } = this.#options;
+    const say = this.#repeats.due("connecting") ? log.info : log.debug;
+    const alpn = target.alpn ?? "none";
+    say("connecting", { ...this.#way(), alpn, clientId: target.clientId });
+  }
+
+  /** It succeeded. */
+  connected({ facts }: Connection): void {
+    const { settings, target, log } = this.#options;
+    // A link that comes and goes is logged once a minute, too.
+    if (!this.isFlapping()) this.#repeats.reset();
+    const say = this.#repeats.due("connected") ? log.info : log.debug;
+    say("connected", {
+      ...this.#way(),
+      tls: facts.tls,
+      alpn: facts.alpn ?? "none",
+      sni: target.endpoint,
+      peer: facts.peer,
+      mqtt: settings.mqttVersion,
+      ms: facts.ms,
+    });
+  }
+
+  /** It failed. Returns the ms to wait. */
+  failed(error: UserError): number {
+    const { target, log } = this.#options;
+    const ms = this.#wait(error);
+    const say = this.#repeats.due("retrying") ? log.warn : log.debug;
     say("retrying", {
-      in: `${(ms / 1000).toFixed(1)}s`,
-      attempt: failures + 1,
-      ...way,
-      ...failureFields(reason),
+      in: inSeconds(ms),
+      attempt: this.#failures + 1,
+      ...(target.proxy && { proxy: place(target.proxy) }),
+      ...failureFields(error),
     });
     return ms;
-  };
+  }
 
-  return {
-    isFlapping: () => short >= FLAPPING,
-    connecting() {
-      const say = repeats.due("connecting") ? log.info : log.debug;
-      say("connecting", {
-        endpoint: place(target),
-        ...way,
-        alpn: target.alpn ?? "none",
-        clientId: target.clientId,
-      });
-    },
-    connected({ facts }) {
-      // A link that comes and goes is told of once a minute too.
-      if (short < FLAPPING) repeats.reset();
-      const say = repeats.due("connected") ? log.info : log.debug;
-      say("connected", {
-        endpoint: place(target),
-        ...way,
-        tls: facts.tls,
-        alpn: facts.alpn ?? "none",
-        sni: target.endpoint,
-        peer: facts.peer,
-        mqtt: settings.mqttVersion,
-        ms: facts.ms,
-      });
-    },
-    failed(error) {
-      return retrying(wait(error), error);
-    },
-    ended(reason, end) {
-      // What made sessions end early is gone.
-      if (end.setAside) failures = short = fruitless = 0;
-      if (end.ms >= GOOD_MS && end.delivered > 0) failures = 0;
-      const early = end.ms < GOOD_MS && reason.step === "mqtt";
-      short = early ? short + 1 : 0;
-      fruitless = early && end.delivered === 0 && end.inFlight > 0 ? fruitless + 1 : 0;
-      const isCut = reason.code === "session-hung-up" && end.delivered > 0;
-      lengths = isCut ? [...lengths, end.ms].slice(-PATTERN) : [];
-      const named = lengths.length === PATTERN && areAlike(lengths)
-        ? nameLength(reason, end.ms, target)
-        : short >= PATTERN
-        ? namePattern(reason, fruitless >= PATTERN, target)
-        : reason;
-      // A pattern, once seen, is news.
-      const what = named === reason ? "end" : fruitless >= PATTERN ? "fruitless" : "pattern";
-      const say = repeats.due(what) ? log.warn : log.debug;
-      const ms = wait(named);
-      say("disconnected", { ...failureFields(named), in: `${(ms / 1000).toFixed(1)}s` });
-      return ms;
-    },
-  };
+  /** The session ended. Returns the ms to wait. */
+  ended(reason: UserError, end: SessionEnd): number {
+    const { log } = this.#options;
+    this.#count(reason, end);
+    const named = this.#name(reason, end);
+    // A pattern, once seen, is news.
+    const isFruitless = this.#fruitless >= PATTERN;
+    const what = named === reason ? "end" : isFruitless ? "fruitless" : "pattern";
+    const say = this.#repeats.due(what) ? log.warn : log.debug;
+    const ms = this.#wait(named);
+    say("disconnected", { ...failureFields(named), in: inSeconds(ms) });
+    return ms;
+  }
+
+  #count(reason: UserError, end: SessionEnd): void {
+    // What made sessions end early is gone.
+    if (end.setAside) this.#failures = this.#short = this.#fruitless = 0;
+    if (end.ms >= GOOD_MS && end.delivered > 0) this.#failures = 0;
+    const isEarly = end.ms < GOOD_MS && reason.step === "mqtt";
+    const isFruitless = isEarly && end.delivered === 0 && end.inFlight > 0;
+    const isCut = reason.code === "session-hung-up" && end.delivered > 0;
+    this.#short = isEarly ? this.#short + 1 : 0;
+    this.#fruitless = isFruitless ? this.#fruitless + 1 : 0;
+    this.#lengths = isCut ? [...this.#lengths, end.ms].slice(-PATTERN) : [];
+  }
+
+  /** The reason, with the pattern that it is part of. */
+  #name(reason: UserError, { ms }: SessionEnd): UserError {
+    const { target } = this.#options;
+    if (this.#lengths.length === PATTERN && areAlike(this.#lengths)) {
+      return nameLength(reason, ms, target);
+    }
+    if (this.#short < PATTERN) return reason;
+    return namePattern(reason, this.#fruitless >= PATTERN, target);
+  }
+
+  #wait(reason: UserError): number {
+    const { settings: { backoffMax }, random } = this.#options;
+    const isSlow = reason.exitCode === EXIT.refused || reason.code === "proxy-forbidden" ||
+      this.#short >= LASTING;
+    const ms = isSlow
+      ? slowBackoffMs(random(), backoffMax)
+      : backoffMs(this.#failures, random(), backoffMax);
+    this.#failures++;
+    return ms;
+  }
+
+  #way(): { endpoint: string; proxy?: string } {
+    const { target } = this.#options;
+    return {
+      endpoint: place(target),
+      ...(target.proxy && { proxy: place(target.proxy) }),
+    };
+  }
+}
+
+function inSeconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)}s`;
 }
 
 /** The likely cause of sessions that end early again and again. */

@@ -14,7 +14,7 @@ import type { Outage, SessionEnd } from "./outage.ts";
 
 /** What a link works with. */
 export interface LinkOptions {
-  readonly outage: Outage;
+  readonly outage: Pick<Outage, keyof Outage>;
   readonly log: Logger;
   /** Opens one session. */
   readonly connect: (signal: AbortSignal) => Promise<Connection>;

@@ -13,7 +13,7 @@ import { type Draft, numbered, tooLarge } from "./drafts.ts";
 import { sleep } from "../core/wait.ts";
 import { createLink, type Link, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
-import { createOutage, type Outage, type SessionEnd } from "./outage.ts";
+import { Outage, type SessionEnd } from "./outage.ts";
 import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
 import type { PutOptions, PutResult, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
@@ -93,7 +93,7 @@ class Run {
 
   constructor(options: PublisherOptions) {
     this.#options = options;
-    this.#outage = createOutage(options);
+    this.#outage = new Outage(options);
     this.#progressMs = options.monotonicMs();
     this.#link = createLink({
       ...options,

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/asser
 import type { Connection } from "../../lib/connection/types.ts";
 import { EXIT, UserError } from "../../lib/core/errors.ts";
 import type { Fields } from "../../lib/core/log.ts";
-import { createOutage, type Outage } from "../../lib/publisher/outage.ts";
+import { Outage } from "../../lib/publisher/outage.ts";
 import { seeded } from "../../tools/shared/seeded.ts";
 import { judgeWaits, type Verdict } from "../support/waits.ts";
 
@@ -26,7 +26,7 @@ function makeBench(seed = 1, backoffMax = 120_000): Bench {
   const said: Said[] = [];
   const note = (level: Said["level"]) => (event: string, fields: Fields = {}) =>
     void said.push({ level, event, fields });
-  const outage = createOutage({
+  const outage = new Outage({
     settings: { backoffMax, mqttVersion: "5", clientId: "gw-7" },
     target: {
       endpoint: "host",
