@@ -26,6 +26,8 @@ import type {
 const MOST_IN_MEMORY: Amount = { messages: 10_000, bytes: 8 * 1024 ** 2 };
 /** How long rows of accepted messages may stay, and how often a disk that fails is tried, in ms. */
 const RETRY_MS = 1000;
+/** How old the status beside the file may be, in ms. */
+const NOTE_MS = 5000;
 /**
  * Numbers left out after damage to the counters: what AWS takes in 40 s, after which Linux has written back what was not
  * synced. A gap tells of a loss; a number given twice would hide one.
@@ -86,6 +88,9 @@ export class StateQueue implements Queue {
   /** Dropped, and not yet counted in a file. */
   #droppedElsewhere = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the status was written last, on the monotonic clock, and what writes it when it is due again. */
+  #notedMs = -Infinity;
+  #noteTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @throws {UserError} With exit code 73 if the directory is another's, or in use. */
   constructor(options: StateQueueOptions) {
@@ -202,7 +207,7 @@ export class StateQueue implements Queue {
         this.#droppedElsewhere = 0;
       } catch { /* the status has it */ }
     }
-    this.#note();
+    this.#note(true);
     return lost;
   }
 
@@ -210,7 +215,7 @@ export class StateQueue implements Queue {
     clearTimeout(this.#timer);
     if (!this.#isBroken) this.#flush();
     clearTimeout(this.#timer);
-    this.#note();
+    this.#note(true);
     this.#memory?.close();
     this.#disk?.close();
     this.#directory?.release();
@@ -406,8 +411,17 @@ export class StateQueue implements Queue {
     };
   }
 
-  #note(): void {
-    this.#directory?.writeStatus({
+  /** Writes the status: at once, or when the last one is {@linkcode NOTE_MS} old, as each costs a block of the disk. */
+  #note(isDue = this.#options.monotonicMs() - this.#notedMs >= NOTE_MS): void {
+    if (this.#directory === undefined) return;
+    if (!isDue) {
+      this.#noteTimer ??= setTimeout(() => this.#note(true), NOTE_MS);
+      return;
+    }
+    clearTimeout(this.#noteTimer);
+    this.#noteTimer = undefined;
+    this.#notedMs = this.#options.monotonicMs();
+    this.#directory.writeStatus({
       ...this.stats(),
       seqOnDisk: this.#disk?.lastSeq ?? this.#directory.status?.seqOnDisk ?? 0,
       inMemory: this.#memory?.waiting.messages ?? 0,
