@@ -193,6 +193,8 @@ Deno.test("queue whose first message is still to come is empty", async () => {
       oldest: null,
       quarantined: 0,
       dropped: 0,
+      handedIn: 0,
+      refused: 0,
     });
     const cleared = await run(["queue", "clear", "--yes", "--state", folder]);
     assertEquals(cleared, { code: 0, stdout: "discarded: 0\n", stderr: "" });
