@@ -1,16 +1,15 @@
 /**
  * `deno task demo`: the main job, seen from outside, without any account.
  *
- * Makes throw-away certificates, starts the local endpoint, publishes this machine's telemetry to it by a process that
- * may do what its settings need and nothing else, as `deno task publish` starts it, cuts the link, shows the queue fill and drain, and counts at the end. Exit code 1 if a
- * message was lost. `--forever` goes on until Ctrl-C.
+ * Makes throw-away certificates, starts the local endpoint, and publishes this machine's telemetry to it with only the
+ * permissions that the settings need, as `deno task publish` does. Then it cuts the link, shows the queue fill and drain,
+ * and counts at the end. Exit code 1 if a message was lost.
  */
 
-import { parseArgs } from "@std/cli/parse-args";
-import { DENO_VERSION } from "./compile/targets.ts";
-import { type Endpoint, makePki, startEndpoint, writeCerts } from "./endpoint.ts";
+import { DENO_VERSION } from "./build/targets.ts";
+import { type Endpoint, makePki, startEndpoint, writeCerts } from "./endpoint/mod.ts";
 import { ENVIRONMENT } from "./publish.ts";
-import { grantsFor, runArguments } from "./scoped.ts";
+import { grantsFor, runArguments } from "./shared/scoped.ts";
 
 /** Milliseconds from message to message. */
 const INTERVAL_MS = 500;
@@ -26,22 +25,19 @@ const CLIENT_ID = "demo-gateway";
 if (import.meta.main) Deno.exit(await demo(Deno.args));
 
 async function demo(args: readonly string[]): Promise<number> {
-  const { forever, _: rest, help, ...others } = parseArgs([...args], {
-    boolean: ["forever", "help"],
-  });
-  if (help || rest.length > 0 || Object.keys(others).length > 0) {
-    say("usage: deno task demo [--forever]");
-    return help ? 0 : 64;
+  if (args.length > 0) {
+    say("usage: deno task demo");
+    return args[0] === "--help" ? 0 : 64;
   }
   const directory = Deno.makeTempDirSync({ prefix: "mqtt443-demo-" });
   try {
-    return await show(directory, forever);
+    return await show(directory);
   } finally {
     Deno.removeSync(directory, { recursive: true });
   }
 }
 
-async function show(directory: string, forever: boolean): Promise<number> {
+async function show(directory: string): Promise<number> {
   const certs = `${directory}/certs`;
   const state = `${directory}/state`;
   say("1. Making throw-away certificates: a CA, a server, a device …");
@@ -81,7 +77,6 @@ async function show(directory: string, forever: boolean): Promise<number> {
   await queueDrains(state);
   await until(() => received() >= atReturn + DURING + AFTER, "new messages");
   say(`     arrived since the link is back: ${received() - atReturn}`);
-  if (forever) await goOn(endpoint);
   say("7. Stopping it with SIGTERM");
   return summary(endpoint, await publisher.stop());
 }
@@ -111,15 +106,6 @@ async function waiting(state: string): Promise<number> {
   const args = ["queue", "--json", "--state", state];
   const { stdout } = await command(args, "inherit").output();
   return JSON.parse(new TextDecoder().decode(stdout)).waiting;
-}
-
-async function goOn(endpoint: Endpoint): Promise<void> {
-  say("     publishing until Ctrl-C …");
-  const { promise, resolve } = Promise.withResolvers<void>();
-  Deno.addSignalListener("SIGINT", resolve);
-  await promise;
-  Deno.removeSignalListener("SIGINT", resolve);
-  say(`     ${endpoint.received.length} messages so far`);
 }
 
 function summary(endpoint: Endpoint, code: number): number {

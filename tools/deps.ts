@@ -5,8 +5,8 @@
  * to do. Otherwise `vendor/std` becomes a link to tools/std, whose small
  * stand-ins Deno then takes for the packages; the lock file stays as it is.
  * They have what this project uses and no more: to use more is a type error.
- * tests/std_test.ts holds on both. Executables always hold the stand-ins
- * (tools/bundle.ts).
+ * tests/tools/std_test.ts holds on both. Executables always hold the stand-ins
+ * (tools/build/bundle.ts).
  * Once jsr.io answers again the link is removed. A link younger than
  * {@linkcode KEEP_MS} is kept without asking; remove it to ask at once. A
  * `vendor/std` that is anything but our link is not ours, and left alone.

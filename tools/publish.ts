@@ -6,16 +6,16 @@
  * the time. Signals and the exit code pass through.
  */
 
-import type { Grants } from "../lib/build.ts";
-import { parseCommand } from "../lib/cli.ts";
-import { formatError, UserError } from "../lib/errors.ts";
-import { checkOwners, findIdentityFiles } from "../lib/identity_files.ts";
-import { loadSettings } from "../lib/load.ts";
-import { realWorld } from "../lib/world.ts";
-import { freshBundle } from "./bundle/fresh.ts";
-import { passed } from "./environment.ts";
-import { grantsFor, runArguments } from "./scoped.ts";
-import { MALLOC } from "./v8_flags.ts";
+import type { Grants } from "../lib/core/build.ts";
+import { parseCommand } from "../lib/commands/arguments.ts";
+import { formatError, UserError } from "../lib/core/errors.ts";
+import { checkOwners, findIdentityFiles } from "../lib/identity/files.ts";
+import { loadSettings } from "../lib/settings/mod.ts";
+import { realWorld } from "../lib/core/process.ts";
+import { freshBundle } from "./build/fresh.ts";
+import { passed } from "./shared/environment.ts";
+import { grantsFor, runArguments } from "./shared/scoped.ts";
+import { MALLOC } from "./build/v8_flags.ts";
 
 /** What the program's process gets besides what passes: run from source, Deno would ask for its newest version. */
 export const ENVIRONMENT = { DENO_NO_UPDATE_CHECK: "1", ...MALLOC } as const;
@@ -36,7 +36,7 @@ export function denoArguments(args: readonly string[], bundle?: string): string[
 }
 
 /**
- * Looks at the files and their folders, which the grants do not let the program do: see lib/grants.ts.
+ * Looks at the files and their folders, which the grants do not let the program do: see lib/settings/grants.ts.
  *
  * @throws {UserError} If others may replace one of them.
  */

@@ -1,29 +1,33 @@
 /**
  * Runs tests with the program in one of its forms: `deno task test`, `deno task test:forms`.
  *
- *     deno run -A tools/test.ts --form bundle|executable ARGUMENTS OF DENO TEST
+ *     deno run -A tools/test.ts --form bundle|executable [--through http|socks5] ARGUMENTS OF DENO TEST
  *
- * Makes the form once, for all tests. When they are through, nothing of theirs may be left: no process (and so no
+ * Makes the form once, for all tests. With `--through` whatever connects goes through a proxy of that kind, which is the
+ * only place that the program may reach (tests/support/scripted_proxy.ts). When they are through, nothing of theirs may be left: no process (and so no
  * port), no file in the temporary folder.
  */
 
-import { makeBundle } from "./bundle.ts";
-import { packed } from "./compile/packed.ts";
-import { inTempFolder } from "./temp_folder.ts";
-import { VERSION } from "../lib/version.ts";
-import { PACKED_GRANTS, TEST_VARIABLES, type TestForm } from "../tests/program.ts";
+import { makeBundle } from "./build/bundle.ts";
+import { packed } from "./build/packed.ts";
+import { inTempFolder } from "./shared/temp_folder.ts";
+import { VERSION } from "../lib/core/build.ts";
+import { PACKED_GRANTS, TEST_VARIABLES, type TestForm } from "../tests/support/program.ts";
 
 /** How long a process that was killed may take to be gone, in ms. */
 const GONE_MS = 2000;
 
-const ROOT = new URL("..", import.meta.url).pathname;
+const ROOT = new URL("../", import.meta.url).pathname;
+const PROXY = `${ROOT}tests/support/scripted_proxy.ts`;
 
 if (import.meta.main) Deno.exit(await main(Deno.args));
 
-async function main([flag, form, ...args]: readonly string[]): Promise<number> {
+async function main([flag, form, ...rest]: readonly string[]): Promise<number> {
+  const [through, args] = rest[0] === "--through" ? [rest[1], rest.slice(2)] : [undefined, rest];
   if (flag !== "--form" || (form !== "bundle" && form !== "executable")) {
     console.error(
-      "usage: deno run -A tools/test.ts --form bundle|executable ARGUMENTS OF DENO TEST",
+      "usage: deno run -A tools/test.ts --form bundle|executable [--through http|socks5] " +
+        "ARGUMENTS OF DENO TEST",
     );
     return 64;
   }
@@ -34,6 +38,7 @@ async function main([flag, form, ...args]: readonly string[]): Promise<number> {
     const temporary = `${folder}/tmp`;
     await Deno.mkdir(temporary);
     await Deno.chmod(temporary, 0o1777);
+    await using proxy = through === undefined ? undefined : await startProxy(through);
     const before = sessionProcesses();
     const tests = new Deno.Command(Deno.execPath(), {
       args: ["test", "-A", "--frozen", ...args],
@@ -43,6 +48,7 @@ async function main([flag, form, ...args]: readonly string[]): Promise<number> {
         [TEST_VARIABLES.form]: form,
         [TEST_VARIABLES.program]: program,
         TMPDIR: temporary,
+        ...(proxy && { [TEST_VARIABLES.proxy]: proxy.url }),
       },
     }).spawn();
     const { code } = await tests.status;
@@ -53,6 +59,25 @@ async function main([flag, form, ...args]: readonly string[]): Promise<number> {
     for (const thing of left) console.error(`error: the tests left this behind: ${thing}`);
     return code !== 0 ? code : left.length > 0 ? 1 : 0;
   });
+}
+
+/** A proxy as a process of its own: what its tunnels hold open is no test's. */
+async function startProxy(scheme: string): Promise<AsyncDisposable & { readonly url: string }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--frozen", PROXY, scheme],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { value: url = "" } = await reader.read();
+  await reader.cancel();
+  return {
+    url: url.trim(),
+    async [Symbol.asyncDispose]() {
+      await child.stdin.close();
+      await child.status;
+    },
+  };
 }
 
 /**

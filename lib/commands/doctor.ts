@@ -1,57 +1,47 @@
-/** `doctor`: runs the checks and tells what they found; `--policy` prints the policy this device needs. */
+/** `doctor`: runs the checks and reports what they found; `--policy` prints the policy that this device needs. */
 
-import type { Command } from "../cli.ts";
+import type { Command } from "./arguments.ts";
 import {
-  findingOf,
+  accountOf,
+  diagnose,
+  policyDocument,
   reportDocument,
   type Result,
   resultText,
-  runChecks,
   summaryText,
-} from "../doctor.ts";
-import { EXIT, type ExitCode, UserError } from "../errors.ts";
-import { loadSettings } from "../load.ts";
-import { accountOf, policyDocument } from "../policy.ts";
-import type { World } from "../world.ts";
-import { type Case, localChecks } from "./checks_local.ts";
-import { onlineChecks } from "./checks_online.ts";
+} from "../doctor/mod.ts";
+import { EXIT, type ExitCode } from "../core/errors.ts";
+import { loadSettings } from "../settings/mod.ts";
+import type { World } from "../core/process.ts";
 
 /** Runs the checks and reports; the exit code is that of the first failure. */
 export async function doctorCommand(command: Command, world: World): Promise<ExitCode> {
   if (command.switches.has("policy")) return printPolicy(command, world);
   const isJson = command.switches.has("json");
-  const facts: Case = {};
-  const online = onlineChecks(world, facts);
-  const local = localChecks(command, world, facts);
-  const checks = command.switches.has("offline") ? local : [...local, ...online.checks];
-  // On a terminal a line says what is being looked at until the result takes its place.
+  // On a terminal the running check is shown until its result replaces it.
   const erase = world.isOutTerminal ? "\r\x1b[K" : "";
   const say = (result: Result) => world.out(`${erase}${resultText(result, world.paintOut)}\n`);
   const sayLooking = (name: string) => world.out(`looking at ${name} …`);
-  try {
-    const report = await runChecks(checks, {
-      asFailure,
-      ...(!isJson && { onResult: say }),
-      ...(!isJson && world.isOutTerminal && { onLook: sayLooking }),
-    });
-    world.out(
-      isJson ? `${JSON.stringify(reportDocument(report), null, 2)}\n` : `${summaryText(report)}\n`,
-    );
-    return report.exitCode;
-  } finally {
-    await online.close();
-  }
-}
-
-function asFailure(error: unknown) {
-  if (!(error instanceof UserError)) throw error;
-  return findingOf(error);
+  const doctorCommand = {
+    ...command,
+    policyFile: command.values["policy-file"],
+    isYes: command.switches.has("yes"),
+  };
+  const report = await diagnose(doctorCommand, world, {
+    isOffline: command.switches.has("offline"),
+    ...(!isJson && { onResult: say }),
+    ...(!isJson && world.isOutTerminal && { onLook: sayLooking }),
+  });
+  world.out(
+    isJson ? `${JSON.stringify(reportDocument(report), null, 2)}\n` : `${summaryText(report)}\n`,
+  );
+  return report.exitCode;
 }
 
 function printPolicy(command: Command, world: World): ExitCode {
   const { settings } = loadSettings(command, world, { needEndpoint: false });
-  const { clientId, topic, endpoint } = settings;
-  const account = accountOf(endpoint, command.doctor);
-  world.out(`${JSON.stringify(policyDocument(clientId, topic, account), null, 2)}\n`);
+  const { clientId, topic, topicPrefix, endpoint } = settings;
+  const account = accountOf(endpoint, command.values);
+  world.out(`${JSON.stringify(policyDocument(clientId, topic, account, topicPrefix), null, 2)}\n`);
   return EXIT.ok;
 }

@@ -1,25 +1,53 @@
 /** `publish`: wires settings, identity, queue, sources and connection into a run. */
 
-import type { Command } from "../cli.ts";
-import { type ClockWatch, createClockWatch } from "../clock_watch.ts";
-import { targetOf } from "../connection.ts";
-import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../errors.ts";
-import { EXPIRY_LOOK_MS } from "../expiry.ts";
-import { gatherLines, gatherTicks } from "../gather.ts";
-import type { Logger } from "../log.ts";
-import { loadSettings } from "../load.ts";
-import type { Draft, Queue } from "../queue.ts";
-import { MemoryQueue } from "../queue_memory.ts";
-import { runPublisher } from "../publisher.ts";
-import { createReports, type Reports } from "../reports.ts";
-import { isAws, type Settings } from "../settings.ts";
-import { lineMetrics, openSources, readAll, readLines, sourceLimits } from "../sources/mod.ts";
-import { BUILT_AT, VERSION } from "../version.ts";
-import type { World } from "../world.ts";
-import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
-import { createConnector } from "./connector.ts";
-import type { Service, ServiceOptions } from "./service.ts";
-import { openStateQueue, queueOptions } from "./state.ts";
+import type { Command } from "./arguments.ts";
+import {
+  type ClockWatch,
+  createClockWatch,
+  createReports,
+  type Draft,
+  gatherLines,
+  gatherTicks,
+  lineDraft,
+  numbered,
+  openService,
+  type Reports,
+  runPublisher,
+} from "../publisher/mod.ts";
+import {
+  checkEnvironment,
+  checkGrants,
+  Connector,
+  targetOf,
+  warnOfProxyVariable,
+} from "../connection/mod.ts";
+import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
+import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
+import type { Logger } from "../core/log.ts";
+import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
+import { type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
+import {
+  answering,
+  type Intake,
+  notWithListen,
+  oddLine,
+  openIntake,
+  type Refusal,
+  refusedLine,
+} from "../intake/mod.ts";
+import { aborted } from "../core/wait.ts";
+import { isAws } from "../core/endpoint.ts";
+import {
+  isSynchronised,
+  nameFilter,
+  openSources,
+  readAll,
+  readLines,
+  sourceLimits,
+} from "../sources/mod.ts";
+import { BUILT_AT, VERSION } from "../core/build.ts";
+import type { World } from "../core/process.ts";
+import { openLogOf } from "./open_log.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
 export async function publishCommand(command: Command, world: World): Promise<ExitCode> {
@@ -28,41 +56,48 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const log = openLogOf(settings, world);
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
+  warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const reports = createReports(log, world.monotonicMs, world.every, world.isErrTerminal);
   const clock = openClock(world, log);
-  const state = openStateQueue(
+  const intakeCounts = countsFor(settings);
+  if (intakeCounts) reports.totals.intake = intakeCounts;
+  const queue = openStateQueue(
     settings,
     log,
     { ...world, now: () => new Date(clock.ageTimeMs()) },
     (messages) => reports.dropped(messages, "too old"),
+    intakeCounts,
   );
   const target = targetOf(settings, connector.identity());
-  const service = await openServiceOf(world, {
-    settings,
-    target,
-    queue: state.queue,
-    reports,
-    log,
-  });
+  const socket = world.env.get("NOTIFY_SOCKET");
+  const service = socket
+    ? openService(socket, { settings, target, queue, reports, log }, world)
+    : undefined;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
   stop.addEventListener("abort", () => service?.stopping());
-  const unwatch = world.every(EXPIRY_LOOK_MS, connector.lookAtExpiry);
+  const unwatch = world.every(EXPIRY_LOOK_MS, () => connector.lookAtExpiry());
+  let intake: Intake | undefined;
   try {
+    intake = intakeCounts &&
+      await openIntakeOf(settings, world, { clock, reports, log, counts: intakeCounts });
     log.info("start", {
       version: VERSION,
       endpoint: settings.endpoint,
       port: settings.port,
       clientId: settings.clientId,
       topic: settings.topic,
-      certificate: connector.identity().facts.subject,
+      certificate: connector.identity().facts?.subject ?? "none",
       settings: configPath ?? "none",
-      queued: state.queue.stats().waiting,
+      listen: settings.listen,
+      queued: queue.waiting.messages,
     });
-    // Elsewhere than under the service manager, whose unit can bind them, doctor says it.
+    const doubt = settingsDoubt(settings);
+    if (doubt) log.warn("warning", { step: "settings", ...doubt });
+    // Only the service's unit can bind what is missing; elsewhere doctor reports it.
     const limits = service && settings.message === undefined
       ? sourceLimits(settings.source)
       : undefined;
@@ -72,40 +107,89 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       settings,
       target,
       isAws: isAws(settings.endpoint),
-      queue: state.queue,
+      queue,
       log,
       reports,
-      connect: connector.connect,
+      connect: (signal) => connector.connect(signal),
       onRenewal: (listener) => void (renew = listener),
       onLink: service?.onLink,
-      gather: ({ put, room, signal }) =>
-        gather(settings, world, { put, room, signal, reports, clock, queue: state.queue }),
+      async gather({ put, room, signal }) {
+        intake?.start(answering((drafts) => put(drafts, { refuse: true })));
+        // What was read is answered before the queue is drained.
+        const stopped = intake && aborted(signal).then(() => intake?.stop());
+        const gathered = gather(settings, world, { put, room, signal, reports, clock, queue });
+        const all = gathered.then(() => stopped);
+        await Promise.race(intake ? [all, intake.failed] : [all]);
+      },
       stop,
       leave,
       random: world.random,
       monotonicMs: world.monotonicMs,
     });
   } finally {
+    await intake?.stop();
     service?.close();
     unwatch();
     reports.flush();
     done();
-    state.close();
+    queue.close();
   }
 }
 
-/** Where nobody asks how it fares, what tells it is not even loaded. */
-async function openServiceOf(
-  world: World,
-  options: ServiceOptions,
-): Promise<Service | undefined> {
-  const socket = world.env.get("NOTIFY_SOCKET");
-  if (!socket) return undefined;
-  return (await import("./service.ts")).openService(socket, options, world);
+function openClock(world: World, log: Logger): ClockWatch {
+  return createClockWatch({
+    ...world,
+    builtAt: BUILT_AT,
+    isSynchronised: isSynchronised(),
+    log,
+  });
 }
 
-function openClock(world: World, log: Logger): ClockWatch {
-  return createClockWatch({ ...world, builtAt: BUILT_AT, log });
+/**
+ * Where it is counted what is handed in; undefined: nothing is.
+ *
+ * @throws {UserError} If the settings name a socket beside what it does not go with.
+ */
+function countsFor({ listen, message, count, source }: Settings): IntakeCounts | undefined {
+  if (listen === undefined) return undefined;
+  const flag = message !== undefined
+    ? "--message"
+    : count !== undefined
+    ? "--count"
+    : source.includes("stdin")
+    ? "--source stdin"
+    : undefined;
+  if (flag !== undefined) throw notWithListen(flag);
+  return { handedIn: 0, refused: 0 };
+}
+
+/** @throws {UserError} If the socket cannot be opened. */
+async function openIntakeOf(
+  settings: Settings,
+  world: World,
+  { clock, reports, log, counts }: {
+    clock: ClockWatch;
+    reports: Reports;
+    log: Logger;
+    counts: IntakeCounts;
+  },
+): Promise<Intake> {
+  return await openIntake({
+    settings,
+    env: world.env,
+    sampleTime: clock.sampleTime,
+    makeDraft: (now, line) => lineDraft(settings, now, line),
+    log,
+    reports: {
+      handedIn: (messages) => void (counts.handedIn += messages),
+      refused({ error }: Refusal) {
+        counts.refused++;
+        reports.sourceFailed("listen", refusedLine(error));
+      },
+      odd: (note) => reports.sourceFailed("listen", oddLine(note)),
+      unread: (error) => log.warn("warning", failureFields(error)),
+    },
+  });
 }
 
 interface GatherTools {
@@ -114,7 +198,7 @@ interface GatherTools {
   readonly signal: AbortSignal;
   readonly reports: Reports;
   readonly clock: ClockWatch;
-  readonly queue: Queue;
+  readonly queue: Pick<Queue, "load">;
 }
 
 async function gather(settings: Settings, world: World, tools: GatherTools): Promise<void> {
@@ -127,21 +211,29 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
-    const waiting = () => tools.queue.waiting();
-    return await gatherLines(lines, { ...options, lineMetrics, waiting });
+    return await gatherLines(lines, options);
   }
-  const sources = openSources(settings.source, { now: world.now });
-  // A source that hangs makes the others late by an interval at most; a slow sensor (1-Wire: 0.75 s) is none that hangs.
-  const timeoutMs = Math.min(Math.max(settings.interval, 1000), 2000);
-  return await gatherTicks(() => readAll(sources, { timeoutMs }), options);
+  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ") });
+  if (sources.length === 0) return;
+  const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
+  const intervalsMs = [...new Set(sources.map(intervalOf))];
+  // A source that hangs delays the others by an interval at most; 1-Wire sensors take 0.75 s each, one after the other.
+  const timeoutMs = Math.min(Math.max(Math.min(...intervalsMs) / 2, 1000), 5000);
+  const wants = nameFilter(settings.only, settings.except);
+  return await gatherTicks(
+    (dueMs) =>
+      readAll(sources.filter((source) => dueMs.includes(intervalOf(source))), { timeoutMs, wants }),
+    { ...options, intervalsMs },
+  );
 }
 
-/** Input whose failure to be read is told as such. */
+/** Standard input, with read errors in words. */
 async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* batches;
   } catch (cause) {
     throw new UserError(`Cannot read standard input: ${messageOf(cause)}`, {
+      code: "input-failed",
       hint: "give it a pipe or a file: `cat FILE | mqtt443 publish --source stdin`",
       exitCode: EXIT.config,
       step: "source",
@@ -150,17 +242,16 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
   }
 }
 
-/** Prints what would be sent, with a queue in memory that nothing leaves. */
+/** Prints what would be sent, numbered from 1; nothing is queued. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
-  const queue = new MemoryQueue(queueOptions(settings, world));
   const { stop, done } = listen(world);
+  let nextSeq = 1;
   const put = (drafts: readonly Draft[]) => {
-    for (const bytes of queue.put(drafts).tooLarge) world.err(`warn: ${bytes} bytes are too large`);
-    const take = () => queue.take(drafts.length);
-    for (let messages = take(); messages.length > 0; messages = take()) {
-      for (const { topic, payload } of messages) world.out(`${topic} ${payload}\n`);
-      queue.accept(messages);
+    const tooLarge = (bytes: number) => world.err(`warn: ${bytes} bytes are too large`);
+    for (const { topic, payload } of numbered(drafts, nextSeq, tooLarge)) {
+      world.out(`${topic} ${payload}\n`);
+      nextSeq++;
     }
   };
   try {
@@ -174,20 +265,20 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
         sourceFailed: failed,
       },
       clock: openClock(world, SILENT),
-      queue,
+      queue: { load: { used: { messages: 0, bytes: 0 }, most: NO_LIMIT } },
     });
     return EXIT.ok;
   } finally {
     done();
-    queue.close();
   }
 }
 
+const NO_LIMIT = { messages: Infinity, bytes: Infinity };
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 /**
- * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves, SIGHUP reloads. At a terminal SIGHUP means
- * that the terminal is gone, and stops too.
+ * Listens for signals: the first SIGTERM or SIGINT stops, the second leaves at once, SIGHUP reloads. At a terminal
+ * SIGHUP means that the terminal has closed, and stops too.
  */
 function listen(
   world: World,

@@ -1,14 +1,20 @@
 /** `settings`: every effective setting and where it came from. */
 
-import type { Command } from "../cli.ts";
-import { EXIT, type ExitCode } from "../errors.ts";
-import { loadSettings } from "../load.ts";
-import { settingsDocument } from "../settings.ts";
-import { oneLine } from "../words.ts";
-import type { World } from "../world.ts";
+import type { Command } from "./arguments.ts";
+import { EXIT, type ExitCode } from "../core/errors.ts";
+import { loadSettings, settingsDocument, settingsSchema } from "../settings/mod.ts";
+import { oneLine } from "../core/text.ts";
+import type { World } from "../core/process.ts";
 
-/** Prints them; a missing endpoint is shown, not an error. */
+/** Columns of a terminal. */
+const COLUMNS = 80;
+
+/** Prints them, or the schema of the settings file. A missing endpoint is shown, not an error. */
 export function settingsCommand(command: Command, world: World): ExitCode {
+  if (command.switches.has("schema")) {
+    world.out(`${JSON.stringify(settingsSchema(), null, 2)}\n`);
+    return EXIT.ok;
+  }
   const document = settingsDocument(loadSettings(command, world, { needEndpoint: false }));
   if (command.switches.has("json")) {
     world.out(`${JSON.stringify(document, null, 2)}\n`);
@@ -22,7 +28,10 @@ export function settingsCommand(command: Command, world: World): ExitCode {
   const keyWidth = Math.max(...rows.map(({ key }) => key.length));
   const textWidth = Math.min(44, Math.max(...rows.map(({ text }) => text.length)));
   for (const { key, text, from } of rows) {
-    world.out(`${key.padEnd(keyWidth)}  ${text.padEnd(textWidth)}  ${from}\n`);
+    const line = `${key.padEnd(keyWidth)}  ${text.padEnd(textWidth)}`;
+    // A terminal would break a longer one in the middle of a word.
+    const between = line.length + 2 + from.length > COLUMNS ? `\n${" ".repeat(keyWidth)}` : "";
+    world.out(`${line}${between}  ${from}\n`);
   }
   return EXIT.ok;
 }

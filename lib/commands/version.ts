@@ -1,21 +1,25 @@
 /** `version`: the program, its runtime, ALPN, and what the process is permitted to do. */
 
-import { BUILD, type Grants } from "../build.ts";
-import type { Command } from "../cli.ts";
-import { EXIT, type ExitCode, UserError } from "../errors.ts";
-import { allGrants, grantsOf } from "../grants.ts";
-import { loadSettings } from "../load.ts";
-import { BUILT_AT, VERSION } from "../version.ts";
-import type { World } from "../world.ts";
+import { BUILD, BUILT_AT, type Grants, VERSION } from "../core/build.ts";
+import type { Command } from "./arguments.ts";
+import { EXIT, type ExitCode, UserError } from "../core/errors.ts";
+import { allGrants, grantsOf, loadSettings } from "../settings/mod.ts";
+import type { World } from "../core/process.ts";
 
 const PERMISSIONS = ["net", "read", "write", "env", "sys", "run", "ffi", "import"] as const;
 
-/** First version of Deno that sends ALPN as a client; 2.4.2 silently left it out (measured). */
+/** First version of Deno whose client sends ALPN; 2.4.2 silently left it out (measured). */
 const ALPN_SINCE = [2, 5, 7] as const;
 
 const SCOPES = {
   site: "one site: nothing but what is permitted below",
   general: "any endpoint of AWS IoT Core, with its files in the usual places",
+} as const;
+
+const RUNTIMES = {
+  deno: "deno run",
+  denort: "executable made by deno compile",
+  npm: "executable with Deno from npm, unpacked at its first start",
 } as const;
 
 /** Prints them. */
@@ -26,8 +30,6 @@ export function versionCommand(command: Command, world: World): ExitCode {
   );
   return EXIT.ok;
 }
-
-type Document = ReturnType<typeof documentOf>;
 
 function documentOf(command: Command, world: World) {
   return {
@@ -46,27 +48,18 @@ function documentOf(command: Command, world: World) {
   };
 }
 
-/** What runs the program: Deno from source or with a bundle, or one of the two kinds of executable. */
-function runtimeOf(world: Pick<World, "env">): "deno" | "denort" | "npm" {
+function runtimeOf(world: Pick<World, "env">): keyof typeof RUNTIMES {
   if (Deno.build.standalone) return "denort";
-  // The executable that brings Deno along says so.
+  // The self-extracting executable sets the variable.
   return BUILD && world.env.get("MQTT443_RUNTIME") === "npm" ? "npm" : "deno";
 }
 
-const RUNTIMES = {
-  deno: "deno run",
-  denort: "executable made by deno compile",
-  npm: "executable with Deno from npm, unpacked at its first start",
-} as const;
-
-/** `all`, or what was granted of what the settings need; Deno does not list what it was started with. */
+/** `all`, or which of the wanted grants this process has: Deno does not list its permissions. */
 function permitted(grants: Grants): Record<string, "all" | readonly string[]> {
   return Object.fromEntries(PERMISSIONS.map((name) => {
     if (isGranted({ name } as Deno.PermissionDescriptor)) return [name, "all"];
-    return [
-      name,
-      descriptorsOf(name, grants).filter(([, wanted]) => isGranted(wanted)).map(([what]) => what),
-    ];
+    const wanted = descriptorsOf(name, grants).filter(([, descriptor]) => isGranted(descriptor));
+    return [name, wanted.map(([what]) => what)];
   }));
 }
 
@@ -76,15 +69,15 @@ function descriptorsOf(
 ): [string, Deno.PermissionDescriptor][] {
   switch (name) {
     case "net":
-      // Whether a wildcard is granted can be asked of a name alone that it covers.
-      return grants.net.map((host) => [host, { name, host: host.replace("*", "any") }]);
+      // A wildcard or a network cannot be queried; a name or address in it can.
+      return grants.net.map((text) => {
+        return [text, { name, host: text.replace("*", "any").replace(/\/\d+/, "") }];
+      });
     case "read":
     case "write":
       return grants[name].map((path) => [path, { name, path }]);
     case "env":
-      return grants.env.map((
-        pattern,
-      ) => [pattern, { name, variable: pattern.replace("*", "ENDPOINT") }]);
+      return grants.env.map((text) => [text, { name, variable: text.replace("*", "ENDPOINT") }]);
     case "sys":
       return grants.sys.map((kind) => [kind, { name, kind: kind as "hostname" }]);
     default:
@@ -96,7 +89,7 @@ function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
   return Deno.permissions.querySync(descriptor).state === "granted";
 }
 
-/** The grants of the effective settings; settings that are wrong are no reason not to tell the version. */
+/** The grants that the settings need. Wrong settings do not keep `version` from answering. */
 function wantedGrants(command: Command, world: World): Grants {
   try {
     const { settings, configPath } = loadSettings(command, world, { needEndpoint: false });
@@ -115,8 +108,11 @@ function isSince(version: string, since: readonly number[]): boolean {
   return true;
 }
 
-function textOf(document: Document): string {
-  const { version, commit, built, scope, runtime } = document;
+function textOf(document: ReturnType<typeof documentOf>): string {
+  const { version, commit, built, scope, runtime, baked } = document;
+  const byAddress = baked?.net.some((host) => host.includes("/"))
+    ? "; a proxy by its address alone"
+    : "";
   const permissions = Object.entries(document.permissions).map(([name, what], index) => {
     const list = what === "all" ? "all" : what.join(" ") || "none";
     return `${index === 0 ? "permitted" : "         "}    ${name.padEnd(6)} ${list}`;
@@ -124,7 +120,7 @@ function textOf(document: Document): string {
   return [
     `mqtt443      ${version}${commit === null ? "" : ` (commit ${commit}, built ${built})`}`,
     `runtime      ${RUNTIMES[runtime]}`,
-    ...(scope === null ? [] : [`built for    ${SCOPES[scope]}`]),
+    ...(scope === null ? [] : [`built for    ${SCOPES[scope]}${byAddress}`]),
     `Deno         ${document.deno} (V8 ${document.v8}, ${document.target})`,
     `TLS          ${document.tls.join(", ")}`,
     `ALPN         ${

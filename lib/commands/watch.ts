@@ -1,39 +1,49 @@
 /** `watch`: prints the messages that arrive on a topic, until stopped. */
 
-import { place } from "../causes.ts";
-import type { Command } from "../cli.ts";
-import { type Connection, targetOf } from "../connection.ts";
-import { EXIT, type ExitCode, UserError } from "../errors.ts";
-import { sleep } from "../gather.ts";
-import { currentRun } from "../last_run.ts";
-import { loadSettings } from "../load.ts";
-import { filterProblem, matchesFilter, utf8Bytes } from "../message.ts";
-import { createOutage } from "../outage.ts";
-import type { EffectiveSettings, Settings } from "../settings.ts";
-import { MAX_CLIENT_ID_BYTES } from "../settings_table.ts";
-import { CONTROL, oneLine, quote } from "../words.ts";
-import type { World } from "../world.ts";
-import { checkEnvironment, checkGrants, openLogOf } from "./common.ts";
-import { createConnector } from "./connector.ts";
+import { place } from "../core/endpoint.ts";
+import type { Command } from "./arguments.ts";
+import {
+  checkEnvironment,
+  checkGrants,
+  type Connection,
+  Connector,
+  targetOf,
+  warnOfProxyVariable,
+} from "../connection/mod.ts";
+import { EXIT, type ExitCode, settingsError, UserError } from "../core/errors.ts";
+import { sleep } from "../core/wait.ts";
+import { currentStatus } from "../queue/mod.ts";
+import {
+  type EffectiveSettings,
+  loadSettings,
+  MAX_CLIENT_ID_BYTES,
+  type Settings,
+} from "../settings/mod.ts";
+import { filterProblem, matchesFilter, utf8Bytes } from "../core/message.ts";
+import { Outage } from "../publisher/mod.ts";
+import { CONTROL, oneLine, quote } from "../core/text.ts";
+import type { World } from "../core/process.ts";
+import { openLogOf } from "./open_log.ts";
 
-/** Prints `TIME TOPIC PAYLOAD`, a line a message, and reconnects when the link is lost. */
+/** Prints `TIME TOPIC PAYLOAD`, one line a message, and reconnects when the link is lost. */
 export async function watchCommand(command: Command, world: World): Promise<ExitCode> {
   const settings = ownClient(loadSettings(command, world, { needEndpoint: true }));
   const filter = command.operands[0]!;
   const problem = filterProblem(filter);
   if (problem !== undefined) {
-    throw new UserError(`Cannot watch ${quote(filter)}: a topic filter ${problem}`, {
-      hint: "type `mqtt443 watch 'a/+/b'` or `mqtt443 watch 'a/#'`",
-      exitCode: EXIT.config,
-      step: "settings",
-    });
+    throw settingsError(
+      "wrong-command-line",
+      `Cannot watch ${quote(filter)}: a topic filter ${problem}`,
+      "type `mqtt443 watch 'a/+/b'` or `mqtt443 watch 'a/#'`",
+    );
   }
   const log = openLogOf(settings, world);
   checkEnvironment(world.env, log);
+  warnOfProxyVariable(world.env, settings, log);
   checkGrants(settings);
-  const connector = createConnector(settings, world, log);
+  const connector = new Connector(settings, world, log);
   const target = targetOf(settings, connector.identity());
-  const outage = createOutage({ ...world, settings, target, log });
+  const outage = new Outage({ ...world, settings, target, log });
   const over = new AbortController();
   const done = world.onSignals(["SIGTERM", "SIGINT"], () => over.abort());
   let left = settings.count ?? Infinity;
@@ -77,20 +87,21 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
 }
 
 /**
- * The settings with a client id that no publisher has: without one on the command line, the publisher's with `-watch`
- * behind it. With one id, two sessions throw each other out.
+ * The settings with a client id of its own, as two sessions with one id disconnect each other: the one on the command
+ * line, or the publisher's with `-watch` appended.
  *
- * @throws {UserError} With exit code 64 if the id on the command line is that of the publisher which runs here.
+ * @throws {UserError} With exit code 64 if the id on the command line belongs to the publisher that runs here.
  */
 function ownClient({ settings, origins }: EffectiveSettings): Settings {
   const { clientId, state } = settings;
   const watchId = watchIdOf(clientId);
   if (origins.clientId?.origin !== "flag") return { ...settings, clientId: watchId };
-  if (currentRun(state)?.clientId !== clientId) return settings;
+  if (currentStatus(state)?.clientId !== clientId) return settings;
   throw new UserError(
     `Cannot watch with client id ${quote(clientId)}: the publisher that runs on state directory ` +
-      `${quote(state)} uses it, and would be thrown out`,
+      `${quote(state)} uses it, and would be disconnected`,
     {
+      code: "watch-id-in-use",
       hint: `leave --client-id out (watch then uses ${quote(watchId)}), or give it another one`,
       exitCode: EXIT.usage,
       step: "settings",
@@ -100,7 +111,7 @@ function ownClient({ settings, origins }: EffectiveSettings): Settings {
 
 const WATCH_SUFFIX = "-watch";
 
-/** A client id with {@linkcode WATCH_SUFFIX}, cut before it where it would be too long. */
+/** A client id with {@linkcode WATCH_SUFFIX}, cut to fit. */
 function watchIdOf(clientId: string): string {
   const letters = [...clientId];
   while (utf8Bytes(letters.join("")) > MAX_CLIENT_ID_BYTES - WATCH_SUFFIX.length) letters.pop();
@@ -112,6 +123,7 @@ function strayTopic(topic: string, filter: string, from: string): UserError {
     `${from} does not speak MQTT as it should: it sent a message on ${quote(topic)}, which does ` +
       `not match ${quote(filter)}`,
     {
+      code: "stray-topic",
       hint: "ask who runs the broker whether it rewrites topics; `mqtt443 watch '#'` takes any",
       exitCode: EXIT.unavailable,
       step: "mqtt",
@@ -119,7 +131,7 @@ function strayTopic(topic: string, filter: string, from: string): UserError {
   );
 }
 
-/** Prints until the session ends; returns why, or undefined if we ended it. */
+/** Prints until the session ends; returns why it ended, or undefined if we ended it. */
 async function watchSession(
   connection: Connection,
   { filter, print, stray, signal }: {
@@ -146,7 +158,7 @@ async function watchSession(
   }
 }
 
-/** A payload in one line: tabs as they are, other control characters replaced. */
+/** A payload on one line: tabs stay, other control characters are replaced. */
 function printable(text: string): string {
   return text.replace(
     CONTROL,

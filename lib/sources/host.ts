@@ -7,8 +7,8 @@
  * Deno knows (load, memory, uptime). Missing files mean "not on this machine"; missing rights are an error.
  */
 
-import { BUILD, grantHint } from "../build.ts";
-import { EXIT, messageOf, UserError } from "../errors.ts";
+import { BUILD, grantHint } from "../core/build.ts";
+import { EXIT, messageOf, UserError } from "../core/errors.ts";
 
 /** Folder below which a service unit can bind files of /proc, and /sys, for a process with scoped permissions. */
 export const HOST_VIEW = "/run/mqtt443/host";
@@ -20,14 +20,30 @@ export const PROC_FILES = [
   "/proc/stat",
   "/proc/uptime",
   "/proc/net/dev",
+  "/proc/net/pppoe",
 ] as const;
 
 /** Folders of /sys that the sources read; the first three hold links into the last. */
-const SYS_FOLDERS = ["/sys/class/thermal", "/sys/class/hwmon", "/sys/class/net", "/sys/devices"];
+export const SYS_FOLDERS = [
+  "/sys/class/thermal",
+  "/sys/class/hwmon",
+  "/sys/class/net",
+  "/sys/devices",
+] as const;
 
-/** Line for a service unit that binds these files and folders below {@linkcode HOST_VIEW}. */
+/**
+ * A folder of the file system of `/`, to ask about when `/` itself must not be read: the one on which /sys is mounted. Seen
+ * through a mount of `/` without what is mounted on it, it is empty.
+ */
+export const ROOT_VIEW = `${HOST_VIEW}/root/sys`;
+
+/** Line for a service unit that binds the most of this below {@linkcode HOST_VIEW}; the unit of the kit binds all. */
 export const HOST_VIEW_UNIT_LINE = "BindReadOnlyPaths=" +
-  [...PROC_FILES, ...SYS_FOLDERS].map((path) => `${path}:${HOST_VIEW}${path}`).join(" ");
+  [...PROC_FILES.map((path) => `-${path}`), ...SYS_FOLDERS.map((path) => `-${path}`)]
+    .map((path) => `${path}:${HOST_VIEW}${path.slice(1)}`).join(" ");
+
+/** Line for a service unit that shows what {@linkcode ROOT_VIEW} is for. */
+export const ROOT_VIEW_UNIT_LINE = `BindReadOnlyPaths=/:${HOST_VIEW}/root:norbind`;
 
 /** Folders that hold the files of the kernel, as a `root` to put before /proc/… or /sys/…. */
 export interface Host {
@@ -111,6 +127,7 @@ export function isRightsError(error: unknown): boolean {
 /** The error for a path that must not be read. */
 export function rightsError(path: string, cause: unknown): UserError {
   return new UserError(`Cannot read "${path}": ${rightsCause(cause)}`, {
+    code: "source-unreadable",
     hint: rightsHint(path, cause),
     exitCode: EXIT.config,
     step: "source",
@@ -153,6 +170,7 @@ export function askDeno<T>(kind: string, call: () => T): T {
     throw new UserError(
       `Cannot read "${kind}" of this machine: this process does not have Deno's permission for it`,
       {
+        code: "not-granted",
         hint: addHint(`--allow-sys=${kind}`),
         exitCode: EXIT.config,
         step: "source",

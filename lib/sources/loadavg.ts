@@ -1,6 +1,6 @@
 /** Load of the CPUs, averaged over 1, 5 and 15 minutes. */
 
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 import { askDeno, below, readIfThere } from "./host.ts";
 
 const NAMES = ["cpu_load_1m", "cpu_load_5m", "cpu_load_15m"];

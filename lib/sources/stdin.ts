@@ -1,12 +1,10 @@
 /**
- * Lines of a stream, and the metrics in a line.
+ * Lines of a stream.
  *
  * A chunk is asked for only when the lines of the last one have been taken, so a slow queue slows the writer of
  * the pipe and nothing piles up in memory. A line that is too long is counted, not kept. Bytes that are not
  * UTF-8 become U+FFFD.
  */
-
-import type { Json, Metrics } from "../message.ts";
 
 /** A line that was too long, and is gone. */
 export interface TooLongLine {
@@ -27,9 +25,6 @@ export interface ReadLinesOptions {
 }
 
 const DEFAULT_MAX_BYTES = 131_072;
-/** Deepest nesting taken from a line as JSON: what is deeper cannot be written out again without risk. */
-const MAX_DEPTH = 64;
-const OPENS_OBJECT = /^\s*\{/;
 const LF = 10;
 const CR = 13;
 const BOM = [0xef, 0xbb, 0xbf];
@@ -37,7 +32,8 @@ const BOM = [0xef, 0xbb, 0xbf];
 /**
  * Yields the lines of a stream, a batch for each chunk that ends at least one.
  *
- * `\n` and `\r\n` end a line, and so does the end of the stream. Empty lines and a byte order mark are left out.
+ * `\n` and `\r\n` end a line, and so does the end of the stream. Empty lines are yielded too, so that lines can be counted;
+ * a byte order mark at the start is left out.
  * Leaving the loop early cancels the stream.
  *
  * @throws Whatever the stream fails with, after the lines before.
@@ -46,7 +42,7 @@ export async function* readLines(
   stream: ReadableStream<Uint8Array>,
   { maxBytes = DEFAULT_MAX_BYTES, signal }: ReadLinesOptions = {},
 ): AsyncGenerator<readonly Line[], void, undefined> {
-  const splitter = new LineSplitter(maxBytes);
+  const splitter = new LineSplitter(maxBytes, { keepsEmpty: true });
   const reader = stream.getReader();
   const cancel = () => void reader.cancel().catch(() => {});
   signal?.addEventListener("abort", cancel);
@@ -67,46 +63,10 @@ export async function* readLines(
   }
 }
 
-/**
- * The metrics in a line: the entries of a JSON object, or else the line itself under the name `text`.
- *
- * A JSON object that is nested more than 64 deep, or holds a number beyond what a double can say, is text too. Never throws.
- *
- * @example
- * ```ts
- * import { assertEquals } from "@std/assert";
- * import { lineMetrics } from "./stdin.ts";
- *
- * assertEquals(lineMetrics('{"flow":1.5,"valve":"open"}'), { flow: 1.5, valve: "open" });
- * assertEquals(lineMetrics("pump started"), { text: "pump started" });
- * ```
- */
-export function lineMetrics(line: string): Metrics {
-  const object = OPENS_OBJECT.test(line) ? parseJson(line) : undefined;
-  return object !== undefined && isPlain(object, MAX_DEPTH) ? object : { text: line };
-}
-
-function parseJson(text: string): Metrics | undefined {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Says whether a value can be written out as JSON again: not too deep, no Infinity (`1e999`). */
-function isPlain(value: Json, depth: number): boolean {
-  if (typeof value === "number") return Number.isFinite(value);
-  if (typeof value !== "object" || value === null) return true;
-  if (depth === 0) return false;
-  const entries = value as Readonly<Record<string, Json>>;
-  for (const name in entries) if (!isPlain(entries[name]!, depth - 1)) return false;
-  return true;
-}
-
-/** Cuts chunks into lines; keeps at most one line that is not complete. */
-class LineSplitter {
+/** Cuts chunks into lines, at most {@linkcode ReadLinesOptions.maxBytes} long; keeps at most one that is not complete. */
+export class LineSplitter {
   readonly #maxBytes: number;
+  readonly #keepsEmpty: boolean;
   // The mark is taken off by hand, at the start alone: the decoder would take it off at each chunk.
   readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   /** What is known of a line whose end has not come, in the pieces it came in; emptied when it is too long. */
@@ -116,8 +76,10 @@ class LineSplitter {
   #endsWithCr = false;
   #atStart = true;
 
-  constructor(maxBytes: number) {
+  /** @param options.keepsEmpty Whether empty lines are lines. */
+  constructor(maxBytes: number = DEFAULT_MAX_BYTES, { keepsEmpty = false } = {}) {
     this.#maxBytes = maxBytes;
+    this.#keepsEmpty = keepsEmpty;
   }
 
   push(chunk: Uint8Array): Line[] {
@@ -157,7 +119,7 @@ class LineSplitter {
       // No line can be too long: decode all at once, which is several times as fast.
       for (const line of this.#decoder.decode(block).split("\n")) {
         const text = line.endsWith("\r") ? line.slice(0, -1) : line;
-        if (text !== "") lines.push(text);
+        if (text !== "" || this.#keepsEmpty) lines.push(text);
       }
       return;
     }
@@ -172,7 +134,7 @@ class LineSplitter {
   #line(bytes: Uint8Array, lines: Line[]): void {
     const length = bytes.at(-1) === CR ? bytes.length - 1 : bytes.length;
     if (length > this.#maxBytes) lines.push({ tooLong: true, bytes: length });
-    else if (length > 0) {
+    else if (length > 0 || this.#keepsEmpty) {
       lines.push(this.#decoder.decode(bytes.subarray(0, length)));
     }
   }

@@ -6,17 +6,16 @@
  * cannot see.
  */
 
-import { EXIT, UserError } from "../errors.ts";
-import type { Reading } from "../message.ts";
-import { readCpuCount } from "./cpu.ts";
-import { diskPath, diskReader } from "./disk.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import type { Reading } from "../core/message.ts";
+import { cpuReader } from "./cpu.ts";
+import { diskReader, rootPaths } from "./disk.ts";
 import { type Host, HOST_VIEW_UNIT_LINE } from "./host.ts";
 import { readLoadavg } from "./loadavg.ts";
-import { readMeminfo } from "./meminfo.ts";
-import { readNetDev } from "./network.ts";
-import type { Source } from "./read_all.ts";
-import { onceAtATime } from "./read_all.ts";
-import { temperatureReader } from "./temperature.ts";
+import { readMemory } from "./meminfo.ts";
+import { NetworkCounter } from "./network.ts";
+import type { Source, SourceGroup } from "./read_all.ts";
+import { sensorGroup } from "./sensors.ts";
 import { readUptime } from "./uptime.ts";
 
 /** Options of {@linkcode systemSources}. */
@@ -27,19 +26,21 @@ export interface SystemOptions {
   readonly now: () => Date;
 }
 
-/** Sources for load, memory, CPU count, uptime, disk, network and temperatures, in this order. */
+/** Sources for load, memory, CPUs, uptime, disk, network and sensors, in this order. */
 export function systemSources(
   host: Host,
   { root, now }: SystemOptions,
-): Source[] {
+): (Source | SourceGroup)[] {
+  const network = new NetworkCounter(host, now);
   return [
     part(() => readLoadavg(host.proc)),
-    part(() => readMeminfo(host.proc)),
-    part(() => readCpuCount(host.proc)),
+    part(() => readMemory(host)),
+    part(cpuReader(host.proc)),
     part(() => readUptime(host.proc)),
-    part(diskReader(diskPath(root))),
-    part(() => readNetDev(host.proc)),
-    onceAtATime({ name: "system", read: temperatureReader(host.sys, now) }),
+    part(diskReader("disk", rootPaths(root))),
+    part(() => network.read()),
+    part(() => network.tell()),
+    sensorGroup(host.sys, now),
   ];
 }
 
@@ -49,9 +50,10 @@ export function systemSources(
 export function systemLimits(host: Host): UserError | undefined {
   if (host.proc !== null) return undefined;
   return new UserError(
-    'Cannot read network bytes and temperatures for source "system": ' +
+    'Cannot read CPU use, network bytes and sensors for source "system": ' +
       "Deno lets only a process with all permissions read below /proc and /sys",
     {
+      code: "source-limited",
       hint: `add "${HOST_VIEW_UNIT_LINE}" to the service unit, or go without them`,
       exitCode: EXIT.config,
       step: "source",

@@ -1,6 +1,6 @@
 /** Time since the machine was started, in whole seconds. */
 
-import type { Reading } from "../message.ts";
+import type { Reading } from "../core/message.ts";
 import { askDeno, below, readIfThere } from "./host.ts";
 
 /** Parses /proc/uptime; empty when it is malformed. */

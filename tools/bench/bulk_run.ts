@@ -14,8 +14,6 @@ export interface BulkOptions {
   readonly inflight: number;
   readonly durability: "power" | "none";
   readonly state: string;
-  /** @default "bench-bulk" */
-  readonly id?: string;
   readonly signal: AbortSignal;
 }
 
@@ -30,11 +28,15 @@ export interface Bulk {
 
 /** Sends the messages; what is told of CPU and disk is wrong where several run at once. */
 export async function runBulk(options: BulkOptions): Promise<Bulk> {
-  const { form, messages, signal } = options;
+  const { form, server, paths, messages, inflight, durability, state, signal } = options;
+  const args = [
+    ...["publish", "--source", "stdin", "--topic", "bench/bulk", "--durability", durability],
+    ...["--inflight", `${inflight}`, ...ourFlags(server, paths, { state, id: "bench-bulk" })],
+  ];
   const before = usedByChildren();
   let startMs = 0;
   let startCpuMs = 0;
-  const said = await run(form.command(bulkArgs(options)), {
+  const said = await run(form.command(args), {
     signal,
     stdin: "piped",
     onText(said, child) {
@@ -55,19 +57,6 @@ export async function runBulk(options: BulkOptions): Promise<Bulk> {
     cpuUs: (used.cpuMs - before.cpuMs - startCpuMs) * 1000 / messages,
     writtenBytes: (used.writtenBytes - before.writtenBytes) / messages,
   };
-}
-
-/** The arguments of a run that reads lines. */
-export function bulkArgs(
-  { server, paths, inflight, durability, state, id = "bench-bulk" }: Omit<
-    BulkOptions,
-    "form" | "messages" | "signal"
-  >,
-): string[] {
-  return [
-    ...["publish", "--source", "stdin", "--topic", "bench/bulk", "--durability", durability],
-    ...["--inflight", `${inflight}`, ...ourFlags(server, paths, { state, id })],
-  ];
 }
 
 /** A line becomes a message of about the size of the others'. */

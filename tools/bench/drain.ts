@@ -1,6 +1,6 @@
 /** A backlog drained from the queue on disk: how fast, and in how much memory. */
 
-import { type Draft, openQueue } from "../../lib/queue.ts";
+import { SqliteQueue } from "../../lib/queue/sqlite_queue.ts";
 import { eventOf } from "./bulk_run.ts";
 import { type Form, ourFlags } from "./ours.ts";
 import { PAYLOAD } from "./peers.ts";
@@ -91,13 +91,13 @@ function figuresOf(
 /** Makes a queue anew, with a backlog in it. */
 function fill(path: string, messages: number, text: string): void {
   for (const end of ["", "-wal", "-shm"]) remove(`${path}${end}`);
-  const queue = openQueue(path, {
+  const queue = new SqliteQueue(path, {
     maxMessages: 1e8,
     maxBytes: 1e11,
     full: "drop-newest",
     durability: "crash",
   });
-  const draft: Draft = { topic: "bench/drain", qos: 1, timeMs: Date.now(), payload: () => text };
+  const draft = { topic: "bench/drain", qos: 1, timeMs: Date.now(), payload: text } as const;
   // Bounded in bytes too: a commit lies in memory.
   const batch = Math.max(1, Math.floor(1e6 / text.length));
   for (let put = 0; put < messages; put += batch) {

@@ -3,15 +3,15 @@
  * nothing else, so those that are measured are built for the bench.
  */
 
-import { makeBundle } from "../bundle.ts";
-import { findDenort } from "../compile/denort.ts";
-import { sha256 } from "../compile/npm_deno.ts";
-import { packed } from "../compile/packed.ts";
-import { makeStandalone } from "../compile/standalone.ts";
-import { DENO_VERSION, TARGETS as MACHINES } from "../compile/targets.ts";
-import { messageOf } from "../../lib/errors.ts";
-import { BUILT_AT, VERSION } from "../../lib/version.ts";
-import { grantsFor } from "../scoped.ts";
+import { makeBundle } from "../build/bundle.ts";
+import { findDenort } from "../build/denort.ts";
+import { sha256 } from "../build/npm_deno.ts";
+import { packed } from "../build/packed.ts";
+import { makeStandalone } from "../build/standalone.ts";
+import { DENO_VERSION, TARGETS as MACHINES } from "../build/targets.ts";
+import { messageOf } from "../../lib/core/errors.ts";
+import { BUILT_AT, VERSION } from "../../lib/core/build.ts";
+import { grantsFor } from "../shared/scoped.ts";
 import { bundleForm, fileForm, type Form, ourFlags, sourceForm } from "./ours.ts";
 import { type Figure, OURS } from "./report.ts";
 import { isFile } from "./run.ts";

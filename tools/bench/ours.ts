@@ -3,11 +3,11 @@
  * grants that its settings need, and the variables, as `deno task publish` gives them.
  */
 
-import { grantFlags } from "../../lib/grants.ts";
-import { RUN_FLAGS } from "../compile/packed.ts";
-import { grantsFor } from "../scoped.ts";
+import { grantFlags } from "../../lib/settings/grants.ts";
+import { RUN_FLAGS } from "../build/packed.ts";
+import { grantsFor } from "../shared/scoped.ts";
 import { ENVIRONMENT } from "../publish.ts";
-import { V8_FLAGS } from "../v8_flags.ts";
+import { V8_FLAGS } from "../build/v8_flags.ts";
 import type { Paths, Server } from "./servers.ts";
 import type { CommandLine } from "./run.ts";
 import { PEERS } from "./targets.ts";

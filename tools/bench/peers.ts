@@ -6,7 +6,7 @@
  */
 
 import * as esbuild from "esbuild";
-import { BUNDLE_FLAGS } from "../bundle/fresh.ts";
+import { BUNDLE_FLAGS } from "../build/fresh.ts";
 import { denoDir } from "./ours.ts";
 import { type CommandLine, commandOf, isFile, programPath } from "./run.ts";
 import type { Paths, Server } from "./servers.ts";
@@ -23,8 +23,8 @@ export interface Peer {
   readonly steady?: CommandLine;
   /** A line a second on its stdin makes it send. */
   readonly byLine?: true;
-  /** Sends so many messages within a window, to the server or to another port of it; then prints `ms` and `cpuMs` as JSON. */
-  readonly bulk?: (count: number, window: number, port?: number) => CommandLine;
+  /** Sends so many messages within a window; then prints `ms` and `cpuMs` as JSON. */
+  readonly bulk?: (count: number, window: number) => CommandLine;
   /** Percent of our messages: fewer, where it is slow, or needs no time to get warm. */
   readonly share?: number;
 }
@@ -66,7 +66,6 @@ export async function findPeers(options: FindOptions): Promise<Found> {
     findPaho(options),
     findNpm(options),
     findEmpty(options),
-    findMqttx(options),
     findC(options),
     ...["mqtt", "aws-crt"].map((name) => findNode(name, options)),
   ]);
@@ -121,43 +120,22 @@ async function findEmpty({ dir }: FindOptions): Promise<Finding> {
   return { name: PEERS.empty, once };
 }
 
-function findMqttx({ server: { port, alpn }, paths }: FindOptions): Finding {
-  const program = programPath("mqttx");
-  if (program === undefined) {
-    return `${PEERS.mqttx} (its command line is no package of npm or Debian)`;
-  }
-  // It offers no ALPN.
-  if (alpn !== "none") return `${PEERS.mqttx} (needs mosquitto as the server)`;
-  const tls = ["-l", "mqtts", "--ca", paths.ca, "--cert", paths.cert, "--key", paths.key];
-  const message = ["-V", "5", "-q", "1", "-t", "bench/peer", "-m", PAYLOAD];
-  const args = ["pub", "-h", "localhost", "-p", `${port}`, ...tls, ...message];
-  return { name: PEERS.mqttx, once: { program, args } };
-}
-
 async function findC({ dir, server, paths }: FindOptions): Promise<Finding> {
   const program = `${dir}/peer_mosquitto`;
   const source = `${HERE}/peer_mosquitto.c`;
-  if (
-    !await works({ program: "gcc", args: ["-O2", "-o", program, source, "-lmosquitto"] })
-  ) {
+  if (!await works({ program: "gcc", args: ["-O2", "-o", program, source, "-lmosquitto"] })) {
     return `${PEERS.c} (apt-get install gcc libmosquitto-dev)`;
   }
-  const args = [paths.ca, paths.cert, paths.key, server.alpn, PAYLOAD];
+  const args = [`${server.port}`, paths.ca, paths.cert, paths.key, server.alpn, PAYLOAD];
   return {
     name: PEERS.c,
-    bulk: (count, window, port = server.port) => ({
-      program,
-      args: [`${port}`, ...args, `${count}`, `${window}`],
-    }),
+    bulk: (count, window) => ({ program, args: [...args, `${count}`, `${window}`] }),
     share: 60,
   };
 }
 
 /** MQTT.js or aws-crt on Node: the program lies beside a link to the packages, as Node looks for them there. */
-async function findNode(
-  name: string,
-  { dir, server, paths }: FindOptions,
-): Promise<Finding> {
+async function findNode(name: string, { dir, server, paths }: FindOptions): Promise<Finding> {
   const [peer, file, share] = name === "mqtt"
     ? [PEERS.node, "peer_mqtt.ts", 35]
     : [PEERS.aws, "peer_aws_crt.mjs", 50];
@@ -193,17 +171,17 @@ function scripted(
   { port, alpn }: Server,
   { ca, cert, key }: Paths,
 ): Peer {
-  const command = (mode: string, to: number, ...more: string[]): CommandLine => ({
+  const command = (mode: string, ...more: string[]): CommandLine => ({
     program,
-    args: [...args, mode, `${to}`, ca, cert, key, alpn, PAYLOAD, ...more],
+    args: [...args, mode, `${port}`, ca, cert, key, alpn, PAYLOAD, ...more],
     env,
   });
   return {
     name,
-    once: command("once", port),
+    once: command("once"),
     acked: /acked/,
-    steady: command("steady", port),
-    bulk: (count, window, to = port) => command("bulk", to, `${count}`, `${window}`),
+    steady: command("steady"),
+    bulk: (count, window) => command("bulk", `${count}`, `${window}`),
   };
 }
 

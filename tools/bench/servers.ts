@@ -1,21 +1,15 @@
 /**
- * What everybody is measured against: mosquitto as it is installed, behind TLS that asks for a client certificate; and,
- * in a process of its own, the local endpoint, and slow links to both. Where there is no mosquitto, the local
- * endpoint takes its place.
- *
- * Of mosquitto's settings only the window is raised, which on MQTT 5 is 20 otherwise; above all it does not set
- * TCP_NODELAY.
+ * What everybody is measured against: mosquitto as it is installed, behind TLS that asks for a client certificate. Where
+ * there is none, the local endpoint takes its place, in a process of its own, so that it takes no time from what is
+ * measured. Of mosquitto's settings only the window is raised, which on MQTT 5 is 20 otherwise.
  */
 
-import { AWS_ALPN, makePki, writeCerts } from "../endpoint.ts";
-import { readLines } from "../../lib/sources/mod.ts";
+import { AWS_ALPN, makePki, writeCerts } from "../endpoint/mod.ts";
 import { delay, follow, kill } from "./process.ts";
 import { commandOf, programPath } from "./run.ts";
 
 /** Longest window that is measured. */
 export const MOST_INFLIGHT = 1000;
-/** Round trip of the slow link, in ms. */
-export const LINK_MS = 50;
 
 /** Certificates of the device. */
 export interface Paths {
@@ -34,18 +28,10 @@ export interface Server {
   readonly alpn: string;
 }
 
-/** All of them. Disposing of them ends them. */
+/** The server and what its clients need. Disposing of it ends it. */
 export interface Servers extends AsyncDisposable {
   readonly paths: Paths;
-  /** mosquitto, if it is here. */
   readonly main: Server;
-  readonly endpoint: Server;
-  /** The endpoint and `main`, far away. */
-  readonly links: readonly [Server, Server];
-  /** Sends bytes to the other end of the slow link and waits for them; returns the ms it took. */
-  ping(): Promise<number>;
-  /** When each message came to the endpoint since this was asked last, in ms of some clock. */
-  arrivals(): Promise<number[]>;
 }
 
 /** What each phase is told. */
@@ -57,79 +43,45 @@ export interface PhaseOptions {
   readonly signal: AbortSignal;
 }
 
-/** Starts them. */
+/** Starts mosquitto, or the local endpoint. */
 export async function startServers(
   dir: string,
   cache: string,
   signal: AbortSignal,
 ): Promise<Servers> {
-  await using cleanup = new AsyncDisposableStack();
   const paths = await writeCerts(`${dir}/certs`, await makePki());
-  const mosquitto = await startMosquitto(dir, paths, signal);
-  if (mosquitto) cleanup.use(mosquitto);
+  const main = await startMosquitto(dir, paths, signal) ?? await startLocal(paths, cache);
+  return { paths, main, [Symbol.asyncDispose]: () => main[Symbol.asyncDispose]() };
+}
+
+/** A running server. Disposing of it ends it. */
+interface Running extends Server, AsyncDisposable {}
+
+async function startLocal({ dir }: Paths, cache: string): Promise<Running> {
   const child = commandOf({
     program: Deno.execPath(),
-    args: [
-      ...["run", "-A", "--frozen", `${import.meta.dirname}/server_process.ts`],
-      ...[paths.dir, `${mosquitto?.port ?? 0}`],
-    ],
+    args: ["run", "-A", "--frozen", `${import.meta.dirname}/server_process.ts`, dir],
     env: { DENO_DIR: cache },
   }, { stdin: "piped", stdout: "piped" }).spawn();
-  const input = child.stdin.getWriter();
-  const answers = answersOf(child.stdout);
-  cleanup.defer(async () => {
-    kill(child, "SIGKILL");
-    await input.abort().catch(() => {});
-    await child.status;
-    await answers.return("");
-  });
-  const { port, links, echo } = JSON.parse((await answers.next()).value);
-  const endpoint = { name: "local endpoint", port, alpn: AWS_ALPN };
-  const main = mosquitto ?? endpoint;
-  const owned = cleanup.move();
+  const [stdin, stdout] = [child.stdin.getWriter(), child.stdout.getReader()];
+  const { value } = await stdout.read();
   return {
-    paths,
-    main,
-    endpoint,
-    links: [{ ...endpoint, port: links[0] }, { ...main, port: links[1] }],
-    ping: () => ping(echo),
-    async arrivals() {
-      await input.write(new TextEncoder().encode("arrivals\n"));
-      return JSON.parse((await answers.next()).value);
+    name: "local endpoint",
+    port: Number(new TextDecoder().decode(value)),
+    alpn: AWS_ALPN,
+    async [Symbol.asyncDispose]() {
+      kill(child, "SIGKILL");
+      await Promise.all([stdin.abort().catch(() => {}), stdout.cancel(), child.status]);
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-async function* answersOf(stdout: ReadableStream<Uint8Array>): AsyncGenerator<string, string> {
-  for await (const lines of readLines(stdout, { maxBytes: 1e9 })) yield* lines.map(String);
-  return "null";
-}
-
-async function ping(port: number): Promise<number> {
-  using connection = await Deno.connect({ hostname: "127.0.0.1", port });
-  connection.setNoDelay(true);
-  const bytes = new Uint8Array(1);
-  const startMs = performance.now();
-  await connection.write(bytes);
-  await connection.read(bytes);
-  return performance.now() - startMs;
-}
-
-/** A mosquitto. Disposing of it ends it. */
-export interface Mosquitto extends Server, AsyncDisposable {}
-
-/**
- * Starts mosquitto; undefined where it is not installed.
- *
- * @param onLog Hears its log, each packet a line.
- */
-export async function startMosquitto(
+/** Starts mosquitto; undefined where it is not installed. */
+async function startMosquitto(
   dir: string,
   { ca, dir: certs }: Paths,
   signal: AbortSignal,
-  onLog?: (text: string) => void,
-): Promise<Mosquitto | undefined> {
+): Promise<Running | undefined> {
   const program = programPath("mosquitto");
   if (program === undefined) return undefined;
   const port = freePort();
@@ -140,7 +92,7 @@ export async function startMosquitto(
     config,
     `user root
 log_dest stderr
-log_type ${onLog ? "all" : "error"}
+log_type error
 max_inflight_messages ${MOST_INFLIGHT}
 listener ${port} 127.0.0.1
 allow_anonymous true
@@ -156,7 +108,7 @@ require_certificate true
     stderr: "piped",
   }).spawn();
   let said = "";
-  const reading = follow(child.stderr, onLog ?? ((text) => void (said += text)));
+  const reading = follow(child.stderr, (text) => void (said += text));
   let hasEnded = false;
   const ended = child.status.then(() => void (hasEnded = true));
   const stop = async () => {
@@ -176,12 +128,14 @@ require_certificate true
   return { name: "mosquitto", port, alpn: "none", [Symbol.asyncDispose]: stop };
 }
 
-function freePort(): number {
+/** A port that nobody uses. */
+export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
 
-async function isListening(port: number): Promise<boolean> {
+/** Whether something listens at that port. */
+export async function isListening(port: number): Promise<boolean> {
   try {
     (await Deno.connect({ hostname: "127.0.0.1", port })).close();
     return true;

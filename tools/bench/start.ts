@@ -20,7 +20,7 @@ export interface StartOptions extends PhaseOptions {
 }
 
 /** Something that sends one message. */
-interface Starter {
+export interface Starter {
   readonly name: string;
   readonly once: CommandLine;
   readonly acked?: RegExp | undefined;
@@ -64,9 +64,10 @@ export async function measureStart(options: StartOptions): Promise<Figure[]> {
   ];
 }
 
-async function measureAgain(
+/** Starts each so many times, in turn; ms by name. */
+export async function measureAgain(
   starters: readonly Starter[],
-  { runs, signal }: StartOptions,
+  { runs, signal }: Pick<StartOptions, "runs" | "signal">,
 ): Promise<Record<string, number[]>> {
   // The first time compiles, unpacks and fills caches.
   for (const starter of starters) await startOnce(starter, signal);
@@ -95,9 +96,10 @@ async function measureFirst(options: StartOptions): Promise<Record<string, numbe
   return times;
 }
 
-function starterOf(
+/** A form that sends one message. */
+export function starterOf(
   form: Form,
-  { servers: { main, paths }, dir }: StartOptions,
+  { servers: { main, paths }, dir }: PhaseOptions,
   fresh?: string,
 ): Starter {
   const args = [

@@ -118,9 +118,7 @@ export async function measureSteady(options: SteadyOptions): Promise<Figure[]> {
         id: "wake-ups",
         what: "wake-ups in an idle minute, with no keep-alive or sampling due",
         unit: "wake-ups",
-        samples: {
-          [OURS]: perMinute(gain("wakeups", beforeIdle)[IDLE]!, watchMs - idleSettleMs),
-        },
+        samples: { [OURS]: perMinute(gain("wakeups", beforeIdle)[IDLE]!, watchMs - idleSettleMs) },
         targets: TARGETS.wakeups,
       },
     ];

@@ -29,10 +29,7 @@ export interface CertPaths {
  *
  * @throws {Deno.errors.AlreadyExists} If files are there already.
  */
-export async function writeCerts(
-  dir: string,
-  certificates: Certificates,
-): Promise<CertPaths> {
+export async function writeCerts(dir: string, certificates: Certificates): Promise<CertPaths> {
   await Deno.mkdir(`${dir}/${SERVER_FOLDER}`, { recursive: true, mode: 0o700 });
   const paths = certPaths(dir, certificates);
   await writeNew(paths.ca, certificates.ca, 0o644);
@@ -57,9 +54,7 @@ export async function writeCerts(
  * @returns `undefined` if the folder holds none of it, so that it can be made.
  * @throws {Error} If only some of it is there, or a certificate has expired.
  */
-export async function readCerts(
-  dir: string,
-): Promise<Certificates | undefined> {
+export async function readCerts(dir: string): Promise<Certificates | undefined> {
   const names = await fileNames(dir);
   const cert = names.find((name) => name.endsWith("-certificate.pem.crt"));
   const key = names.find((name) => name.endsWith("-private.pem.key"));
@@ -110,16 +105,10 @@ export function certPaths(dir: string, certificates: Certificates): CertPaths {
 
 /** AWS's certificate id: the SHA-256 of the DER, in hexadecimal. */
 function certificateId(pem: string): string {
-  return createHash("sha256").update(new X509Certificate(pem).raw).digest(
-    "hex",
-  );
+  return createHash("sha256").update(new X509Certificate(pem).raw).digest("hex");
 }
 
-async function writeNew(
-  path: string,
-  text: string,
-  mode: number,
-): Promise<void> {
+async function writeNew(path: string, text: string, mode: number): Promise<void> {
   await Deno.writeTextFile(path, text, { createNew: true, mode });
 }
 

@@ -5,9 +5,6 @@ import type { IConnackPacket, IConnectPacket } from "mqtt-packet";
 import type { ConnectRecord } from "./observe.ts";
 import type { Limits } from "./options.ts";
 
-/** Topic aliases AWS lets a client use. */
-const TOPIC_ALIAS_MAXIMUM = 8;
-
 /** What CONNECT and the handshake before it tell about a client. */
 export function recordOf(
   packet: IConnectPacket,
@@ -30,8 +27,6 @@ export function recordOf(
     atMs,
     publishes: 0,
     maxInFlight: 0,
-    bytesIn: 0,
-    bytesOut: 0,
   };
 }
 
@@ -56,7 +51,6 @@ export function connackOf(
       maximumQoS: 1,
       retainAvailable: true,
       maximumPacketSize: limits.maximumPacketSize,
-      topicAliasMaximum: TOPIC_ALIAS_MAXIMUM,
       wildcardSubscriptionAvailable: true,
       subscriptionIdentifiersAvailable: false,
       sharedSubscriptionAvailable: false,

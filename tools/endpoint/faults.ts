@@ -23,7 +23,7 @@ export interface TcpFaults {
   resetAtAccept: When<number>;
   /** Hang up in the TLS handshake, `handshakeBytes` into our answer. */
   cutHandshake: When<number>;
-  /** Send everything in pieces of `trickleBytes`. */
+  /** Send everything byte by byte. */
   trickle: When<number>;
 }
 
@@ -67,8 +67,6 @@ export interface FaultNumbers {
   handshakeBytes: number;
   /** How `cutHandshake` hangs up. @default "rst" */
   handshakeEnd: "rst" | "fin";
-  /** Bytes per piece for `trickle`. @default 1 */
-  trickleBytes: number;
   /** Return code (3.1.1) or reason code (5) of `refuseConnect`. @default 0x88, server unavailable */
   connackCode: number;
   /** Leave the socket open after a refusing CONNACK. @default false */
@@ -96,13 +94,7 @@ export const GARBAGE: Uint8Array = new TextEncoder().encode(
 );
 
 /** The head of a PUBLISH that claims a body of 268,435,455 bytes, the most MQTT can say. */
-export const HUGE_LENGTH: Uint8Array = Uint8Array.of(
-  0x30,
-  0xff,
-  0xff,
-  0xff,
-  0x7f,
-);
+export const HUGE_LENGTH: Uint8Array = Uint8Array.of(0x30, 0xff, 0xff, 0xff, 0x7f);
 
 /** All faults off, except those given. */
 export function makeFaults(given: Partial<Faults> = {}): Faults {
@@ -126,7 +118,6 @@ export function makeFaults(given: Partial<Faults> = {}): Faults {
     closeAtPublish: false,
     handshakeBytes: 0,
     handshakeEnd: "rst",
-    trickleBytes: 1,
     connackCode: 0x88,
     keepRefusedOpen: false,
     rawBytes: GARBAGE,
@@ -151,11 +142,7 @@ export type About<K extends Trigger> = K extends keyof TcpFaults ? number
   : ReceivedMessage;
 
 /** Whether this fault fires now; a count is spent by asking. `about` is called for predicates only. */
-export function fires<K extends Trigger>(
-  faults: Faults,
-  name: K,
-  about: () => About<K>,
-): boolean {
+export function fires<K extends Trigger>(faults: Faults, name: K, about: () => About<K>): boolean {
   const when = faults[name] as When<About<K>>;
   if (typeof when === "function") return when(about());
   if (typeof when === "boolean") return when;

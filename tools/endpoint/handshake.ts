@@ -5,10 +5,7 @@ import { AWS_ALPN, type EndpointOptions } from "./options.ts";
 import type { Certificates } from "./pki.ts";
 
 /** Options of the TLS server. */
-export function tlsOptions(
-  options: EndpointOptions,
-  certificates: Certificates,
-): TlsOptions {
+export function tlsOptions(options: EndpointOptions, certificates: Certificates): TlsOptions {
   const { cert, key } = options.server ?? certificates.server;
   const asked = options.clientCert !== "not-asked";
   const protocol = protocolOf(options);
@@ -24,17 +21,12 @@ export function tlsOptions(
   };
 }
 
-function protocolOf(
-  { alpn = "required" }: EndpointOptions,
-): string | undefined {
+function protocolOf({ alpn = "required" }: EndpointOptions): string | undefined {
   return alpn === "ignore" ? undefined : alpn === "required" ? AWS_ALPN : alpn;
 }
 
 /** Why a client is sent away although its handshake went well. */
-export function refusalOf(
-  socket: TLSSocket,
-  options: EndpointOptions,
-): string | undefined {
+export function refusalOf(socket: TLSSocket, options: EndpointOptions): string | undefined {
   if (options.clientCert === "closes-after-finished") {
     return "certificate not known";
   }

@@ -18,8 +18,6 @@ export interface Session {
   readonly link: Link;
   /** Subscriptions: filter and QoS. */
   readonly filters: Map<string, number>;
-  /** MQTT 5 topic aliases of the client. */
-  readonly aliases: Map<number, string>;
   /** QoS 1 messages from the client that have no PUBACK yet. */
   inFlight: number;
   /** Packet id of the last QoS 1 message to the client. */
@@ -65,18 +63,11 @@ export interface Hub {
 }
 
 /** A hub with nobody connected. */
-export function makeHub(
-  shared: Pick<Hub, "options" | "faults" | "limits" | "observer">,
-): Hub {
+export function makeHub(shared: Pick<Hub, "options" | "faults" | "limits" | "observer">): Hub {
   const sessions = new Map<string, Session>();
   const retained = new Map<string, Delivery>();
 
-  function send(
-    session: Session,
-    message: Delivery,
-    granted: number,
-    retain: boolean,
-  ) {
+  function send(session: Session, message: Delivery, granted: number, retain: boolean) {
     const qos = Math.min(message.qos, granted) as 0 | 1;
     if (qos === 1) session.lastMessageId = session.lastMessageId % 0xffff + 1;
     session.link.send({

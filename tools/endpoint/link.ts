@@ -18,8 +18,6 @@ export interface Link {
   protocolVersion: number;
   /** Hung up, or about to; nothing that arrives counts any more. */
   readonly closing: boolean;
-  /** Bytes handed to TLS so far. */
-  readonly bytesOut: number;
   /** Send a packet at the end of this turn. */
   send(packet: Packet): void;
   /** Send bytes as they are at the end of this turn. */
@@ -33,18 +31,14 @@ export interface Link {
 }
 
 /** Make the link for a socket. `sent` hears of each PUBACK that went out. */
-export function makeLink(
-  socket: TLSSocket,
-  sent: (acks: number) => void,
-): Link {
-  // A number is the id of a PUBACK: four bytes, made when all are written together.
-  let queued: (number | Uint8Array)[] = [];
+export function makeLink(socket: TLSSocket, sent: (acks: number) => void): Link {
+  let queued: Uint8Array[] = [];
+  let acks = 0;
   let scheduled = false;
   let closing = false;
   let frozen = false;
-  let bytesOut = 0;
 
-  function push(item: number | Uint8Array) {
+  function push(item: Uint8Array) {
     if (closing || frozen) return;
     queued.push(item);
     if (scheduled) return;
@@ -58,11 +52,10 @@ export function makeLink(
     const items = queued;
     queued = [];
     if (frozen || !socket.writable) return;
-    const { bytes, acks } = join(items);
-    bytesOut += bytes.length;
     sent(acks);
+    acks = 0;
     // A client that does not read its answers is not read either: memory stays bounded.
-    if (!socket.write(bytes) && !closing) {
+    if (!socket.write(Buffer.concat(items)) && !closing) {
       socket.pause();
       socket.once("drain", () => frozen || socket.resume());
     }
@@ -73,14 +66,15 @@ export function makeLink(
     get closing() {
       return closing;
     },
-    get bytesOut() {
-      return bytesOut;
-    },
     send(packet) {
       push(mqtt.generate(packet, { protocolVersion: this.protocolVersion }));
     },
     sendBytes: push,
-    ack: push,
+    ack(messageId) {
+      if (closing || frozen) return;
+      acks++;
+      push(Uint8Array.of(0x40, 2, messageId >> 8, messageId & 0xff));
+    },
     hangUp() {
       if (closing) return;
       closing = true;
@@ -95,29 +89,4 @@ export function makeLink(
       socket.pause();
     },
   };
-}
-
-function join(
-  items: readonly (number | Uint8Array)[],
-): { bytes: Uint8Array; acks: number } {
-  let length = 0;
-  for (const item of items) {
-    length += typeof item === "number" ? 4 : item.length;
-  }
-  const bytes = Buffer.allocUnsafe(length);
-  let at = 0;
-  let acks = 0;
-  for (const item of items) {
-    if (typeof item === "number") {
-      bytes[at] = 0x40;
-      bytes[at + 1] = 2;
-      bytes.writeUInt16BE(item, at + 2);
-      at += 4;
-      acks++;
-    } else {
-      bytes.set(item, at);
-      at += item.length;
-    }
-  }
-  return { bytes, acks };
 }

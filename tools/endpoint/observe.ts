@@ -46,10 +46,6 @@ export interface ConnectRecord {
   publishes: number;
   /** Most QoS 1 messages without PUBACK at one time. */
   maxInFlight: number;
-  /** MQTT bytes from the client. */
-  bytesIn: number;
-  /** MQTT bytes to the client. */
-  bytesOut: number;
 }
 
 /** The end of an MQTT connection. */
@@ -80,8 +76,6 @@ export interface Counts {
   handshakes: number;
   /** PUBLISH packets taken. */
   received: number;
-  /** Bytes of their payloads. */
-  receivedBytes: number;
   /** PUBACK packets sent with success. */
   acked: number;
   /** PUBLISH packets discarded by the throttle. */
@@ -137,7 +131,6 @@ export function makeObserver(now: () => number): Observer {
       connections: 0,
       handshakes: 0,
       received: 0,
-      receivedBytes: 0,
       acked: 0,
       discarded: 0,
       refused: 0,

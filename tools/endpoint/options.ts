@@ -40,7 +40,7 @@ export interface Limits {
   keepAliveMaxS: number;
   /** QoS 1 messages a client may have unacknowledged; said in CONNACK on MQTT 5. @default 100 */
   receiveMaximum: number;
-  /** Said in CONNACK on MQTT 5. @default 149504 */
+  /** Said in CONNACK on MQTT 5. AWS says 149504, by which it is known and its rates are kept. @default 150000 */
   maximumPacketSize: number;
 }
 
@@ -110,7 +110,7 @@ export function makeLimits(given: Partial<Limits> = {}): Limits {
     keepAliveMinS: 30,
     keepAliveMaxS: 1200,
     receiveMaximum: 100,
-    maximumPacketSize: 149_504,
+    maximumPacketSize: 150_000,
     ...given,
   };
 }

@@ -7,6 +7,7 @@
  */
 
 import "./reflect.ts";
+import { createPrivateKey } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 
 x509.cryptoProvider.set(crypto);
@@ -104,9 +105,7 @@ export async function makePki(options: PkiOptions = {}): Promise<Pki> {
 }
 
 /** Make a certificate authority: a root, or an intermediate below `issuer`. */
-export async function makeAuthority(
-  options: AuthorityOptions = {},
-): Promise<Authority> {
+export async function makeAuthority(options: AuthorityOptions = {}): Promise<Authority> {
   const keys = await makeKeys(options.keyType);
   const subject = nameOf(options.commonName ?? "mqtt443 throw-away CA");
   const usage = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign;
@@ -129,10 +128,7 @@ export async function makeAuthority(
       notAfter: validity.validTo ?? new Date(Date.now() + 90 * DAY_MS),
       publicKey,
       signingKey: keys.privateKey,
-      extensions: [
-        ...more,
-        await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey),
-      ],
+      extensions: [...more, await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey)],
     });
     return cert.toString("pem") + "\n";
   };
@@ -173,10 +169,7 @@ export async function makeAuthority(
 
 function leafExtensions(names: readonly string[]): x509.Extension[] {
   const { digitalSignature, keyEncipherment } = x509.KeyUsageFlags;
-  const purposes = [
-    x509.ExtendedKeyUsage.serverAuth,
-    x509.ExtendedKeyUsage.clientAuth,
-  ];
+  const purposes = [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth];
   const extensions: x509.Extension[] = [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(digitalSignature | keyEncipherment, true),
@@ -200,10 +193,7 @@ function makeKeys(keyType: KeyType = "ec"): Promise<CryptoKeyPair> {
     modulusLength: 2048,
     publicExponent: new Uint8Array([1, 0, 1]),
   };
-  return crypto.subtle.generateKey(algorithm, true, [
-    "sign",
-    "verify",
-  ]) as Promise<CryptoKeyPair>;
+  return crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]) as Promise<CryptoKeyPair>;
 }
 
 function nameOf(commonName: string): x509.JsonName {
@@ -215,4 +205,27 @@ function serialNumber(): string {
   // A serial number is positive and its first byte must not be padding (RFC 5280, 4.1.2.2).
   bytes[0] = (bytes[0] ?? 0) & 0x3f | 0x40;
   return bytes.toHex();
+}
+
+/** How a private key is written down as PEM. */
+export type KeyFormat = "pkcs8" | "pkcs1" | "sec1" | "encrypted";
+
+/**
+ * Write a PKCS#8 PEM key in another format.
+ *
+ * @param pem The key, as PKCS#8 PEM.
+ * @param format `pkcs1` is for RSA keys only, `sec1` for EC keys only.
+ * @param passphrase Needed by `encrypted`, which is PKCS#8 under AES-256-CBC.
+ * @throws {TypeError} If `encrypted` is asked for without a passphrase.
+ */
+export function formatKey(pem: string, format: KeyFormat, passphrase?: string): string {
+  const key = createPrivateKey(pem);
+  if (format !== "encrypted") {
+    return key.export({ type: format, format: "pem" }).toString();
+  }
+  if (passphrase === undefined) {
+    throw new TypeError('Cannot write key as "encrypted": a passphrase is required');
+  }
+  return key.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase })
+    .toString();
 }

@@ -11,15 +11,11 @@ import type { ReceivedMessage } from "./observe.ts";
 import { isAllowed, isTopic } from "./topics.ts";
 
 /** Deal with one PUBLISH of a session. */
-export function takePublish(
-  session: Session,
-  packet: IPublishPacket,
-  hub: Hub,
-): void {
+export function takePublish(session: Session, packet: IPublishPacket, hub: Hub): void {
   const { faults, limits, observer } = hub;
   const { link, record } = session;
   const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
-  const topic = topicOf(session, packet);
+  const { topic } = packet;
   record.publishes++;
 
   if (packet.qos === 2) {
@@ -31,16 +27,14 @@ export function takePublish(
   if (packet.qos === 1) {
     session.inFlight++;
     record.maxInFlight = Math.max(record.maxInFlight, session.inFlight);
-    if (
-      link.protocolVersion === 5 && session.inFlight > limits.receiveMaximum
-    ) {
+    if (link.protocolVersion === 5 && session.inFlight > limits.receiveMaximum) {
       return session.end("receive maximum exceeded", 0x93);
     }
   }
   if (payload.length > limits.payloadBytes) {
     return refuse(session, packet, hub, "payload too large", 0x95);
   }
-  if (topic === undefined || !isTopic(topic, limits)) {
+  if (!isTopic(topic, limits)) {
     return refuse(session, packet, hub, "topic name invalid", 0x90);
   }
   if (!isAllowed(hub.policy.publish, session.clientId, topic)) {
@@ -68,7 +62,6 @@ export function takePublish(
   }
 
   observer.counts.received++;
-  observer.counts.receivedBytes += payload.length;
   if (hub.options.keep === "headers") {
     observer.received.push({ ...about(), payload: "" });
   } else if (hub.options.keep !== "counts") observer.received.push(about());
@@ -105,11 +98,7 @@ function refuse(
 }
 
 /** PUBACK with a reason code; MQTT 3.1.1 has none, so there it stays silent. */
-function answer(
-  session: Session,
-  packet: IPublishPacket,
-  reasonCode: number,
-): void {
+function answer(session: Session, packet: IPublishPacket, reasonCode: number): void {
   if (session.link.protocolVersion !== 5 || packet.messageId === undefined) {
     return;
   }
@@ -142,14 +131,6 @@ function isThrottled(session: Session, { faults, observer }: Hub): boolean {
   if (times.length >= faults.publishesPerS) return true;
   times.push(now);
   return false;
-}
-
-/** The topic itself, or what its MQTT 5 alias stands for. */
-function topicOf(session: Session, packet: IPublishPacket): string | undefined {
-  const alias = packet.properties?.topicAlias;
-  if (alias === undefined) return packet.topic;
-  if (packet.topic !== "") session.aliases.set(alias, packet.topic);
-  return session.aliases.get(alias);
 }
 
 function messageOf(

@@ -32,10 +32,7 @@ export async function relay(
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const accepted = once(server, "connection") as Promise<[Socket]>;
-  const inner = net.connect(
-    (server.address() as AddressInfo).port,
-    "127.0.0.1",
-  );
+  const inner = net.connect((server.address() as AddressInfo).port, "127.0.0.1");
   const [outer] = await accepted;
   server.close();
 
@@ -55,11 +52,7 @@ export async function relay(
   return outer;
 }
 
-async function forward(
-  from: Socket,
-  to: Socket,
-  plan: RelayPlan,
-): Promise<void> {
+async function forward(from: Socket, to: Socket, plan: RelayPlan): Promise<void> {
   let leftBytes = plan.cutAfterBytes ?? Infinity;
   try {
     for await (const chunk of from as AsyncIterable<Buffer>) {

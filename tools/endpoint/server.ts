@@ -38,10 +38,7 @@ export interface Endpoint extends Observations, AsyncDisposable {
    */
   until(predicate: () => boolean, options?: WaitOptions): Promise<void>;
   /** Settles when so many messages have been received since the start. */
-  waitFor(
-    messages: number,
-    options?: WaitOptions,
-  ): Promise<readonly ReceivedMessage[]>;
+  waitFor(messages: number, options?: WaitOptions): Promise<readonly ReceivedMessage[]>;
   /** Send a message to everybody who subscribed to its topic. */
   publish(topic: string, payload: string | Uint8Array, qos?: 0 | 1): void;
   /** Send bytes as they are on every connection. */
@@ -65,18 +62,11 @@ export interface Endpoint extends Observations, AsyncDisposable {
  *
  * @throws {Deno.errors.AddrInUse | Error} If the port is taken; `code` is then `EADDRINUSE`.
  */
-export async function startEndpoint(
-  options: EndpointOptions = {},
-): Promise<Endpoint> {
+export async function startEndpoint(options: EndpointOptions = {}): Promise<Endpoint> {
   const certificates = options.certificates ?? await makePki();
   const faults = makeFaults(options.faults);
   const observer = makeObserver(options.now ?? (() => performance.now()));
-  const hub = makeHub({
-    options,
-    faults,
-    limits: makeLimits(options.limits),
-    observer,
-  });
+  const hub = makeHub({ options, faults, limits: makeLimits(options.limits), observer });
   const sockets = new Set<Socket>();
   const relayed = new Set<Socket>();
   // TLS sockets do not say whose they are, but they have the port of the socket beneath.
@@ -92,13 +82,7 @@ export async function startEndpoint(
       serveSession(socket, connection, hub);
     } else {
       const atMs = observer.now();
-      observer.closes.push({
-        clientId: "",
-        connection,
-        by: "endpoint",
-        reason,
-        atMs,
-      });
+      observer.closes.push({ clientId: "", connection, by: "endpoint", reason, atMs });
       // In good order: with TLS 1.2 our Finished is still to leave.
       socket.resume().end();
     }
@@ -141,7 +125,7 @@ export async function startEndpoint(
     relay(socket, {
       end: faults.handshakeEnd,
       ...(cut ? { cutAfterBytes: faults.handshakeBytes } : {}),
-      ...(trickle ? { pieceBytes: faults.trickleBytes } : {}),
+      ...(trickle ? { pieceBytes: 1 } : {}),
     }, (made) => track(relayed, made)).then(
       (inner) => startTls(inner, connection),
       () => socket.destroy(),
@@ -166,10 +150,7 @@ export async function startEndpoint(
     },
     async waitFor(messages, wait = {}) {
       const what = `${messages} messages`;
-      await observer.until(() => observer.counts.received >= messages, {
-        what,
-        ...wait,
-      });
+      await observer.until(() => observer.counts.received >= messages, { what, ...wait });
       return observer.received;
     },
     publish(topic, payload, qos = 1) {

@@ -19,16 +19,11 @@ import { isAllowed } from "./topics.ts";
 const KEEP_ALIVE_FACTOR = 1.5;
 
 /** Serve MQTT on a socket whose handshake is done. */
-export function serveSession(
-  socket: TLSSocket,
-  connection: number,
-  hub: Hub,
-): void {
+export function serveSession(socket: TLSSocket, connection: number, hub: Hub): void {
   const { faults, limits, observer } = hub;
   const parser = mqtt.parser();
   let record: ConnectRecord | undefined;
   let session: Session | undefined;
-  let bytesIn = 0;
   let lastPacketMs = observer.now();
   let keepAliveTimer: ReturnType<typeof setTimeout> | undefined;
   let closeTimer: ReturnType<typeof setTimeout> | undefined;
@@ -52,9 +47,7 @@ export function serveSession(
 
   function end(reason: string, code?: number) {
     recordEnd("endpoint", reason);
-    if (
-      code !== undefined && link.protocolVersion === 5 && session !== undefined
-    ) {
+    if (code !== undefined && link.protocolVersion === 5 && session !== undefined) {
       link.send({ cmd: "disconnect", reasonCode: code });
     }
     link.hangUp();
@@ -78,12 +71,7 @@ export function serveSession(
     const about = () => seen;
 
     const refuse = (code: number, reason: string, keepOpen = false) => {
-      link.send({
-        cmd: "connack",
-        sessionPresent: false,
-        returnCode: code,
-        reasonCode: code,
-      });
+      link.send({ cmd: "connack", sessionPresent: false, returnCode: code, reasonCode: code });
       if (!keepOpen) end(reason);
     };
     if (fires(faults, "closeAtConnect", about)) {
@@ -94,11 +82,7 @@ export function serveSession(
       return link.sendBytes(faults.rawBytes);
     }
     if (fires(faults, "refuseConnect", about)) {
-      return refuse(
-        faults.connackCode,
-        "fault: refuseConnect",
-        faults.keepRefusedOpen,
-      );
+      return refuse(faults.connackCode, "fault: refuseConnect", faults.keepRefusedOpen);
     }
     const idBytes = new TextEncoder().encode(clientId).length;
     if (idBytes === 0 || idBytes > limits.clientIdBytes) {
@@ -115,7 +99,6 @@ export function serveSession(
       link,
       end,
       filters: new Map(),
-      aliases: new Map(),
       inFlight: 0,
       lastMessageId: 0,
       publishTimesMs: [],
@@ -146,10 +129,7 @@ export function serveSession(
       link.send({ cmd: "puback", messageId: 0xffff, reasonCode: 0 });
     }
     if (fires(faults, "closeAfterConnack", about)) {
-      closeTimer = setTimeout(
-        () => end("fault: closeAfterConnack"),
-        faults.closeAfterConnackMs,
-      );
+      closeTimer = setTimeout(() => end("fault: closeAfterConnack"), faults.closeAfterConnackMs);
     }
     watchKeepAlive(keepAliveS);
   }
@@ -175,11 +155,7 @@ export function serveSession(
           current.filters.delete(filter);
         }
         const granted = packet.unsubscriptions.map(() => 0);
-        return link.send({
-          cmd: "unsuback",
-          messageId: packet.messageId ?? 0,
-          granted,
-        });
+        return link.send({ cmd: "unsuback", messageId: packet.messageId ?? 0, granted });
       }
       case "pingreq":
         observer.counts.pings++;
@@ -202,19 +178,16 @@ export function serveSession(
   );
   socket.on("data", (chunk: Buffer) => {
     if (link.closing) return;
-    bytesIn += chunk.length;
     lastPacketMs = observer.now();
     const unparsed = parser.parse(chunk);
     // The head says how long a packet will be; waiting for the whole of a huge one costs memory.
     if (unparsed > limits.maximumPacketSize) end("packet too large", 0x95);
-    note();
     observer.changed();
   });
   socket.on("close", () => {
     clearTimeout(keepAliveTimer);
     clearTimeout(closeTimer);
     hub.links.delete(link);
-    note();
     if (session !== undefined) {
       for (const timer of session.ackTimers) clearTimeout(timer);
       hub.leave(session);
@@ -222,11 +195,4 @@ export function serveSession(
     recordEnd("network", "connection lost");
     observer.changed();
   });
-
-  /** Write the byte counts where they can be read. */
-  function note() {
-    if (record === undefined) return;
-    record.bytesIn = bytesIn;
-    record.bytesOut = link.bytesOut;
-  }
 }

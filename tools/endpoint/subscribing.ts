@@ -9,11 +9,7 @@ import { isAllowed, isFilter } from "./topics.ts";
 const FAILURE = 0x80;
 
 /** Deal with one SUBSCRIBE of a session. */
-export function takeSubscribe(
-  session: Session,
-  packet: ISubscribePacket,
-  hub: Hub,
-): void {
+export function takeSubscribe(session: Session, packet: ISubscribePacket, hub: Hub): void {
   const { link } = session;
   const isV5 = link.protocolVersion === 5;
   hub.observer.counts.subscribes++;

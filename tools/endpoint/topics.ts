@@ -30,11 +30,7 @@ export function isFilter(filter: string, limits: Limits): boolean {
 }
 
 /** Whether a rule of the policy lets a client use a name. */
-export function isAllowed(
-  rule: Rule | undefined,
-  clientId: string,
-  name: string,
-): boolean {
+export function isAllowed(rule: Rule | undefined, clientId: string, name: string): boolean {
   if (rule === undefined) return true;
   if (typeof rule === "function") return rule(clientId, name);
   return rule.some((filter) => matches(filter, name));

@@ -8,8 +8,8 @@ import { createGzip } from "node:zlib";
 import { Readable, Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createTarPacker, type TarHeader } from "modern-tar";
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
-import { quote } from "../../lib/words.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
+import { quote } from "../../lib/core/text.ts";
 
 /** What is in an archive, below its top folder. */
 export type Entry =
@@ -64,6 +64,7 @@ export async function writeArchive(
     await Deno.remove(unfinished).catch(() => {});
     if (error instanceof RangeError) throw error;
     throw new UserError(`Cannot write ${quote(path)}: ${messageOf(error)}`, {
+      code: "tool-failed",
       hint: "free some space (`df -h`), or name another folder with --out DIR",
       exitCode: EXIT.cannotCreate,
       cause: error,

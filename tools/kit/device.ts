@@ -1,16 +1,19 @@
-/** The kit for a device: the executable, and all that an installer without internet needs around it. */
+/** The kit for a device: the executable, and all that an installer without internet needs around it, as an archive. */
 
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import type { Build } from "../../lib/build.ts";
-import { DENO_VERSION, TARGETS } from "../compile/targets.ts";
+import type { Build } from "../../lib/core/build.ts";
+import { completionScript, SHELLS } from "../../lib/commands/completion.ts";
+import { DENO_VERSION, TARGETS } from "../build/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
+import type { DenoPart } from "./deno_contents.ts";
 import { type DenoLicenses, licensesText } from "./licenses.ts";
+import { type Installer, layout } from "./layout.ts";
 import { type Package, ROOT } from "./packages.ts";
 import { sbomText } from "./sbom.ts";
-import { manText, readmeText, sampleText } from "./texts.ts";
+import { manText, readmeText, sampleText, schemaText } from "./texts.ts";
 
-/** An executable, as tools/compile.ts tells of it. */
+/** An executable, as tools/build/compile.ts tells of it. */
 export interface Executable {
   readonly path: string;
   readonly arch: "x86_64" | "arm64";
@@ -24,6 +27,10 @@ export interface DeviceKitOptions {
   readonly version: string;
   /** Packages of others in the executable. */
   readonly packages: readonly Package[];
+  /** Files of this project that stand in it for modules of others. @default none */
+  readonly standIns?: readonly string[];
+  /** What Deno in it is made of. @default unknown */
+  readonly denoParts?: readonly DenoPart[];
   /** The settings of one site, for which the executable was built. */
   readonly settings: string | undefined;
   /** Folder for the archive, which must be there. */
@@ -40,49 +47,87 @@ const FILES = join(import.meta.dirname!, "files");
  */
 export async function makeDeviceKit(
   executable: Executable,
-  { version, packages, settings, out }: DeviceKitOptions,
+  options: DeviceKitOptions,
 ): Promise<{ path: string; bytes: number }> {
-  const { arch, build, sha256 } = executable;
-  const timeS = Date.parse(build.date) / 1000;
-  const facts = { version, arch, net: build.grants.net, hasSettings: settings !== undefined };
-  const target = TARGETS.find((target) => target.arch === arch)!;
-  const npm = executable.runtime === "npm"
-    ? { name: target.package, integrity: target.integrity }
-    : undefined;
-  const runtime = { version: DENO_VERSION, v8: Deno.version.v8, npm };
-  const script = Deno.readTextFileSync(join(FILES, "install.sh"))
-    .replace("@VERSION@", version).replace("@ARCH@", arch).replace("@RUNTIME@", executable.runtime);
-  // Small files are read once, so that their sums are theirs.
+  const { version, settings, out } = options;
+  const script = readText("install.sh")
+    .replace("@VERSION@", version).replace("@ARCH@", executable.arch)
+    .replace("@RUNTIME@", executable.runtime);
+  const install = { path: "install.sh", content: script, isExecutable: true };
+  const parts = [...partsOf(executable, options, "install.sh"), install];
+  const places = layout("install.sh", [...parts.map(({ path }) => path), "FILES"]);
   const entries: Entry[] = [
     { path: "mqtt443", file: executable.path, isExecutable: true },
-    { path: "install.sh", content: script, isExecutable: true },
-    { path: "mqtt443.service", content: Deno.readFileSync(join(FILES, "mqtt443.service")) },
-    { path: "mqtt443-wait.target", content: Deno.readFileSync(join(FILES, "mqtt443-wait.target")) },
-    { path: "mqtt443.json.sample", content: sampleText() },
+    ...parts,
     ...(settings === undefined ? [] : [{ path: "mqtt443.json", content: settings }]),
     {
       path: "certs.example/README.md",
       content: Deno.readFileSync(join(ROOT, "certs.example/README.md")),
     },
-    { path: "README.txt", content: readmeText(facts) },
-    { path: "LICENSE", content: Deno.readFileSync(join(ROOT, "LICENSE")) },
-    { path: "SECURITY.md", content: Deno.readFileSync(join(ROOT, ".github/SECURITY.md")) },
-    { path: "mqtt443.1", content: manText(version, build.date.slice(0, 10)) },
-    { path: "VERSION", content: `${version} (${build.commit}, ${build.date})\n` },
-    {
-      path: "sbom.cdx.json",
-      content: sbomText({ version, arch, sha256, commit: build.commit, timeS, packages, runtime }),
-    },
-    {
-      path: "THIRD_PARTY_LICENSES.txt",
-      content: licensesText(packages, { ...runtime, texts: licenseTexts() }),
-    },
+    { path: "FILES", content: places.map(({ name, place }) => `${name} ${place}\n`).join("") },
   ];
-  const name = `mqtt443-${version}-${settings === undefined ? "" : "site-"}linux-${arch}`;
+  const name = `mqtt443-${version}-${
+    settings === undefined ? "" : "site-"
+  }linux-${executable.arch}`;
   const path = join(out, `${name}.tar.gz`);
   const all = [...entries, { path: "SHA256SUMS", content: await sumsText(entries) }];
-  const bytes = await writeArchive(path, below(name, all), timeS);
+  const bytes = await writeArchive(path, below(name, all), timeOf(executable));
   return { path, bytes };
+}
+
+/** What is installed on a device by whatever installer, besides the executable; small files, under their names in the kit. */
+export function partsOf(
+  executable: Executable,
+  { version, packages, settings, standIns = [], denoParts = [] }: DeviceKitOptions,
+  installer: Installer,
+): (Entry & { readonly content: string | Uint8Array })[] {
+  const { arch, build, sha256 } = executable;
+  const facts = {
+    ...{ version, arch, installer },
+    ...{ net: build.grants.net, hasSettings: settings !== undefined },
+  };
+  const target = TARGETS.find((target) => target.arch === arch)!;
+  const npm = executable.runtime === "npm"
+    ? { name: target.package, integrity: target.integrity }
+    : undefined;
+  const runtime = {
+    ...{ version: DENO_VERSION, v8: Deno.version.v8, npm, parts: denoParts },
+    sha256: npm && target.denoSha256,
+  };
+  const units = [...Deno.readDirSync(FILES)].map(({ name }) => name)
+    .filter((name) => /\.(service|socket|target)$/.test(name)).sort();
+  const unit = (text: string) =>
+    installer === "dpkg" ? text.replaceAll("/usr/local/bin/", "/usr/bin/") : text;
+  const texts: Readonly<Record<string, string>> = {
+    ...Object.fromEntries(units.map((name) => [name, unit(readText(name))])),
+    "listen.conf": readText("listen.conf"),
+    "certs.sh": readText("certs.sh"),
+    "mqtt443.sysusers": readText("sysusers.conf"),
+    "mqtt443.tmpfiles": readText("tmpfiles.conf"),
+    ...Object.fromEntries(SHELLS.map((shell) => [`mqtt443.${shell}`, completionScript(shell)])),
+    "mqtt443.json.sample": sampleText(),
+    "mqtt443.schema.json": schemaText(),
+    "README.txt": readmeText(facts),
+    LICENSE: Deno.readTextFileSync(join(ROOT, "LICENSE")),
+    "SECURITY.md": Deno.readTextFileSync(join(ROOT, ".github/SECURITY.md")),
+    "mqtt443.1": manText(version, build.date.slice(0, 10)),
+    VERSION: `${version} (${build.commit}, ${build.date})\n`,
+    "sbom.cdx.json": sbomText({
+      ...{ version, arch, sha256, commit: build.commit },
+      ...{ timeS: timeOf(executable), packages, standIns, runtime },
+    }),
+    "THIRD_PARTY_LICENSES.txt": licensesText(packages, { ...runtime, texts: licenseTexts() }),
+  };
+  return Object.entries(texts).map(([path, content]) => ({ path, content }));
+}
+
+/** Time of everything in a kit, in s since 1970. */
+export function timeOf({ build }: Pick<Executable, "build">): number {
+  return Date.parse(build.date) / 1000;
+}
+
+function readText(name: string): string {
+  return Deno.readTextFileSync(join(FILES, name));
 }
 
 /** The licences that are kept here. */

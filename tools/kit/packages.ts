@@ -6,7 +6,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { runDeno } from "../compile/run_deno.ts";
+import { runDeno } from "../build/run_deno.ts";
 
 /** The project's folder. */
 export const ROOT: string = dirname(dirname(import.meta.dirname!));
@@ -50,7 +50,7 @@ export function readLock(): Lock {
 /**
  * The packages in a bundle, sorted by name.
  *
- * @param modules As tools/bundle.ts tells them.
+ * @param modules As tools/build/bundle.ts tells them.
  * @throws {Error} If the lock file does not pin one, or one brings no licence.
  */
 export async function packagesIn(modules: readonly string[], lock: Lock): Promise<Package[]> {

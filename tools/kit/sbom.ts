@@ -3,6 +3,7 @@
  */
 
 import { createHash } from "node:crypto";
+import type { DenoPart } from "./deno_contents.ts";
 import type { Package } from "./packages.ts";
 
 /** What is told of. */
@@ -15,6 +16,8 @@ export interface Parts {
   /** Seconds since 1970 of the build. */
   readonly timeS: number;
   readonly packages: readonly Package[];
+  /** Files of this project that stand in the bundle for a module of others. */
+  readonly standIns: readonly string[];
   readonly runtime: Runtime;
 }
 
@@ -25,11 +28,15 @@ export interface Runtime {
   readonly v8: string;
   /** The npm package it is from, with the archive's `sha512-…`; undefined: denort, from Deno's release. */
   readonly npm: { readonly name: string; readonly integrity: string } | undefined;
+  /** SHA-256 of Deno's executable in hex; undefined: denort, of which the executable is made. */
+  readonly sha256: string | undefined;
+  /** What it is made of, besides V8. */
+  readonly parts: readonly DenoPart[];
 }
 
 /** The bill as text. */
 export function sbomText(parts: Parts): string {
-  const { version, arch, sha256, commit, timeS, packages, runtime } = parts;
+  const { version, arch, sha256, commit, timeS, packages, standIns, runtime } = parts;
   const subject = {
     type: "application",
     "bom-ref": "mqtt443",
@@ -46,17 +53,26 @@ export function sbomText(parts: Parts): string {
       lifecycles: [{ phase: "build" }],
       component: subject,
     },
-    components: [denoComponent(runtime), ...packages.map(component)],
+    components: [
+      denoComponent(runtime),
+      ...packages.map(component),
+      ...standIns.map((path) => standIn(path, version)),
+    ],
     dependencies: [
       // A package that no other one brings is used by the program itself.
-      { ref: "mqtt443", dependsOn: ["deno", ...roots(packages)].sort() },
-      { ref: "deno", dependsOn: ["v8"] },
+      {
+        ref: "mqtt443",
+        dependsOn: ["deno", ...roots(packages), ...standIns.map(standInRef)].sort(),
+      },
+      { ref: "deno", dependsOn: ["v8", ...runtime.parts.map(({ purl }) => purl)] },
       { ref: "v8" },
+      ...runtime.parts.map(({ purl }) => ({ ref: purl })),
+      ...standIns.map((path) => ({ ref: standInRef(path) })),
       ...packages.map((one) => ({ ref: refOf(one), dependsOn: one.uses.map(refIn(packages)) })),
     ],
     compositions: [
       { aggregate: "complete", assemblies: ["mqtt443"] },
-      // Deno's own parts in Rust and C++ are listed where Deno is made.
+      // Of Deno's own parts in Rust and C++ those are here that its bytes tell of.
       { aggregate: "incomplete", assemblies: ["deno"] },
     ],
   };
@@ -86,19 +102,54 @@ function component(one: Package): Record<string, unknown> {
   };
 }
 
-function denoComponent({ version, v8, npm }: Runtime): Record<string, unknown> {
+/** A file of this project in place of a module of others, named as what it is. */
+function standIn(path: string, version: string): Record<string, unknown> {
+  return {
+    type: "file",
+    "bom-ref": standInRef(path),
+    name: path,
+    version,
+    description: path.startsWith("tools/std/")
+      ? "this project's own, in place of the package of JSR of that name"
+      : "this project's own, in place of a module of MQTT.js or of what it needs",
+    licenses: [licenseOf("MIT")],
+  };
+}
+
+function standInRef(path: string): string {
+  return `stand-in:${path}`;
+}
+
+function partComponent(
+  { name, version, purl, license, source }: DenoPart,
+): Record<string, unknown> {
+  return {
+    ...{ type: "library", "bom-ref": purl, name, version, purl },
+    ...(license !== undefined && { licenses: [licenseOf(license)] }),
+    ...(source !== undefined && { properties: [property("source", source)] }),
+  };
+}
+
+function denoComponent({ version, v8, npm, sha256, parts }: Runtime): Record<string, unknown> {
   return {
     type: "platform",
     "bom-ref": "deno",
     name: "deno",
     version,
     scope: "required",
-    ...(npm === undefined ? {} : { hashes: [sha512Of(npm.integrity)] }),
+    ...(sha256 !== undefined && { hashes: [{ alg: "SHA-256", content: sha256 }] }),
     licenses: [licenseOf("MIT")],
     purl: npm === undefined
       ? `pkg:github/denoland/deno@v${version}`
       : `pkg:npm/${purlName(npm.name)}@${version}`,
-    externalReferences: [{ type: "vcs", url: "https://github.com/denoland/deno" }],
+    externalReferences: [
+      { type: "vcs", url: "https://github.com/denoland/deno" },
+      ...(npm === undefined ? [] : [{
+        type: "distribution",
+        url: `https://registry.npmjs.org/${npm.name}`,
+        hashes: [sha512Of(npm.integrity)],
+      }]),
+    ],
     components: [{
       type: "library",
       "bom-ref": "v8",
@@ -106,7 +157,7 @@ function denoComponent({ version, v8, npm }: Runtime): Record<string, unknown> {
       version: v8,
       licenses: [licenseOf("BSD-3-Clause")],
       purl: `pkg:github/v8/v8@${v8.replace(/-.*$/, "")}`,
-    }],
+    }, ...parts.map(partComponent)],
   };
 }
 

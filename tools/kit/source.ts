@@ -5,10 +5,10 @@
  */
 
 import { join } from "node:path";
-import { EXIT, messageOf, UserError } from "../../lib/errors.ts";
-import { npmDenoFolder } from "../compile/npm_deno.ts";
-import { runDeno } from "../compile/run_deno.ts";
-import { DENO_VERSION, type Target, TARGETS } from "../compile/targets.ts";
+import { EXIT, messageOf, UserError } from "../../lib/core/errors.ts";
+import { npmDenoFolder } from "../build/npm_deno.ts";
+import { runDeno } from "../build/run_deno.ts";
+import { DENO_VERSION, type Target, TARGETS } from "../build/targets.ts";
 import { type Entry, writeArchive } from "./archive.ts";
 import { below } from "./device.ts";
 import { type Lock, type LockedPackage, npmFolders, ROOT } from "./packages.ts";
@@ -109,10 +109,7 @@ async function packageFiles(lock: Lock, target: Target): Promise<Entry[]> {
   const packuments = new Map<string, Record<string, unknown>>();
   const files = packages.flatMap(({ id, integrity, folder }) => {
     const [name, version] = [id.replace(/(?<=.)@.*$/, ""), id.replace(/^.+@/, "")];
-    packuments.set(name, {
-      ...packuments.get(name),
-      [version]: versionInfo(folder, integrity),
-    });
+    packuments.set(name, { ...packuments.get(name), [version]: versionInfo(folder, integrity) });
     return filesIn(folder, "").filter((path) => !path.endsWith(".map"))
       .map((path) => ({ ...entryOf(folder, path), path: `${CACHE}/${name}/${version}/${path}` }));
   });
@@ -121,12 +118,7 @@ async function packageFiles(lock: Lock, target: Target): Promise<Entry[]> {
     ...[...packuments].map(([name, versions]) => ({
       path: `${CACHE}/${name}/registry.json`,
       // As Deno writes it; without it, Deno would ask the registry.
-      content: JSON.stringify({
-        name,
-        versions,
-        "dist-tags": {},
-        "_deno.packumentFormat": "full",
-      }),
+      content: JSON.stringify({ name, versions, "dist-tags": {}, "_deno.packumentFormat": "full" }),
     })),
   ];
 }
@@ -166,6 +158,7 @@ async function fetchPackages(ids: readonly string[], lock: Lock): Promise<void> 
     );
   } catch (cause) {
     throw new UserError(`Cannot fetch ${ids.join(", ")} of deno.lock: ${messageOf(cause)}`, {
+      code: "tool-failed",
       hint: "reach the npm registry once (NPM_CONFIG_REGISTRY and HTTPS_PROXY are heeded)",
       exitCode: EXIT.unavailable,
       cause,

@@ -1,7 +1,9 @@
 /** What is to be read on a device without internet: README.txt, the manual page, the sample settings. Pure. */
 
-import { COMMANDS } from "../../lib/cli.ts";
-import { helpText, sampleFile } from "../../lib/help.ts";
+import type { Installer } from "./layout.ts";
+import { helpText, sampleFile } from "../../lib/commands/help.ts";
+import { COMMANDS } from "../../lib/commands/table.ts";
+import { settingsSchema } from "../../lib/settings/mod.ts";
 
 /** What the texts are about. */
 export interface KitFacts {
@@ -11,13 +13,18 @@ export interface KitFacts {
   readonly net: readonly string[];
   /** The kit brings the settings of one site. */
   readonly hasSettings: boolean;
+  /** @default "install.sh" */
+  readonly installer?: Installer;
 }
 
 /** README.txt: what someone at the device needs, without a browser. */
-export function readmeText({ version, arch, net, hasSettings }: KitFacts): string {
+export function readmeText(
+  { version, arch, net, hasSettings, installer = "install.sh" }: KitFacts,
+): string {
+  const words = installer === "dpkg" ? DPKG : INSTALL_SH;
   const settings = hasSettings
-    ? `This kit brings the settings of your site: install.sh puts them to /etc/mqtt443/mqtt443.json
-where there is none yet.`
+    ? `The settings of your site come along: they are put to /etc/mqtt443/mqtt443.json where there is
+none yet.`
     : `Settings: copy the sample, and write your endpoint and client id into it (\`mqtt443 help settings\`
 lists all settings):
 
@@ -30,19 +37,15 @@ and ALPN on port 443. This executable was built to reach ${net.join(", ")}.
 
 INSTALL
 
-    sha256sum -c SHA256SUMS
-    sudo sh install.sh
-
-install.sh checks the kit, makes the user mqtt443 and the folders, and installs the executable and,
-where systemd runs, its service. \`sh install.sh --help\` has the rest: --dry-run shows what it would
-do, --root DIR installs into an image. Without it, one file is enough: copy \`mqtt443\` anywhere.
+${words.install}
 
 ${settings}
 
-Certificates: put certificate, key and CA into a folder DIR (certs.example/README.md says which file
-is which). This takes them to /etc/mqtt443/certs, and lets nobody but the service read the key:
+Certificates: put certificate, key and CA into a folder DIR, by the names that AWS gives them
+(ID-certificate.pem.crt, ID-private.pem.key, AmazonRootCA1.pem). This takes them to
+/etc/mqtt443/certs, and lets nobody but the service read the key:
 
-    sudo sh install.sh --certs DIR
+    ${words.certs}
 
 Look before you start it, on the bench without a network, on the site with it:
 
@@ -59,28 +62,24 @@ Without systemd: have your init run \`mqtt443 publish\` as user mqtt443, in /var
 
 UPGRADE
 
-Unpack the new kit and run its install.sh. Settings, certificates and the queue stay as they are;
-the service is restarted, and what waited in the queue is delivered. A unit that was changed by hand
-is kept as mqtt443.service.old. If it is interrupted, run it again.
+${words.upgrade}
 
 
 UNINSTALL
 
-    sudo sh install.sh --uninstall           # leaves settings, certificates and queue
-    sudo sh install.sh --uninstall --purge   # removes them and the user too
-
-(install.sh is also in /usr/local/share/doc/mqtt443.)
+${words.uninstall}
 
 
 WHERE THINGS ARE
 
-    /usr/local/bin/mqtt443                      the executable
+    ${words.prefix}/bin/mqtt443${words.gap}                  the executable
     /etc/mqtt443/mqtt443.json                   settings; mqtt443.json.sample beside it
     /etc/mqtt443/certs                          certificate, key, CA
-    /usr/local/lib/mqtt443                      what the executable brings along, for all users
+    ${words.prefix}/lib/mqtt443${words.gap}                  what the executable brings along, for all users
     /var/lib/mqtt443                            the queue
-    /etc/systemd/system/mqtt443.service         the service, and mqtt443-wait.target
-    /usr/local/share/doc/mqtt443                this text, licences, bill of materials (CycloneDX)
+    ${words.unit} the service, and mqtt443-wait.target
+    ${words.prefix}/share/doc/mqtt443${words.gap}            this text, licences, bill of materials (CycloneDX),
+                                                mqtt443.schema.json: for editors of the settings
 
 
 WHEN IT DOES NOT PUBLISH
@@ -95,9 +94,50 @@ settings or certificate files wrong.
 `;
 }
 
+const INSTALL_SH = {
+  install: `    sha256sum -c SHA256SUMS
+    sudo sh install.sh
+
+install.sh checks the kit, makes the user mqtt443 and the folders, and installs the executable and,
+where systemd runs, its service. \`sh install.sh --help\` has the rest: --dry-run shows what it would
+do, --root DIR installs into an image. Without it, one file is enough: copy \`mqtt443\` anywhere.`,
+  certs: "sudo sh install.sh --certs DIR",
+  upgrade:
+    `Unpack the new kit and run its install.sh. Settings, certificates and the queue stay as they are;
+the service is restarted, and what waited in the queue is delivered. A unit that was changed by hand
+is kept as mqtt443.service.old. If it is interrupted, run it again.`,
+  uninstall: `    sudo sh install.sh --uninstall           # leaves settings, certificates and queue
+    sudo sh install.sh --uninstall --purge   # removes them and the user too
+
+(install.sh is also in /usr/local/share/doc/mqtt443.)`,
+  prefix: "/usr/local",
+  gap: "    ",
+  unit: "/etc/systemd/system/mqtt443.service        ",
+};
+
+const DPKG: typeof INSTALL_SH = {
+  install: `    sudo dpkg -i mqtt443_*.deb
+
+makes the user mqtt443, the folders, and the service, which is not started yet.`,
+  certs: "sudo sh /usr/share/mqtt443/certs.sh DIR",
+  upgrade:
+    `Install the new package in the same way. Settings, certificates and the queue stay as they are; a
+service that runs is restarted, and what waited in the queue is delivered.`,
+  uninstall: `    sudo dpkg --remove mqtt443   # leaves settings, certificates and queue
+    sudo dpkg --purge mqtt443    # removes them and the user too`,
+  prefix: "/usr",
+  gap: "          ",
+  unit: "/usr/lib/systemd/system/mqtt443.service    ",
+};
+
 /** The sample settings, as \`mqtt443 help settings\` prints them. */
 export function sampleText(): string {
   return `${sampleFile()}\n`;
+}
+
+/** The JSON Schema of a settings file, as `mqtt443 settings --schema` prints it. */
+export function schemaText(): string {
+  return `${JSON.stringify(settingsSchema(), null, 2)}\n`;
 }
 
 /** The manual page: the help texts as they are. */

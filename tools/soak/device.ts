@@ -4,7 +4,7 @@
  */
 
 import { ENVIRONMENT } from "../publish.ts";
-import { grantsFor, runArguments } from "../scoped.ts";
+import { grantsFor, runArguments } from "../shared/scoped.ts";
 
 /** What was seen of all its processes. */
 export interface Device {

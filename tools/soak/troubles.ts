@@ -1,7 +1,7 @@
 /** What a soak does to the program and its endpoint, one trouble at a time. */
 
-import type { Endpoint } from "../endpoint.ts";
-import type { Pki } from "../endpoint.ts";
+import type { Endpoint } from "../endpoint/mod.ts";
+import type { Pki } from "../endpoint/mod.ts";
 import type { Forwarder } from "../endpoint/forwarder.ts";
 import type { Device } from "./device.ts";
 

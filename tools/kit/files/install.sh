@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs, upgrades or removes mqtt443; `sh install.sh --help` says how. For any POSIX shell, with the
-# tools of BusyBox. It checks everything first, copies each file beside its place, and then renames: it
-# can be interrupted anywhere, and run again. Settings, certificates and the queue are never touched.
-# Below --root no link is followed out of it.
+# Installs, upgrades or removes mqtt443 where there is no dpkg; `sh install.sh --help` says how. For any POSIX
+# shell, with the tools of BusyBox. FILES says what goes where, certs.sh sees to the device's files. It checks
+# everything first, copies each file beside its place, and then renames: it can be interrupted anywhere, and run
+# again. Settings, certificates and the queue are never touched. Below --root no link is followed out of it.
 set -u
 umask 022
 export LC_ALL=C
@@ -20,7 +20,7 @@ STATE=/var/lib/mqtt443
 UNITS=/etc/systemd/system
 OWNER=mqtt443
 DOC=/usr/local/share/doc/mqtt443
-MAN=/usr/local/share/man/man1/mqtt443.1
+SHARE=/usr/local/share/mqtt443
 
 nl='
 '
@@ -118,18 +118,20 @@ check_inside() {
   die "$WRITE_ERROR" "Cannot use \"$root$place\": it leads to ${real:-nothing}, not below \"$root\"" \
     "make each link in the image a relative one, and run install.sh again"
 }
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit "$KIT_ERROR"
+[ -f "$here/FILES" ] || die "$KIT_ERROR" "Cannot install: there is no FILES beside install.sh" \
+  "unpack the whole archive, and start install.sh from where it was unpacked"
 if [ -z "$live" ]; then
-  for place in /etc "$CONFIG" "$CONFIG/certs" "$STATE" "$UNITS" "$UNITS/multi-user.target.wants" \
-    "${BIN%/*}" "$LIB" "$DOC" "${MAN%/*}"; do
+  for place in /etc "$CONFIG/certs" "$STATE" "$UNITS/multi-user.target.wants" "${BIN%/*}" "$LIB" \
+    $(sed 's/.* //; s|/[^/]*$||' "$here/FILES" | sort -u); do
     check_inside "$place"
   done
-  for file in passwd group shadow; do
+  for file in passwd group shadow gshadow; do
     [ ! -L "$root/etc/$file" ] ||
       die "$WRITE_ERROR" "Cannot use \"$root/etc/$file\": it is a link" "put the file itself there"
   done
 fi
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P) || exit "$KIT_ERROR"
 has_systemd() { [ -n "$live" ] && [ -d /run/systemd/system ] && command -v systemctl >/dev/null; }
 [ -z "$live" ] || [ -n "$dry" ] || [ "$(id -u)" = 0 ] ||
   die "$RIGHTS_ERROR" "Cannot install as user $(id -u): it takes root" \
@@ -137,73 +139,18 @@ has_systemd() { [ -n "$live" ] && [ -d /run/systemd/system ] && command -v syste
 
 # --- the user that the service runs as -----------------------------------------------------------------
 
-# id_of FILE [NUMBER]: the number of the user (passwd), of its group (passwd 4), or of the group of that
-# name, which may be there without a user (group); nothing if there is none.
-id_of() {
-  {
-    [ -z "$live" ] || getent "$1" "$OWNER"
-    cat -- "$root/etc/$1"
-  } 2>/dev/null | awk -F: -v name="$OWNER" -v at="${2:-3}" '$1 == name { print $at; exit }'
-}
-
-# rewrite FILE AWK: changes a file of the system by a rename, with its mode and owner as they were.
-rewrite() {
-  out=$({
-    rm -f -- "$root$1.mqtt443" && cp -p -- "$root$1" "$root$1.mqtt443" &&
-      awk "$2" "$root$1" >"$root$1.mqtt443" && mv -f -- "$root$1.mqtt443" "$root$1"
-  } 2>&1) || {
-    rm -f -- "$root$1.mqtt443"
-    cannot_write "$root$1" "$out"
-  }
-}
-
-# append FILE LINE: where there is such a file, and no such name in it.
-append() {
-  [ ! -f "$root/etc/$1" ] || grep -q "^$OWNER:" "$root/etc/$1" ||
-    rewrite "/etc/$1" "{ print } END { print \"$2\" }"
-}
+has_user() { { [ -z "$live" ] || getent passwd "$OWNER"; cat -- "$root/etc/passwd"; } 2>/dev/null | grep -q "^$OWNER:"; }
 
 # make_user: a user for the service alone, without password, shell and home.
 make_user() {
-  [ -z "$(id_of passwd)" ] || return 0
-  if [ -z "$live" ] && [ ! -f "$root/etc/passwd" ]; then
-    say "made no user: there is no $root/etc/passwd; the image needs a user and group $OWNER"
-    return 0
-  fi
+  if has_user; then return 0; fi
   if [ -n "$dry" ]; then say "would make user $OWNER"; return 0; fi
-  shell=/usr/sbin/nologin
-  [ -e "$root$shell" ] || shell=/bin/false
-  group=$(id_of group)
-  own_group=--user-group
-  [ -z "$group" ] || own_group=--gid=$OWNER
-  if [ -z "$live" ] || ! {
-    useradd --system "$own_group" --no-create-home --home-dir "$STATE" --shell "$shell" "$OWNER" ||
-      adduser -S -D -H -h "$STATE" -s "$shell" -g "$OWNER" ${group:+-G "$OWNER"} "$OWNER"
-  } >/dev/null 2>&1; then
-    # In an image, or without these tools: the highest number of the system's that is free.
-    id=$(cat -- "$root/etc/passwd" "$root/etc/group" 2>/dev/null | awk -F: '
-      { used[$3] = 1 } END { for (id = 999; id > 99; id--) if (!(id in used)) { print id; exit } }')
-    append passwd "$OWNER:x:$id:${group:-$id}:$OWNER:$STATE:$shell"
-    append group "$OWNER:x:$id:"
-    append shadow "$OWNER:!:19000::::::"
-  fi
-  say "made user $OWNER ($(id_of passwd))"
-}
-
-# own PATH OWNER MODE: as the program wants it; says so where it was different. Links, also hard ones, are
-# left alone, and what is in a folder of somebody else's, who could put a link there meanwhile.
-own() {
-  uid=$(id_of passwd) gid=$(id_of passwd 4)
-  [ -e "$root$1" ] && [ -O "$root${1%/*}" ] && [ -n "$uid" ] || return 0
-  want=$uid
-  [ "$2" != root ] || want=0
-  [ -n "$(find "$root$1" -prune \( -type d -o -type f -links 1 \) \
-    \( ! -user "$want" -o ! -group "$gid" -o ! -perm "$3" \) -print)" ] || return 0
-  if chown "$want:$gid" "$root$1" 2>/dev/null && chmod "$3" "$root$1" 2>/dev/null; then
-    say "set owner and mode of $root$1 ($2, $3)"
-  else
-    say "left the owner of $root$1 as it is: it takes root to make it $2's"
-  fi
+  [ ! -f "$root/etc/passwd" ] || systemd-sysusers ${root:+"--root=$root"} - <"$here/mqtt443.sysusers" >/dev/null 2>&1 || [ -z "$live" ] || {
+    useradd --system --user-group --no-create-home --home-dir "$STATE" --shell /bin/false "$OWNER" ||
+      useradd --system --gid="$OWNER" --no-create-home --home-dir "$STATE" --shell /bin/false "$OWNER" ||
+      adduser -S -D -H -h "$STATE" -s /bin/false -g "$OWNER" "$OWNER"
+  } >/dev/null 2>&1
+  if has_user; then say "made user $OWNER"; else say "made no user: the system needs a user and group $OWNER"; fi
 }
 
 # --- removing ------------------------------------------------------------------------------------------
@@ -224,8 +171,12 @@ remove() {
 remove_user() {
   if [ -n "$dry" ]; then say "would remove user $OWNER"; return 0; fi
   if [ -z "$live" ] || ! { userdel "$OWNER" || deluser "$OWNER"; } >/dev/null 2>&1; then
-    for file in passwd group shadow; do
-      [ ! -f "$root/etc/$file" ] || rewrite "/etc/$file" "!/^$OWNER:/"
+    for file in passwd group shadow gshadow; do
+      [ ! -f "$root/etc/$file" ] || {
+        rm -f -- "$root/etc/$file.mqtt443" && cp -p -- "$root/etc/$file" "$root/etc/$file.mqtt443" &&
+          sed "/^$OWNER:/d" "$root/etc/$file" >"$root/etc/$file.mqtt443" &&
+          mv -f -- "$root/etc/$file.mqtt443" "$root/etc/$file"
+      } || die "$WRITE_ERROR" "Cannot write \"$root/etc/$file\"" "see to that, and run it again"
     done
   fi
   say "removed user $OWNER"
@@ -236,7 +187,7 @@ do_uninstall() {
     if [ -n "$dry" ]; then
       say "would stop and disable the service"
     else
-      out=$(systemctl disable --now mqtt443.service 2>&1) ||
+      out=$(systemctl disable --now $(cd "$UNITS" && ls mqtt443.service mqtt443.socket 2>/dev/null) 2>&1) ||
         die "$SERVICE_ERROR" "Cannot stop the service: ${out##*"$nl"}; nothing was removed" \
           "systemctl status mqtt443 tells more; --no-service removes the rest all the same"
       say "stopped and disabled the service"
@@ -245,27 +196,33 @@ do_uninstall() {
   remove executable "$BIN"
   remove 'unfinished copy' "${BIN%/*}/.${BIN##*/}.new"
   remove 'unpacked runtime' "$LIB"
-  if [ -n "$service" ]; then
-    remove link "$UNITS/multi-user.target.wants/mqtt443.service"
-    remove unit "$UNITS/mqtt443.service"
-    remove unit "$UNITS/mqtt443-wait.target"
-    remove 'unit of before' "$UNITS/mqtt443.service.old"
-    if [ -z "$dry" ] && has_systemd; then systemctl daemon-reload; fi
-  fi
+  units=''
+  while read -r name dest; do
+    case $name in
+      *.service | *.socket | *.target)
+        [ -n "$service" ] || continue
+        units="$units $dest"
+        remove link "$UNITS/multi-user.target.wants/$name"
+        remove link "$UNITS/sockets.target.wants/$name"
+        remove 'unit of before' "$dest.old"
+        ;;
+    esac
+    remove file "$dest"
+  done <"$here/FILES"
+  if [ -z "$dry" ] && [ -n "$units" ] && has_systemd; then systemctl daemon-reload; fi
   remove documents "$DOC"
-  remove 'manual page' "$MAN"
-  remove sample "$CONFIG/mqtt443.json.sample"
+  remove folder "$SHARE"
   if [ -n "$purge" ]; then
     remove 'settings and certificates' "$CONFIG"
     remove queue "$STATE"
-    [ -z "$(id_of passwd)" ] || remove_user
+    if has_user; then remove_user; fi
     [ ! -d "$root$UNITS/mqtt443.service.d" ] ||
       say "left $root$UNITS/mqtt443.service.d: changes made with systemctl edit"
   else
     for place in "$CONFIG" "$STATE"; do
       [ ! -e "$root$place" ] || say "left $root$place (--purge removes it)"
     done
-    [ -z "$(id_of passwd)" ] || say "left user $OWNER (--purge removes it)"
+    if has_user; then say "left user $OWNER (--purge removes it)"; fi
   fi
 }
 
@@ -288,6 +245,10 @@ sums=$(cd -- "$here" && sha256sum -c SHA256SUMS 2>/dev/null) || {
 }
 
 if [ -n "$live" ]; then
+  case $(dpkg-query -W -f '${Status};' mqtt443 mqtt443-site 2>/dev/null) in
+    *' installed;'*) die "$USAGE_ERROR" "Cannot install: the package mqtt443 is installed here" \
+      "upgrade it with its .deb: sudo dpkg -i mqtt443_$VERSION*.deb" ;;
+  esac
   machine=$(uname -m)
   [ "$machine" != aarch64 ] || machine=arm64
   [ "$machine" = "$ARCH" ] ||
@@ -300,29 +261,7 @@ if [ -n "$live" ]; then
       "use a 64-bit system with glibc (Debian, Ubuntu, Yocto …); musl and 32-bit systems cannot run it"
 fi
 
-# files KIND DIR: the names in a folder that are a certificate's, a key's or a CA's.
-files() {
-  case $1 in
-    certificate) set -- "$2"/*-certificate.pem.crt "$2/device.pem.crt" "$2/cert.pem" ;;
-    key) set -- "$2"/*-private.pem.key "$2/private.pem.key" "$2/key.pem" ;;
-    CA) set -- "$2"/AmazonRootCA*.pem "$2/ca.pem" ;;
-  esac
-  for file; do [ ! -f "$file" ] || printf '%s\n' "${file##*/}"; done
-}
-
-for kind in ${certs:+certificate key}; do
-  names=$(files "$kind" "$certs")
-  there=$(files "$kind" "$root$CONFIG/certs")
-  case $names in
-    '') die "$SETTINGS_ERROR" "Cannot find the $kind in \"$certs\"" \
-      "give it the name that AWS gives it, as $here/certs.example/README.md says" ;;
-    *"$nl"*) die "$SETTINGS_ERROR" "Cannot tell which $kind in \"$certs\" is this device's" \
-      "leave one of them there: $(say "$names" | tr '\n' ' ')" ;;
-  esac
-  [ -z "$there" ] || [ "$there" = "$names" ] ||
-    die "$SETTINGS_ERROR" "Cannot take $kind $names: $root$CONFIG/certs holds another one" \
-      "move that away, and run install.sh again: $(say "$there" | tr '\n' ' ')"
-done
+[ -z "$certs" ] || sh "$here/certs.sh" --root "$root" --check "$certs" || exit
 
 # --- copying: first beside the places, then all renamed -----------------------------------------------
 
@@ -359,8 +298,7 @@ stage() {
   folder "${2%/*}" 755
   new="$root${2%/*}/.${2##*/}.new"
   staged="$staged $2"
-  out=$({ rm -f -- "$new" && cp -- "$1" "$new" && chmod "$3" -- "$new"; } 2>&1) ||
-    cannot_write "$root$2" "$out"
+  out=$({ rm -f -- "$new" && install -m "$3" -- "$1" "$new"; } 2>&1) || cannot_write "$root$2" "$out"
 }
 
 # unpack: what the executable brings along, beside its place; sets runtime to the name it will have there.
@@ -402,8 +340,7 @@ is_upgrade=''
 
 folder "$CONFIG" 755
 # Root writes into it: it must not be the service's to put links there.
-uid=$(id_of passwd)
-if [ -n "$uid" ] && [ -n "$(find "$root$CONFIG" -prune -user "$uid" -print 2>/dev/null)" ]; then
+if has_user && [ -n "$(find "$root$CONFIG" -prune ! -user 0 -print 2>/dev/null)" ] && [ "$(id -u)" = 0 ]; then
   if [ -n "$dry" ]; then
     say "would make root the owner of $root$CONFIG"
   elif chown -h 0 "$root$CONFIG" 2>/dev/null; then
@@ -415,7 +352,6 @@ folder "$STATE" 700
 runtime=''
 [ "$RUNTIME" != npm ] || unpack
 check_settings
-stage "$here/mqtt443.json.sample" "$CONFIG/mqtt443.json.sample" 644
 # A kit for one site brings its settings, for a machine that has none.
 if [ -f "$here/mqtt443.json" ]; then
   if [ ! -e "$root$CONFIG/mqtt443.json" ]; then
@@ -424,31 +360,20 @@ if [ -f "$here/mqtt443.json" ]; then
     say "left $root$CONFIG/mqtt443.json, though this executable was built for $here/mqtt443.json: compare them"
   fi
 fi
-for name in README.txt LICENSE SECURITY.md THIRD_PARTY_LICENSES.txt sbom.cdx.json install.sh VERSION; do
-  stage "$here/$name" "$DOC/$name" 644
-done
-[ ! -f "$here/mqtt443.1" ] || stage "$here/mqtt443.1" "$MAN" 644
 with_unit=''
-if [ -n "$service" ] && { [ -z "$live" ] || has_systemd; }; then
-  with_unit=yes
-  unit=$root$UNITS/mqtt443.service
-  if [ -f "$unit" ] && [ ! -L "$unit" ] && ! cmp -s -- "$here/mqtt443.service" "$unit"; then
-    say "keeping the unit of before as $unit.old (changes belong into mqtt443.service.d/*.conf)"
-    stage "$unit" "$UNITS/mqtt443.service.old" 644
-  fi
-  stage "$here/mqtt443.service" "$UNITS/mqtt443.service" 644
-  stage "$here/mqtt443-wait.target" "$UNITS/mqtt443-wait.target" 644
-fi
-# The key is nobody's before it is its user's.
-mask=$(umask)
-umask 077
-IFS=$nl
-for name in ${certs:+$(files certificate "$certs"; files key "$certs"; files CA "$certs")}; do
-  unset IFS
-  stage "$certs/$name" "$CONFIG/certs/$name" 600
-done
-unset IFS
-umask "$mask"
+if [ -n "$service" ] && { [ -z "$live" ] || has_systemd; }; then with_unit=yes; fi
+while read -r name dest; do
+  case $name in
+    *.service | *.socket | *.target)
+      [ -n "$with_unit" ] || continue
+      if [ -f "$root$dest" ] && [ ! -L "$root$dest" ] && ! cmp -s -- "$here/$name" "$root$dest"; then
+        say "keeping the unit of before as $root$dest.old (changes belong into $name.d/*.conf)"
+        stage "$root$dest" "$dest.old" 644
+      fi
+      ;;
+  esac
+  stage "$here/$name" "$dest" 644
+done <"$here/FILES"
 stage "$here/mqtt443" "$BIN" 755
 
 make_user
@@ -473,16 +398,7 @@ if [ -n "$unpacked" ]; then
 fi
 for dest in $staged; do finish "${dest%/*}/.${dest##*/}.new" "$dest"; done
 
-own "$STATE" "$OWNER" 700
-own "$CONFIG/certs" root 750
-# A key is the user's alone, or the program refuses it.
-for kind in certificate CA key; do
-  files "$kind" "$root$CONFIG/certs" | while IFS= read -r name; do
-    if [ "$kind" = key ]; then own "$CONFIG/certs/$name" "$OWNER" 600
-    elif [ -n "$certs" ]; then own "$CONFIG/certs/$name" root 640
-    fi
-  done
-done
+sh "$here/certs.sh" --root "$root" ${certs:+"$certs"} || exit
 
 # --- the service ---------------------------------------------------------------------------------------
 

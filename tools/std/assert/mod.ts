@@ -15,11 +15,6 @@ export function assert(expr: unknown, msg = ""): asserts expr {
   if (!expr) throw failure(msg);
 }
 
-/** Asserts that a value is falsy. */
-export function assertFalse(expr: unknown, msg = ""): void {
-  if (expr) throw failure(msg);
-}
-
 /** Asserts that two values are deeply equal. */
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
   if (isDeepStrictEqual(actual, expected)) return;
@@ -28,12 +23,6 @@ export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
     .map(([sign, line]) => `${sign < 0 ? "-" : sign > 0 ? "+" : " "}   ${line}`);
   const text = lines.join("\n");
   throw failure(`Values are not equal${ending(msg)}\n\n    [Diff] Actual / Expected\n\n${text}\n`);
-}
-
-/** Asserts that two values are not deeply equal. */
-export function assertNotEquals<T>(actual: T, expected: T, msg?: string): void {
-  if (!isDeepStrictEqual(actual, expected)) return;
-  throw failure(`Expected another value than ${textOf(actual)}${ending(msg)}`);
 }
 
 /** Asserts that two numbers are close: by default to a ten-millionth. */

@@ -1,0 +1,162 @@
+/** The check publish: a test message with the QoS that is set, in the session that mqtt-connect opened. */
+
+import { type Connection, PublishRefusedError } from "../connection/mod.ts";
+import { place, presenceTopic } from "../core/endpoint.ts";
+import { EXIT, UserError } from "../core/errors.ts";
+import { isRuleTopic, isShadowTopic } from "../core/shadow.ts";
+import { quote } from "../core/text.ts";
+import { sleep } from "../core/wait.ts";
+import type { Settings } from "../settings/mod.ts";
+import type { Site } from "./facts.ts";
+import { type Finding, findingOf, ok } from "./finding.ts";
+import { policyLine } from "./policy.ts";
+
+/** How long after the message a session is watched for its end, in ms. */
+const TAKEOVER_MS = 1000;
+
+/** Reason codes of MQTT 5 that decide here. */
+const TAKEN_OVER = 0x8e;
+const NOT_AUTHORIZED = 0x87;
+
+/**
+ * Publishes one test message.
+ *
+ * @param isYes Whether a rule may be run for it.
+ */
+export async function lookAtPublish(
+  connection: Connection,
+  site: Site,
+  isYes: boolean,
+): Promise<Finding> {
+  const { world, settings } = site;
+  const { topic, qos, ackTimeout } = settings;
+  if (isRuleTopic(topic) && !isYes) {
+    return {
+      status: "skipped",
+      code: "runs-a-rule",
+      saw: `a test message to ${quote(topic)} would run that rule of AWS`,
+      hint: "type the same again with --yes to send one all the same",
+    };
+  }
+  const startMs = world.monotonicMs();
+  const done = Promise.withResolvers<UserError | undefined>();
+  connection.publish({ topic, payload: testMessage(site), qos }, done.resolve);
+  const ended = connection.closed.then((reason) => ({ reason }));
+  const waiting = new AbortController();
+  const late = sleep(ackTimeout, waiting.signal).then(() => "late" as const);
+  const outcome = await Promise.race([done.promise, ended, late]);
+  waiting.abort();
+  if (outcome === "late") {
+    return findingOf(
+      new UserError(`No PUBACK from ${place(settings)} within ${ackTimeout / 1000} s`, {
+        code: "no-puback",
+        hint: "on a slow link raise --ack-timeout; else ask who runs the broker",
+        exitCode: EXIT.unavailable,
+      }),
+    );
+  }
+  if (outcome instanceof UserError) return explainRefusal(outcome, settings);
+  if (outcome !== undefined) return explainEnd(outcome.reason, settings);
+  const ms = Math.round(world.monotonicMs() - startMs);
+  // QoS 0 is answered by nobody; a server that does not allow it ends the session soon.
+  const saw = qos === 0
+    ? `a test message was sent to ${quote(topic)} with QoS 0, which no server acknowledges`
+    : `PUBACK for a test message on ${quote(topic)} in ${ms} ms`;
+  const watching = new AbortController();
+  const after = await Promise.race([ended, sleep(TAKEOVER_MS, watching.signal)]);
+  watching.abort();
+  if (!after) {
+    const kept = qos === 0 ? `; the session stayed open for ${TAKEOVER_MS / 1000} s` : "";
+    const note = isShadowTopic(topic)
+      ? "; AWS says on …/rejected whether it takes the document"
+      : "";
+    return ok(`${saw}${kept}${note}`);
+  }
+  if (qos === 0) return explainEnd(after.reason, settings);
+  return {
+    status: "warn",
+    code: after.reason?.code ?? "session-hung-up",
+    saw: `${saw}, then: ${after.reason?.message ?? "the session ended"}`,
+    ...saidBy(after.reason),
+    ...duplicateId(settings),
+  };
+}
+
+function testMessage({ world, settings }: Site): string {
+  const { clientId, topic } = settings;
+  // A shadow takes it as an update that changes nothing.
+  if (isShadowTopic(topic)) return JSON.stringify({ state: { reported: {} } });
+  return JSON.stringify({
+    device: clientId,
+    time: world.now().toISOString(),
+    doctor: "test message",
+  });
+}
+
+/** The server refused the message and let the session be. */
+function explainRefusal(error: UserError, settings: Settings): Finding {
+  const finding = findingOf(error);
+  if (!(error instanceof PublishRefusedError) || error.reason !== NOT_AUTHORIZED) return finding;
+  return { ...finding, ...notAllowed(settings) };
+}
+
+/** Why the session ended after PUBLISH. */
+function explainEnd(reason: UserError | undefined, settings: Settings): Finding {
+  const said = reason?.message ?? `${place(settings)} hung up`;
+  const failed = {
+    status: "fail",
+    code: reason?.code ?? "session-hung-up",
+    saw: `${said}, right after PUBLISH to ${quote(settings.topic)}`,
+    ...saidBy(reason),
+  } as const;
+  if (reason?.reason === TAKEN_OVER) {
+    return { ...failed, code: "taken-over", ...duplicateId(settings), exitCode: EXIT.refused };
+  }
+  // What the server gave as its reason is the cause.
+  const hasSaid = reason !== undefined && reason.code !== "session-hung-up";
+  if (hasSaid && reason.reason !== NOT_AUTHORIZED) {
+    return { ...failed, cause: reason.message, hint: reason.hint, exitCode: reason.exitCode };
+  }
+  return {
+    ...failed,
+    ...(hasSaid ? {} : { code: "publish-cut" }),
+    ...notAllowed(settings),
+    exitCode: EXIT.refused,
+  };
+}
+
+function saidBy(reason: UserError | undefined): { readonly said?: string } {
+  return reason?.said === undefined ? {} : { said: reason.said };
+}
+
+function notAllowed(settings: Settings) {
+  return {
+    cause: "the policy most likely does not allow iot:Publish on this topic",
+    hint:
+      `AWS: add to the policy: ${
+        policyLine("iot:Publish", settings)
+      }; \`mqtt443 doctor --policy\` ` +
+      `prints it whole; ${watchHint("disconnected", settings)}. Another broker: its access rules ` +
+      "and its log say why",
+  };
+}
+
+function duplicateId(settings: Settings) {
+  const { clientId, proxy } = settings;
+  const limits = proxy === undefined
+    ? ""
+    : `the proxy ${proxy} may limit how long a tunnel lives (ask who runs it); if not, `;
+  return {
+    cause: `${limits}another device, or a second program on this one, uses client id ${
+      quote(clientId)
+    }`,
+    hint:
+      "if the gateway's own mqtt443 runs now, stop it for this test; else give each device its " +
+      `own --client-id; ${watchHint("disconnected", settings)}`,
+  };
+}
+
+/** Where AWS says what it saw. */
+export function watchHint(event: "connect_failed" | "disconnected", settings: Settings): string {
+  return `the console's MQTT test client shows it on ${presenceTopic(event, settings)}`;
+}

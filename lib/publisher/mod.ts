@@ -1,0 +1,9 @@
+/** The publisher room: gather, queue, deliver, reconnect, report. */
+
+export { type ClockWatch, createClockWatch } from "./clock.ts";
+export { type Draft, lineDraft, numbered } from "./drafts.ts";
+export { gatherLines, gatherTicks } from "./gather.ts";
+export { Outage } from "./outage.ts";
+export { createReports, type Reports } from "./reports.ts";
+export { openService, type Service, type ServiceOptions } from "./systemd.ts";
+export { type PublisherOptions, runPublisher } from "./run.ts";
