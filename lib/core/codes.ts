@@ -14,6 +14,9 @@ export const CODES = {
   "wrong-policy-file": "The file given with --policy-file is not a valid policy",
   "policy-lacks-action": "The policy given with --policy-file lacks an action that is needed",
   "shadow-format": "The topic is a device shadow's, and the messages are no shadow documents",
+  "pack-unused": "Settings for packs are given, and none is made",
+  "pack-advised":
+    "More than half of the messages a second that AWS accepts, each a PUBLISH of its own",
   "client-id-common": "The client id is one that many devices have",
   "policy-unjudged":
     "The policy given with --policy-file has conditions or variables only AWS knows",

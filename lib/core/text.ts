@@ -90,7 +90,7 @@ export const SIZE_BYTES: Record<string, number> = {
 
 /** A duration in the largest unit that is exact: `1500` is `1.5s`, `100001` is `100001ms`. */
 export function formatDuration(ms: number): string {
-  return inUnits(ms, DURATION_MS, true);
+  return ms === 0 ? "0s" : inUnits(ms, DURATION_MS, true);
 }
 
 /** A size in the largest unit that is exact: `67108864` is `64MiB`. */

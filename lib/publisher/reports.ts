@@ -18,10 +18,14 @@ const EARLY_MS = 900;
 /** Milliseconds between looks whether a drop or a failure is due. */
 const LOOK_MS = 10_000;
 
-/** A message that was delivered. */
+/** A message that was delivered, or a pack of them. */
 export interface Delivered {
   readonly topic: string;
+  /** Of a pack, that of the last sample. */
   readonly seq: number;
+  /** Of a pack. */
+  readonly firstSeq?: number;
+  readonly samples?: number;
   readonly bytes: number;
   /** From sending to PUBACK. */
   readonly ms: number;
@@ -46,6 +50,8 @@ export interface Reports {
   /** Messages published and dropped so far. */
   readonly totals: {
     published: number;
+    /** PUBLISH packets that they took. */
+    publishes: number;
     dropped: number;
     /** Of lines handed in, where there is a socket for them. */
     intake?: { handedIn: number; refused: number };
@@ -65,14 +71,15 @@ export function createReports(
   every: (ms: number, action: () => void) => () => void = () => () => {},
   isTerminal = false,
 ): Reports {
-  const totals: Reports["totals"] = { published: 0, dropped: 0 };
+  const totals: Reports["totals"] = { published: 0, publishes: 0, dropped: 0 };
   const counted = new Counted(monotonicMs, every);
   const deliveries = new Deliveries(log, monotonicMs, every, isTerminal);
   return {
     totals,
     connected: () => deliveries.connected(),
     published(message) {
-      totals.published++;
+      totals.published += message.samples ?? 1;
+      totals.publishes++;
       deliveries.published(message);
     },
     dropped(n, why) {
@@ -134,7 +141,7 @@ class Deliveries {
   /** From summary to summary. */
   readonly #summaryMs: number;
   /** What the next summary says. */
-  readonly #summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
+  readonly #summary = { messages: 0, publishes: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
   /** When the next line is due, on a terminal. */
   #dueMs = 0;
   /** No message was logged since the session began. */
@@ -154,15 +161,22 @@ class Deliveries {
     this.#isFirst = true;
   }
 
-  published({ topic, seq, bytes, ms, atMs }: Delivered): void {
+  published({ topic, seq, firstSeq, samples, bytes, ms, atMs }: Delivered): void {
     const hasLine = this.#isDue(atMs);
     this.#isFirst = false;
     const say = hasLine ? this.#log.info : this.#log.debug;
-    say("published", { topic, seq, bytes, ms: Math.round(ms) });
+    say("published", {
+      topic,
+      seq: samples === undefined ? seq : `${firstSeq}-${seq}`,
+      samples,
+      bytes,
+      ms: Math.round(ms),
+    });
     if (hasLine) return;
     const summary = this.#summary;
     if (summary.messages === 0) summary.sinceMs = atMs;
-    summary.messages++;
+    summary.messages += samples ?? 1;
+    summary.publishes++;
     summary.bytes += bytes;
     summary.lastSeq = seq;
     this.#end ??= this.#every(this.#summaryMs, () => this.#saySummary());
@@ -181,14 +195,15 @@ class Deliveries {
   }
 
   #saySummary(): void {
-    const { messages, bytes, lastSeq, sinceMs } = this.#summary;
+    const { messages, publishes, bytes, lastSeq, sinceMs } = this.#summary;
     if (messages > 0) {
       const ms = Math.round(this.#monotonicMs() - sinceMs);
-      this.#log.info("published", { messages, bytes, seq: lastSeq, ms });
+      const packets = messages > publishes ? { publishes } : {};
+      this.#log.info("published", { messages, ...packets, bytes, seq: lastSeq, ms });
     }
-    this.#summary.messages = this.#summary.bytes = 0;
-    // Messages that come faster than lines may go on in summaries.
-    if (!this.#isTerminal || messages <= this.#summaryMs / LINE_MS) this.#endSummaries();
+    this.#summary.messages = this.#summary.publishes = this.#summary.bytes = 0;
+    // Packets that come faster than lines may go on in summaries.
+    if (!this.#isTerminal || publishes <= this.#summaryMs / LINE_MS) this.#endSummaries();
   }
 
   #endSummaries(): void {

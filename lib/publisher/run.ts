@@ -15,6 +15,7 @@ import { createLink, type Link, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { Outage, type SessionEnd } from "./outage.ts";
 import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
+import { PACKET_HEAD_BYTES, type Packing } from "./packing.ts";
 import type { PutOptions, PutResult, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
@@ -204,6 +205,7 @@ class Run {
         },
       },
       inflight: Math.min(settings.inflight, connection.facts.receiveMaximum),
+      packing: packingOf(settings, connection),
       ackTimeoutMs: settings.ackTimeout,
       rates: {
         live: { messages: maxRate, bytes },
@@ -217,11 +219,20 @@ class Run {
     const { log, reports, monotonicMs } = this.#options;
     const say = this.#outage.isFlapping() ? log.debug : log.info;
     say("draining", { messages: backlog });
-    const total = reports.totals.published;
+    const { published, publishes } = reports.totals;
     void delivery.idle().then(() => {
-      const messages = reports.totals.published - total;
-      say("drained", { messages, ms: Math.round(monotonicMs() - startMs) });
+      const { totals } = reports;
+      say("drained", {
+        messages: totals.published - published,
+        ...this.#packets(totals.publishes - publishes),
+        ms: Math.round(monotonicMs() - startMs),
+      });
     });
+  }
+
+  /** A count of PUBLISH packets for the log, where it is not that of messages. */
+  #packets(publishes: number): { publishes?: number } {
+    return this.#options.settings.pack === undefined ? {} : { publishes };
   }
 
   /** Ends the session for a new identity: its PUBACKs are awaited first. */
@@ -241,6 +252,7 @@ class Run {
 
   async #drainAtTheEnd(): Promise<void> {
     const { settings, queue, log, stop, leave, monotonicMs } = this.#options;
+    this.#delivery?.hurry();
     if (stop.aborted || leave.aborted) {
       log.info("stopping", { waiting: queue.waiting.messages });
       const deadlineMs = monotonicMs() + DRAIN_MS;
@@ -286,7 +298,7 @@ class Run {
       });
     }
     reports.flush();
-    const { published, intake } = reports.totals;
+    const { published, publishes, intake } = reports.totals;
     const code = exitCode({
       waiting,
       // What was left out of input that ended by itself, and what a disk did not take, is not "done".
@@ -298,7 +310,8 @@ class Run {
     const why = code === EXIT.ok || !this.#lastFailure ? {} : failureFields(this.#lastFailure);
     const say = code === EXIT.ok && lost === 0 ? log.info : log.warn;
     const dropped = reports.totals.dropped + lost;
-    say("stopped", { published, queued: waiting - lost, dropped, ...intake, ...why });
+    const packets = this.#packets(publishes);
+    say("stopped", { published, ...packets, queued: waiting - lost, dropped, ...intake, ...why });
     return code === EXIT.ok ? this.#inputFailure?.exitCode ?? code : code;
   }
 }
@@ -317,6 +330,22 @@ function exitCode(
   if (waiting === 0 || stopped) return EXIT.ok;
   if (isKept) return EXIT.kept;
   return lastFailure?.exitCode === EXIT.refused ? EXIT.refused : EXIT.unavailable;
+}
+
+/** How messages share a PUBLISH of this session. */
+function packingOf(
+  { pack, packAs, packWait, queueMaxBytes }: Settings,
+  { facts }: Connection,
+): Packing | undefined {
+  if (pack === undefined) return undefined;
+  const { maximumPacketSize = Infinity } = facts.limits;
+  return {
+    // What is in flight cannot be dropped for newer messages.
+    mostBytes: Math.min(pack, queueMaxBytes / 4),
+    serverBytes: maximumPacketSize - PACKET_HEAD_BYTES,
+    form: packAs,
+    waitMs: packWait,
+  };
 }
 
 function slower(a: number | undefined, b: number | undefined): number | undefined {

@@ -46,7 +46,8 @@ export function mergeSettings(
   const check = (key: keyof Settings, problem: string | undefined, fallback = "default") => {
     if (problem === undefined || wrong.has(key)) return;
     const from = origins[key]?.from ?? fallback;
-    problems.push(`${key}: ${problem}: current value is ${quote(settings[key])} (from ${from})`);
+    const value = fileValue(TABLE.find((spec) => spec.key === key)!, settings[key]);
+    problems.push(`${key}: ${problem}: current value is ${quote(value)} (from ${from})`);
   };
   if (needEndpoint && !("endpoint" in given) && !wrong.has("endpoint")) {
     problems.push("endpoint: required: set it in the file, MQTT443_ENDPOINT or --endpoint HOST");
@@ -62,6 +63,9 @@ export function mergeSettings(
   }
   if (settings.listen === "systemd" && "listenMode" in given) {
     check("listenMode", "must not be given with listen systemd, whose SocketMode= counts");
+  }
+  if (settings.pack !== undefined && settings.format !== "json") {
+    check("pack", `must be none with format ${settings.format}, as packs are json`);
   }
   const { username, passwordFile, mqttVersion, proxy, proxyCa } = settings;
   if (passwordFile !== undefined && username === undefined && mqttVersion !== "5") {

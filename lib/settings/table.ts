@@ -200,6 +200,18 @@ const TABLE = {
     "json",
     "how readings become a payload",
   ),
+  pack: setting(
+    orNone(size("1KiB", "128KiB")),
+    "none",
+    "bytes of topic and payload up to which messages share a PUBLISH; AWS bills each 5KiB",
+    { example: "5KiB" },
+  ),
+  packAs: setting(
+    choice("FORM", ["samples", "columns"]),
+    "samples",
+    "how a pack is written: messages as they are, or names once and rows of values",
+  ),
+  packWait: setting(duration("0s", "1h"), "0s", "how long a message may wait for others"),
   message: setting(
     optional(MESSAGE),
     "none",
@@ -241,19 +253,19 @@ const TABLE = {
   drainRate: setting(
     orNone(integer(1, 100_000)),
     "none",
-    "messages per second while a backlog is sent",
+    "PUBLISH packets per second while a backlog is sent",
   ),
   maxRate: setting(
     orNone(integer(1, 100_000)),
     `${AWS_LIMIT} on *.amazonaws.com, else none`,
-    "messages per second at most; AWS discards above 100",
+    "PUBLISH packets per second at most; AWS discards above 100",
     {
       compute: ({ endpoint }) => isAws(String(endpoint)) ? AWS_LIMIT : undefined,
       example: "100",
       awsMax: AWS_LIMIT,
     },
   ),
-  inflight: setting(integer(1, 1000), "20", "unacknowledged QoS 1 messages at most", {
+  inflight: setting(integer(1, 1000), "20", "unacknowledged PUBLISH packets of QoS 1 at most", {
     awsMax: AWS_LIMIT,
   }),
   logFormat: setting(choice("FORMAT", ["text", "json"]), "text", "form of a log line"),

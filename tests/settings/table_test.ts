@@ -41,6 +41,9 @@ const OTHER: Record<string, string> = {
   listenMode: "0600",
   topicPrefix: "a/b",
   format: "text",
+  pack: "5KiB",
+  packAs: "columns",
+  packWait: "1m",
   message: "hello",
   giveUpAfter: "1m",
   keepAlive: "30s",
@@ -95,7 +98,7 @@ Deno.test("the bounds that the table names are those that its parsers keep", () 
     const [, least, most] = /^(\d\w*)-(\d\w*)(?:, or none)?(?:;|$)/.exec(spec.allowed) ?? [];
     return least === undefined || spec.key === "clientId" ? [] : [{ spec, least, most: most! }];
   });
-  assertEquals(ranges.length, 14);
+  assertEquals(ranges.length, 16);
   for (const { spec, least, most } of ranges) {
     spec.parse(least);
     spec.parse(most);
