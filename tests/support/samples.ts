@@ -5,7 +5,7 @@ import {
   type Json,
   type Metrics,
   payloadOf,
-  RawMetrics,
+  type RawMetrics,
   utf8Bytes,
 } from "../../lib/core/message.ts";
 
