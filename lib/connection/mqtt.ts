@@ -28,6 +28,7 @@ import {
   type Said,
 } from "./reason_codes.ts";
 import type { Transport } from "./tls.ts";
+import { TOPIC_ALIAS_BYTES, TopicAliases } from "./topic_aliases.ts";
 import type {
   Connection,
   ConnectionFacts,
@@ -77,6 +78,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
   #owed = 0;
   /** What CONNACK limits. */
   #limits: ServerLimits = {};
+  #aliases = new TopicAliases();
   /** When CONNACK came, ms of a clock that never jumps. */
   #openedMs = 0;
   /** Messages handed to MQTT.js, and PUBACKs for them. */
@@ -129,16 +131,22 @@ export class MqttSession implements Omit<Connection, "facts"> {
     if (qos > maximumQos && this.#settings.qos !== 0) {
       return this.#finish(explainQos(maximumQos, this.#target));
     }
+    let alias = this.#aliases.of(topic);
     // A string is at most three bytes of UTF-8 per unit: most need no counting here.
-    if (3 * (topic.length + payload.length) + 10 > most) {
+    if (3 * (topic.length + payload.length) + 20 > most) {
       const bytes = publishBytes({ topic, payload, qos }, this.#settings.mqttVersion);
       if (bytes > most) {
         return queueMicrotask(() => done(new PacketTooLargeError(bytes, most, topic)));
       }
+      if (bytes + TOPIC_ALIAS_BYTES + 1 > most) alias = undefined;
     }
     this.#sent++;
-    const options = { qos: Math.min(qos, maximumQos) as Qos };
-    this.#client.publish(topic, payload, options, (error?: unknown, packet?: unknown) => {
+    const options = {
+      qos: Math.min(qos, maximumQos) as Qos,
+      ...(alias && { properties: { topicAlias: alias.topicAlias } }),
+    };
+    const named = alias?.isKnown ? "" : topic;
+    this.#client.publish(named, payload, options, (error?: unknown, packet?: unknown) => {
       if (!this.#client.connected && error) return;
       const code = (error as { code?: unknown } | undefined)?.code;
       if (typeof code === "number") {
@@ -146,6 +154,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
         done(new PublishRefusedError(code, topic, properties));
       } else if (!error) {
         if (options.qos > 0) this.#acknowledged++;
+        if (alias !== undefined) alias.isKnown = true;
         done();
       }
     });
@@ -268,6 +277,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
     this.#isOpen = true;
     this.#openedMs = performance.now();
     this.#limits = granted.limits;
+    this.#aliases = new TopicAliases(granted.limits.topicAliasMaximum);
     const { serverKeepAliveS } = granted.limits;
     this.#keepAlive = new KeepAlive({
       keepAliveMs: serverKeepAliveS ? serverKeepAliveS * 1000 : keepAlive,

@@ -51,6 +51,7 @@ export function connackOf(
       maximumQoS: 1,
       retainAvailable: true,
       maximumPacketSize: limits.maximumPacketSize,
+      topicAliasMaximum: limits.topicAliasMaximum,
       wildcardSubscriptionAvailable: true,
       subscriptionIdentifiersAvailable: false,
       sharedSubscriptionAvailable: false,

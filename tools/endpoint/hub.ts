@@ -18,6 +18,8 @@ export interface Session {
   readonly link: Link;
   /** Subscriptions: filter and QoS. */
   readonly filters: Map<string, number>;
+  /** Topics by the aliases that the client gave them. */
+  readonly aliases: Map<number, string>;
   /** QoS 1 messages from the client that have no PUBACK yet. */
   inFlight: number;
   /** Packet id of the last QoS 1 message to the client. */

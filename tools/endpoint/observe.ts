@@ -20,6 +20,8 @@ export interface ReceivedMessage {
   readonly retain: boolean;
   /** Packet identifier; absent at QoS 0. */
   readonly messageId: number | undefined;
+  /** Its topic was said by an alias. */
+  readonly isAlias: boolean;
   readonly atMs: number;
 }
 

@@ -99,6 +99,7 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
       link,
       end,
       filters: new Map(),
+      aliases: new Map(),
       inFlight: 0,
       lastMessageId: 0,
       publishTimesMs: [],
