@@ -4,44 +4,34 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { canMount, mountAt, mountMemory, succeeds } from "../support/mounting.ts";
+import { canMount, mountAt, succeeds } from "../support/mounting.ts";
 import {
   firsts,
   inputOf,
-  type Line,
   makeRig,
   numbered,
   openInput,
   queueOffline,
   range,
   type Rig,
-  type Run,
   seqsOf,
 } from "../support/publishing.ts";
 import { hasProgram } from "../support/queueing.ts";
+import {
+  countsOf,
+  type Disk,
+  ext4,
+  feeder,
+  fill,
+  inMemory,
+  isHealed,
+  memory,
+} from "../support/small_disks.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
-const PAD = "x".repeat(500);
-
-/** A small disk where the state directory goes. */
-type Disk = (rig: Rig) => Disposable;
-
-/** An ext4 in a file, of so many KiB. */
-function ext4(options: readonly string[], kib = 2048): Disk {
-  return (rig) => {
-    const image = `${rig.folder}/disk`;
-    Deno.writeFileSync(image, new Uint8Array(kib * 1024));
-    if (!succeeds("mkfs.ext4", "-q", "-F", "-m", "0", ...options, image)) throw new Error("mkfs");
-    const mount = mountAt(`${rig.folder}/state`, "-o", "loop", image);
-    Deno.removeSync(`${rig.folder}/state/lost+found`);
-    Deno.chmodSync(`${rig.folder}/state`, 0o700);
-    return mount;
-  };
-}
-
 const DISKS: Record<string, Disk> = {
-  "tmpfs of 1 MiB": (rig) => mountMemory(`${rig.folder}/state`, "1m"),
+  "tmpfs of 1 MiB": memory("1m"),
   "ext4 with blocks of 1 KiB and no journal": ext4(["-b", "1024", "-O", "^has_journal"]),
   "ext4 with blocks of 4 KiB and a journal": ext4(["-b", "4096"], 12 * 1024),
 };
@@ -61,34 +51,6 @@ function onDisk(
       await fn(rig, `${rig.folder}/state`);
     },
   });
-}
-
-/** Fills a disk to its last block. */
-function fill(state: string): void {
-  try {
-    using file = Deno.openSync(`${state}/other`, { write: true, createNew: true });
-    for (const block = new Uint8Array(1024);;) file.writeSync(block);
-  } catch { /* it is full */ }
-}
-
-const inMemory = ({ cause }: Line) => /wait in memory/.test(String(cause));
-
-/** Puts lines until so many were queued. */
-function feeder(run: Run, write: (line: string) => void): (messages: number) => Promise<void> {
-  let sent = 0;
-  const queued = () =>
-    run.log.filter(({ event, level }) => event === "queued" && level === "debug")
-      .reduce((sum, { messages }) => sum + Number(messages), 0);
-  return async (messages) => {
-    for (let n = 0; n < messages; n++) write(JSON.stringify({ n: ++sent, pad: PAD }));
-    await run.until(() => queued() >= sent, `${sent} messages in the queue`);
-  };
-}
-
-async function countsOf(rig: Rig): Promise<Record<string, number>> {
-  const run = rig.run(["queue", "--json", "--state", `${rig.folder}/state`]);
-  assertEquals(await run.code, 0, run.errors.join("\n"));
-  return JSON.parse(run.out.join(""));
 }
 
 for (const [what, disk] of Object.entries(DISKS)) {
@@ -124,18 +86,17 @@ for (const [what, disk] of Object.entries(DISKS)) {
       const { cause, hint } = await run.said("warning", inMemory);
       assertMatch(String(cause), /wait in memory until it is mended/);
       assertMatch(String(hint), /free some space/);
-      await feed(50);
+      const sent = await feed(50);
       Deno.removeSync(`${state}/other`);
-      await run.said("queued", ({ level, cause }) => level === "info" && cause !== undefined);
-      const { waiting } = await countsOf(rig);
+      await run.said("queued", isHealed);
       run.signal("SIGKILL");
       await run.code;
       await rig.endpoint.resume();
       const again = rig.publish(["--source", "stdin"], { input: openInput().stream });
-      await rig.endpoint.waitFor(waiting!);
+      await rig.endpoint.waitFor(sent);
       again.signal();
       assertEquals(await again.code, 0);
-      assertEquals(seqsOf(rig.endpoint.received), range(1, waiting!));
+      assertEquals(seqsOf(rig.endpoint.received), range(1, sent));
     },
   );
 }
@@ -198,7 +159,7 @@ onDisk(
     await rig.endpoint.waitFor(101);
     assertMatch(String((await run.said("warning", inMemory)).hint), /mount it writable/);
     assert(succeeds("mount", "-o", "remount,rw", state));
-    await run.said("queued", ({ level, cause }) => level === "info" && cause !== undefined);
+    await run.said("queued", isHealed);
     write("{}");
     await rig.endpoint.waitFor(102);
     run.signal();
@@ -234,14 +195,13 @@ onDisk(
     await feed(100);
     fill(state);
     while (!run.log.some(inMemory)) await feed(20);
-    await feed(30);
-    const { waiting } = await countsOf(rig);
+    const sent = await feed(30);
     run.signal();
     assertEquals(await run.code, 73);
     const stopped = await run.said("stopped");
     const [queued, dropped] = [Number(stopped.queued), Number(stopped.dropped)];
     assert(dropped >= 30 && queued >= 100, JSON.stringify(stopped));
-    assertEquals(queued + dropped, waiting);
+    assertEquals(queued + dropped, sent);
     assertMatch(String((await run.said("dropped")).cause), /end with this process/);
     const counts = await countsOf(rig);
     assertEquals([counts.waiting, counts.dropped], [queued, dropped]);
@@ -275,7 +235,7 @@ onDisk(
     const { lost } = await run.said("warning", ({ lost }) => lost !== undefined);
     assert(lost !== undefined);
     write("{}");
-    await run.said("queued", ({ level, cause }) => level === "info" && cause !== undefined);
+    await run.said("queued", isHealed);
     await rig.endpoint.until(() => seqsOf(rig.endpoint.received).some((seq) => seq > 300));
     run.signal();
     assertEquals(await run.code, 0);
