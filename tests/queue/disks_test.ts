@@ -4,6 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { testFullDisk } from "../support/full_disk.ts";
 import { canMount, mountAt, succeeds } from "../support/mounting.ts";
 import {
   firsts,
@@ -20,7 +21,6 @@ import { hasProgram } from "../support/queueing.ts";
 import {
   countsOf,
   type Disk,
-  ext4,
   feeder,
   fill,
   inMemory,
@@ -30,11 +30,7 @@ import {
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
-const DISKS: Record<string, Disk> = {
-  "tmpfs of 1 MiB": memory("1m"),
-  "ext4 with blocks of 1 KiB and no journal": ext4(["-b", "1024", "-O", "^has_journal"]),
-  "ext4 with blocks of 4 KiB and a journal": ext4(["-b", "4096"], 12 * 1024),
-};
+const TMPFS = memory("1m");
 
 /** Runs a test on a disk, where disks can be made. */
 function onDisk(
@@ -53,57 +49,11 @@ function onDisk(
   });
 }
 
-for (const [what, disk] of Object.entries(DISKS)) {
-  onDisk(
-    `publisher whose ${what} is full at its start sends what is on it, and live messages (Q12)`,
-    disk,
-    async (rig, state) => {
-      await queueOffline(rig, 300);
-      fill(state);
-      const { stream, write } = openInput();
-      const run = rig.publish(["--source", "stdin"], { input: stream });
-      await rig.endpoint.waitFor(300);
-      for (let n = 301; n <= 320; n++) write(JSON.stringify({ n }));
-      await rig.endpoint.waitFor(320);
-      run.signal();
-      assertEquals(await run.code, 0);
-      assertEquals(seqsOf(rig.endpoint.received), range(1, 320));
-      assertEquals((await countsOf(rig)).waiting, 0);
-    },
-  );
-
-  onDisk(
-    `publisher whose ${what} fills in a run loses nothing, and heals (Q4)`,
-    disk,
-    async (rig, state) => {
-      rig.endpoint.pause();
-      const { stream, write } = openInput();
-      const run = rig.publish(["--source", "stdin"], { input: stream });
-      const feed = feeder(run, write);
-      await feed(50);
-      fill(state);
-      while (!run.log.some(inMemory)) await feed(20);
-      const { cause, hint } = await run.said("warning", inMemory);
-      assertMatch(String(cause), /wait in memory until it is mended/);
-      assertMatch(String(hint), /free some space/);
-      const sent = await feed(50);
-      Deno.removeSync(`${state}/other`);
-      await run.said("queued", isHealed);
-      run.signal("SIGKILL");
-      await run.code;
-      await rig.endpoint.resume();
-      const again = rig.publish(["--source", "stdin"], { input: openInput().stream });
-      await rig.endpoint.waitFor(sent);
-      again.signal();
-      assertEquals(await again.code, 0);
-      assertEquals(seqsOf(rig.endpoint.received), range(1, sent));
-    },
-  );
-}
+testFullDisk("tmpfs of 1 MiB", TMPFS);
 
 onDisk(
   "publisher that fills its own disk in an outage sends all after a restart, and gives the space back (Q12, Q17)",
-  DISKS["tmpfs of 1 MiB"]!,
+  TMPFS,
   async (rig, state) => {
     rig.endpoint.pause();
     const { stream, write } = openInput();
@@ -148,7 +98,7 @@ onDisk("publisher on a disk without inodes publishes from memory, and says so (Q
 
 onDisk(
   "publisher on a read-only disk sends what is on it, and live messages, and heals (Q6, Q12)",
-  DISKS["tmpfs of 1 MiB"]!,
+  TMPFS,
   async (rig, state) => {
     await queueOffline(rig, 100);
     assert(succeeds("mount", "-o", "remount,ro", state));
@@ -171,7 +121,7 @@ onDisk(
 
 onDisk(
   "input waits for the room there is, on a small disk with the link down (Q14)",
-  DISKS["tmpfs of 1 MiB"]!,
+  TMPFS,
   async (rig) => {
     rig.endpoint.pause();
     const run = rig.publish(["--source", "stdin"], { input: inputOf(numbered(1, 40_000)) });
@@ -185,38 +135,8 @@ onDisk(
 );
 
 onDisk(
-  "publisher that is stopped with messages in memory counts them as dropped, and says so (Q15)",
-  DISKS["tmpfs of 1 MiB"]!,
-  async (rig, state) => {
-    rig.endpoint.pause();
-    const { stream, write } = openInput();
-    const run = rig.publish(["--source", "stdin"], { input: stream });
-    const feed = feeder(run, write);
-    await feed(100);
-    fill(state);
-    while (!run.log.some(inMemory)) await feed(20);
-    const sent = await feed(30);
-    run.signal();
-    assertEquals(await run.code, 73);
-    const stopped = await run.said("stopped");
-    const [queued, dropped] = [Number(stopped.queued), Number(stopped.dropped)];
-    assert(dropped >= 30 && queued >= 100, JSON.stringify(stopped));
-    assertEquals(queued + dropped, sent);
-    assertMatch(String((await run.said("dropped")).cause), /end with this process/);
-    const counts = await countsOf(rig);
-    assertEquals([counts.waiting, counts.dropped], [queued, dropped]);
-    await rig.endpoint.resume();
-    const again = rig.publish(["--source", "stdin"], { input: openInput().stream });
-    await rig.endpoint.waitFor(queued);
-    again.signal();
-    assertEquals(await again.code, 0);
-    assertEquals(seqsOf(rig.endpoint.received), range(1, queued));
-  },
-);
-
-onDisk(
   "a damaged queue without room to mend it is left where it is, delivered, and mended when there is room (Q13)",
-  DISKS["tmpfs of 1 MiB"]!,
+  TMPFS,
   async (rig, state) => {
     await queueOffline(rig, 300);
     const bytes = Deno.readFileSync(`${state}/queue.db`);
