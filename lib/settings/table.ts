@@ -203,13 +203,13 @@ const TABLE = {
   pack: setting(
     orNone(size("1KiB", "128KiB")),
     "none",
-    "bytes of topic and payload up to which messages share a PUBLISH; AWS bills each 5KiB",
+    "messages share a PUBLISH of at most so many bytes; AWS bills each 5KiB",
     { example: "5KiB" },
   ),
   packAs: setting(
     choice("FORM", ["samples", "columns"]),
     "samples",
-    "how a pack is written: messages as they are, or names once and rows of values",
+    "form of a pack: whole messages, or names once and rows of values",
   ),
   packWait: setting(duration("0s", "1h"), "0s", "how long a message may wait for others"),
   message: setting(
