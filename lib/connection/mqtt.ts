@@ -313,7 +313,7 @@ function openClient(
   { username, password, ...settings }: SessionSettings,
   transport: Transport,
 ): MqttClient {
-  return new mqtt.default(() => transport.stream as never, {
+  const client = new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
     protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
     clientId: settings.clientId,
@@ -336,6 +336,8 @@ function openClient(
     reschedulePings: false,
     ...(settings.mqttVersion === "5" && { properties: { maximumPacketSize: MAX_PACKET_BYTES } }),
   });
+  // It would put topics back in place of their aliases, for the store.
+  return Object.assign(client, { _removeTopicAliasAndRecoverTopicName() {} });
 }
 
 /** Whether that is a web server's answer. */

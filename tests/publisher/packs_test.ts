@@ -45,7 +45,7 @@ function areFull(received: readonly ReceivedMessage[], mostBytes: number): boole
   });
 }
 
-Deno.test("publisher drains 6,000 samples at 100 a second in full packs, in order (K4)", async () => {
+Deno.test("publisher drains 6,000 samples at 100 a second in full packs, in order (K4, K8)", async () => {
   await using rig = await makeRig();
   await queueSamples(rig, 6000);
   const run = rig.publish([...STDIN, ...PACKED, "--max-rate", "100"], { input: EMPTY() });
@@ -54,6 +54,7 @@ Deno.test("publisher drains 6,000 samples at 100 a second in full packs, in orde
   assertEquals(sampleSeqs(received), range(1, 6000));
   for (const { topic, bytes } of received) assertLessOrEqual(topic.length + bytes, 5120);
   assert(areFull(received, 5120));
+  assert(received[0]!.isAlias === false && received.at(-1)!.isAlias);
   // At 100 a second that is less than 6 s; one by one it is a minute.
   assertLessOrEqual(received.length, 300);
   const publishes = received.length;
