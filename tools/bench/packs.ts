@@ -168,6 +168,7 @@ async function costOf(
     // The first sample may leave at once; the others are counted in full.
     {
       signal,
+      forMs: 3 * watchMs + 30_000,
       onText: (said) =>
         void (begun ??= said.includes('"event":"connected"') ? { ...counter.counts } : undefined),
     },
