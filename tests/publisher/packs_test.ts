@@ -10,9 +10,11 @@ import {
   makeRig,
   numbered,
   openInput,
+  pki,
   queueOffline,
   range,
   type Rig,
+  writeIdentity,
 } from "../support/publishing.ts";
 import { sampleSeqs, samplesOf } from "../support/samples.ts";
 
@@ -241,4 +243,36 @@ Deno.test("packs are json alone, and settings without effect are warned of", asy
   const unused = rig.publish(["--source", "clock", "--count", "1", "--pack-wait", "10s"]);
   assertEquals(await unused.code, 0);
   assertEquals((await unused.said("warning")).code, "pack-unused");
+});
+
+Deno.test("a new certificate takes the pack that waits along (K5, X3)", async () => {
+  await using rig = await makeRig();
+  const { stream, write } = openInput();
+  const run = rig.publish([...STDIN, ...PACKED, "--pack-wait", "1h"], { input: stream });
+  await run.said("connected");
+  for (let n = 1; n <= 3; n++) {
+    write(`{"n":${n}}`);
+    await run.until(() => lastQueued({ events: () => [...run.log] }) === n);
+  }
+  const device = await pki.authority.issue("gw-7 renewed");
+  await writeIdentity(`${rig.folder}/certs`, { ca: rig.endpoint.certificates.ca, device });
+  run.signal("SIGHUP");
+  await rig.endpoint.waitFor(1);
+  const [message] = rig.endpoint.received;
+  assertEquals([message!.connection, ...sampleSeqs([message!])], [2, 1, 2, 3]);
+  run.signal();
+  assertEquals(await run.code, 0);
+});
+
+Deno.test("publisher sets no packed sample aside when the endpoint took nothing for a while (K3, P4)", async () => {
+  await using rig = await makeRig({ faults: { closeAtPublish: true } });
+  await queueOffline(rig, 30);
+  const { stream } = openInput();
+  const run = rig.publish([...STDIN, ...PACKED], { input: stream });
+  await rig.endpoint.until(() => rig.endpoint.connects.length === 6, { deadlineMs: 20_000 });
+  rig.endpoint.faults.closeAtPublish = false;
+  await rig.endpoint.until(() => firsts(sampleSeqs(rig.endpoint.received)).length === 30);
+  run.signal();
+  assertEquals(await run.code, 0);
+  assertEquals(await countsOf(rig), { waiting: 0, quarantined: 0 });
 });

@@ -10,6 +10,7 @@ import type { Packet, Packing } from "../../lib/publisher/packing.ts";
 import { Poison } from "../../lib/publisher/poison.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
 import { type FakeTime, fakeTime } from "../support/fake_time.ts";
+import { seeded } from "../../tools/shared/seeded.ts";
 import { range } from "../support/publishing.ts";
 import { memoryQueue } from "../support/queueing.ts";
 import { taken } from "../support/samples.ts";
@@ -34,6 +35,10 @@ interface Device extends Disposable {
   readonly sent: Sent[];
   readonly queue: ReturnType<typeof memoryQueue>;
   readonly delivery: Delivery;
+  /** How many were sent before this session. */
+  readonly sessionAt: number;
+  /** The session is to be replaced. */
+  readonly isGivenUp: boolean;
   /** Puts so many samples, and says so. */
   put(samples: number, metrics?: Metrics): void;
   /** Ends the session, and begins the next one. */
@@ -56,6 +61,8 @@ function openDevice(
     queue.put(Array.from({ length: samples }, (_, at) => taken(queue.nextSeq + at, metrics)));
   };
   if (waiting > 0) put(waiting);
+  let sessionAt = 0;
+  let isGivenUp = false;
   const open = () =>
     new Delivery({
       connection: {
@@ -64,7 +71,7 @@ function openDevice(
           if (isAcked) setTimeout(done, 1);
         },
         doings: () => ({ sent: 0, acknowledged: 0, ms: 0 }),
-        abort() {},
+        abort: () => void (isGivenUp = true),
       } as unknown as Connection,
       queue,
       poison,
@@ -98,12 +105,20 @@ function openDevice(
     get delivery() {
       return delivery;
     },
+    get sessionAt() {
+      return sessionAt;
+    },
+    get isGivenUp() {
+      return isGivenUp;
+    },
     put(samples, metrics) {
       put(samples, metrics);
       delivery.wake();
     },
     reconnect(isLost = true) {
       delivery.stop(isLost);
+      sessionAt = sent.length;
+      isGivenUp = false;
       delivery = open();
     },
     [Symbol.dispose]() {
@@ -249,4 +264,55 @@ Deno.test("a pack that waits is taken apart when a message is refused (K3)", () 
   device.put(3);
   device.sent[0]!.settle(new PublishRefusedError(0x90, "dt/a"));
   assertEquals(seqsIn(device.sent.slice(1)), [[2], [3], [4]]);
+});
+
+Deno.test("whatever is cut, refused or ends sessions, each sample arrives but those at fault (K2, K3, P4, P5, L2)", () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const random = seeded(seed);
+    const below = (most: number) => 1 + Math.floor(random() * most);
+    const samples = 400;
+    /** At these the server hangs up, those it refuses. */
+    const [deadly, refused] = [
+      new Set([below(samples)]),
+      new Set([below(samples), below(samples)]),
+    ];
+    for (const seq of refused) deadly.delete(seq);
+    const bad = [...deadly, ...refused];
+    const packing = {
+      mostBytes: 1024 + below(4000),
+      waitMs: seed % 2 * 50,
+      form: seed % 3 ? "samples" : "columns",
+    } as const;
+    using device = openDevice(packing, {
+      isAcked: false,
+      inflight: below(8),
+    });
+    let [put, served, cuts] = [0, 0, 0];
+    const arrived: number[] = [];
+    for (let turn = 0; device.queue.waiting.messages > 0 || put < samples; turn++) {
+      assert(turn < 20_000, `seed ${seed} goes on for ever`);
+      if (put < samples && random() < 0.3) {
+        const more = Math.min(below(60), samples - put);
+        device.put(more);
+        put += more;
+      }
+      served = Math.max(served, device.sessionAt);
+      const next = device.sent[served];
+      if (random() < 0.003) {
+        cuts++;
+        device.reconnect();
+      } else if (device.isGivenUp || next?.seqs.some((seq) => deadly.has(seq))) {
+        device.reconnect();
+      } else if (next !== undefined) {
+        served++;
+        const isRefused = next.seqs.some((seq) => refused.has(seq));
+        if (!isRefused) arrived.push(...next.seqs);
+        next.settle(isRefused ? new PublishRefusedError(0x99, "dt/a") : undefined);
+      }
+      device.time.pass(1);
+    }
+    const lost = range(1, samples).filter((seq) => !arrived.includes(seq));
+    assertEquals(lost, bad.toSorted((a, b) => a - b), `seed ${seed}, ${cuts} cuts`);
+    assertEquals(device.queue.stats().quarantined, bad.length);
+  }
 });
