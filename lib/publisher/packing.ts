@@ -5,9 +5,11 @@
  * itself. Values keep their bytes, as they are cut out of the text that is on disk and never written anew.
  */
 
+import type { Connection } from "../connection/mod.ts";
 import { JsonObject, type Member } from "../core/json_text.ts";
 import { MAX_PAYLOAD_BYTES, utf8Bytes } from "../core/message.ts";
 import type { TakenMessage } from "../queue/mod.ts";
+import type { Settings } from "../settings/mod.ts";
 
 /** How samples are written: each whole, or their names once and a row of values for each. */
 export type PackForm = "samples" | "columns";
@@ -35,7 +37,22 @@ export interface Packet
 /** Most samples in a pack: Firehose takes no more in batchMode. */
 export const MOST_SAMPLES = 500;
 /** Bytes of a PUBLISH besides topic and payload: head, lengths, packet id, properties with a topic alias. */
-export const PACKET_HEAD_BYTES = 13;
+const PACKET_HEAD_BYTES = 13;
+
+/** How messages share the packets of a session, by the settings and what the server says; undefined: not at all. */
+export function packingOf(
+  { pack, packAs, packWait, queueMaxBytes }: Settings,
+  { facts }: Connection,
+): Packing | undefined {
+  const { maximumPacketSize = Infinity } = facts.limits;
+  return pack === undefined ? undefined : {
+    // What is in flight cannot be dropped for newer messages.
+    mostBytes: Math.min(pack, queueMaxBytes / 4),
+    serverBytes: maximumPacketSize - PACKET_HEAD_BYTES,
+    form: packAs,
+    waitMs: packWait,
+  };
+}
 
 /** What is said of a text line in json: the one metric of it. */
 const TEXT = "text";

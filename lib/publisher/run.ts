@@ -15,7 +15,7 @@ import { createLink, type Link, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { Outage, type SessionEnd } from "./outage.ts";
 import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
-import { PACKET_HEAD_BYTES, type Packing } from "./packing.ts";
+import { packingOf } from "./packing.ts";
 import type { PutOptions, PutResult, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
@@ -335,22 +335,6 @@ function exitCode(
   if (waiting === 0 || stopped) return EXIT.ok;
   if (isKept) return EXIT.kept;
   return lastFailure?.exitCode === EXIT.refused ? EXIT.refused : EXIT.unavailable;
-}
-
-/** How messages share a PUBLISH of this session. */
-function packingOf(
-  { pack, packAs, packWait, queueMaxBytes }: Settings,
-  { facts }: Connection,
-): Packing | undefined {
-  if (pack === undefined) return undefined;
-  const { maximumPacketSize = Infinity } = facts.limits;
-  return {
-    // What is in flight cannot be dropped for newer messages.
-    mostBytes: Math.min(pack, queueMaxBytes / 4),
-    serverBytes: maximumPacketSize - PACKET_HEAD_BYTES,
-    form: packAs,
-    waitMs: packWait,
-  };
 }
 
 function slower(a: number | undefined, b: number | undefined): number | undefined {

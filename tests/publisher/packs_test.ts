@@ -8,7 +8,6 @@ import {
   firsts,
   inputOf,
   makeRig,
-  numbered,
   openInput,
   pki,
   queueOffline,
