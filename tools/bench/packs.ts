@@ -130,7 +130,10 @@ async function measureWire(options: PacksOptions): Promise<Figure[]> {
     }))
   );
   const unpacked: Way = { name: PEERS.unpacked, flags: [] };
-  const costs = await Promise.all([unpacked, ...packed].map((way) => costOf(way, options)));
+  const costs = await Promise.all(
+    // Ids of one length, as each sample names its device.
+    [unpacked, ...packed].map((way, at) => costOf(way, `gw-${at}`, options)),
+  );
   const per = (key: "tcp" | "wire" | "billed", { samples, ...cost }: Cost) => cost[key] / samples;
   const figures = (key: "tcp" | "wire" | "billed", what: string, unit: string): Figure[] =>
     packed.map(({ name }, at) => ({
@@ -152,11 +155,11 @@ async function measureWire(options: PacksOptions): Promise<Figure[]> {
 }
 
 async function costOf(
-  { name, flags }: Way,
+  { flags }: Way,
+  id: string,
   { servers: { main, paths }, dir, form, watchMs, signal }: PacksOptions,
 ): Promise<Cost> {
   using counter = startCounter(main.port);
-  const id = `bench-${name.replace(/\W+/g, "-")}`;
   const server = { ...main, port: counter.port };
   let begun: Counter["counts"] | undefined;
   const said = await run(
