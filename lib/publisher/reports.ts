@@ -144,6 +144,8 @@ class Deliveries {
   readonly #summary = { messages: 0, publishes: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
   /** When the next line is due, on a terminal. */
   #dueMs = 0;
+  /** Packs were delivered: packets are counted besides. */
+  #isPacking = false;
   /** No message was logged since the session began. */
   #isFirst = true;
   /** Ends the summaries. */
@@ -163,6 +165,7 @@ class Deliveries {
 
   published({ topic, seq, firstSeq, samples, bytes, ms, atMs }: Delivered): void {
     const hasLine = this.#isDue(atMs);
+    this.#isPacking ||= samples !== undefined;
     this.#isFirst = false;
     const say = hasLine ? this.#log.info : this.#log.debug;
     say("published", {
@@ -198,7 +201,7 @@ class Deliveries {
     const { messages, publishes, bytes, lastSeq, sinceMs } = this.#summary;
     if (messages > 0) {
       const ms = Math.round(this.#monotonicMs() - sinceMs);
-      const packets = messages > publishes ? { publishes } : {};
+      const packets = this.#isPacking ? { publishes } : {};
       this.#log.info("published", { messages, ...packets, bytes, seq: lastSeq, ms });
     }
     this.#summary.messages = this.#summary.publishes = this.#summary.bytes = 0;
