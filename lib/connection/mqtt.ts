@@ -7,7 +7,7 @@
 
 import type { Buffer } from "node:buffer";
 import mqtt from "mqtt/lib/client";
-import type { IConnackPacket, MqttClient } from "mqtt";
+import type { IClientPublishOptions, IConnackPacket, MqttClient } from "mqtt";
 import { place, type Target } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import type { Qos } from "../core/message.ts";
@@ -141,10 +141,8 @@ export class MqttSession implements Omit<Connection, "facts"> {
       if (bytes + TOPIC_ALIAS_BYTES + 1 > most) alias = undefined;
     }
     this.#sent++;
-    const options = {
-      qos: Math.min(qos, maximumQos) as Qos,
-      ...(alias && { properties: { topicAlias: alias.topicAlias } }),
-    };
+    const options: IClientPublishOptions = { qos: Math.min(qos, maximumQos) as Qos };
+    if (alias !== undefined) options.properties = alias.properties;
     const named = alias?.isKnown ? "" : topic;
     this.#client.publish(named, payload, options, (error?: unknown, packet?: unknown) => {
       if (!this.#client.connected && error) return;
@@ -153,7 +151,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
         const { properties } = (packet ?? {}) as { properties?: Said };
         done(new PublishRefusedError(code, topic, properties));
       } else if (!error) {
-        if (options.qos > 0) this.#acknowledged++;
+        if (options.qos! > 0) this.#acknowledged++;
         if (alias !== undefined) alias.isKnown = true;
         done();
       }

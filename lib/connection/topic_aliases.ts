@@ -7,7 +7,8 @@
 
 /** The number of a topic. */
 export interface TopicAlias {
-  readonly topicAlias: number;
+  /** As a PUBLISH has it. */
+  readonly properties: { readonly topicAlias: number };
   /** The server knows what it stands for. */
   isKnown: boolean;
 }
@@ -30,7 +31,7 @@ export class TopicAliases {
     const { size } = this.#aliases;
     const alias = this.#aliases.get(topic);
     if (alias !== undefined || size === this.#most) return alias;
-    const made = { topicAlias: size + 1, isKnown: false };
+    const made = { properties: { topicAlias: size + 1 }, isKnown: false };
     this.#aliases.set(topic, made);
     return made;
   }

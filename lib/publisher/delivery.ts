@@ -214,9 +214,8 @@ export class Delivery {
     const { seqs, topic, payloadBytes, sentMs, isPack } = flight;
     const seq = seqs.at(-1)!;
     this.counts.delivered += seqs.length;
-    const pack = isPack ? { firstSeq: seqs[0]!, samples: seqs.length } : {};
-    const ms = nowMs - sentMs;
-    reports.published({ topic, seq, bytes: payloadBytes, ms, atMs: nowMs, ...pack });
+    const of = isPack ? { firstSeq: seqs[0]!, samples: seqs.length } : undefined;
+    reports.published({ topic, seq, of, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
     this.#acknowledged.push(...seqs);
     // PUBACKs that arrive in one turn are accepted together after it. (A timer would wake the process once more.)
     this.#accepting ??= setImmediate(() => this.#accept());

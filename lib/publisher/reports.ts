@@ -23,9 +23,8 @@ export interface Delivered {
   readonly topic: string;
   /** Of a pack, that of the last sample. */
   readonly seq: number;
-  /** Of a pack. */
-  readonly firstSeq?: number;
-  readonly samples?: number;
+  /** Of what a pack is made. */
+  readonly of?: { readonly firstSeq: number; readonly samples: number } | undefined;
   readonly bytes: number;
   /** From sending to PUBACK. */
   readonly ms: number;
@@ -78,7 +77,7 @@ export function createReports(
     totals,
     connected: () => deliveries.connected(),
     published(message) {
-      totals.published += message.samples ?? 1;
+      totals.published += message.of?.samples ?? 1;
       totals.publishes++;
       deliveries.published(message);
     },
@@ -163,22 +162,22 @@ class Deliveries {
     this.#isFirst = true;
   }
 
-  published({ topic, seq, firstSeq, samples, bytes, ms, atMs }: Delivered): void {
+  published({ topic, seq, of, bytes, ms, atMs }: Delivered): void {
     const hasLine = this.#isDue(atMs);
-    this.#isPacking ||= samples !== undefined;
+    this.#isPacking ||= of !== undefined;
     this.#isFirst = false;
     const say = hasLine ? this.#log.info : this.#log.debug;
     say("published", {
       topic,
-      seq: samples === undefined ? seq : `${firstSeq}-${seq}`,
-      samples,
+      seq: of === undefined ? seq : `${of.firstSeq}-${seq}`,
+      samples: of?.samples,
       bytes,
       ms: Math.round(ms),
     });
     if (hasLine) return;
     const summary = this.#summary;
     if (summary.messages === 0) summary.sinceMs = atMs;
-    summary.messages += samples ?? 1;
+    summary.messages += of?.samples ?? 1;
     summary.publishes++;
     summary.bytes += bytes;
     summary.lastSeq = seq;

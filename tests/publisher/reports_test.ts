@@ -139,19 +139,21 @@ Deno.test("reports of packs name their first and last sample, and count samples 
   };
   const reports = createReports(log as Logger, () => 0);
   reports.connected();
-  const pack = (firstSeq: number, seq: number, more = {}) =>
-    reports.published({ topic: "t", firstSeq, seq, bytes: 10, ms: 5, atMs: 0, ...more });
-  pack(1, 18, { samples: 18 });
-  pack(19, 19, { samples: 1 });
-  pack(20, 30, { samples: 11 });
-  pack(31, 31);
+  const published = (seq: number, samples?: number) => {
+    const of = samples === undefined ? undefined : { firstSeq: seq - samples + 1, samples };
+    reports.published({ topic: "t", seq, of, bytes: 10, ms: 5, atMs: 0 });
+  };
+  published(18, 18);
+  published(19, 1);
+  published(30, 11);
+  published(31);
   reports.flush();
   assertEquals(lines, [
     ["published", { topic: "t", seq: "1-18", samples: 18, bytes: 10, ms: 5 }],
     ["published", { messages: 13, publishes: 3, bytes: 30, seq: 31, ms: 0 }],
   ]);
-  const { published, publishes } = reports.totals;
-  assertEquals([published, publishes], [31, 4]);
+  const { totals } = reports;
+  assertEquals([totals.published, totals.publishes], [31, 4]);
 });
 
 Deno.test("reports tell of drops once a minute, and count them all", () => {
