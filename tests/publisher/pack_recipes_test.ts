@@ -7,7 +7,7 @@ const README = Deno.readTextFileSync(new URL("../../lib/publisher/README.md", im
 
 /** The handler of README, with a `put`. */
 function handlerWith(put: (key: string, sample: unknown) => void) {
-  const [, code] = /```js\n([^]*?)```/.exec(README) ?? [];
+  const [, code] = /```js ignore\n([^]*?)```/.exec(README) ?? [];
   assert(code !== undefined);
   const exports: { handler?: (event: unknown) => Promise<void> } = {};
   new Function("exports", "put", code)(exports, put);
