@@ -11,8 +11,10 @@ import {
   lineDraft,
   numbered,
   openService,
+  openStatusFile,
   type Reports,
   runPublisher,
+  RunStatus,
 } from "../publisher/mod.ts";
 import {
   checkEnvironment,
@@ -24,8 +26,13 @@ import {
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
-import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
-import { type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
+import {
+  type LoadedSettings,
+  loadSettings,
+  type Settings,
+  settingsDoubt,
+} from "../settings/mod.ts";
+import { EMPTY_STATS, type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
 import {
   answering,
   type Intake,
@@ -52,7 +59,8 @@ import { openLogOf } from "./open_log.ts";
 /** Runs until stopped, or until its input has ended and is delivered. */
 export async function publishCommand(command: Command, world: World): Promise<ExitCode> {
   const isDry = command.switches.has("dry-run");
-  const { settings, configPath } = loadSettings(command, world, { needEndpoint: !isDry });
+  const loaded = loadSettings(command, world, { needEndpoint: !isDry });
+  const { settings, configPath } = loaded;
   const log = openLogOf(settings, world);
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
@@ -75,6 +83,9 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const service = socket
     ? openService(socket, { settings, target, queue, reports, log }, world)
     : undefined;
+  const certificate = () => connector.identity().facts;
+  const status = new RunStatus({ ...world, settings, target, queue, reports, certificate });
+  let statusFile: ReturnType<typeof openStatusFile>;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
@@ -83,7 +94,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   let intake: Intake | undefined;
   try {
     intake = intakeCounts &&
-      await openIntakeOf(settings, world, { clock, reports, log, counts: intakeCounts });
+      await openIntakeOf(settings, world, { clock, reports, status, log, counts: intakeCounts });
     log.info("start", {
       version: VERSION,
       endpoint: settings.endpoint,
@@ -102,6 +113,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       ? sourceLimits(settings.source)
       : undefined;
     if (limits) log.warn("warning", failureFields(limits));
+    statusFile = statusFileOf(loaded, world, { status, log });
     service?.ready();
     return await runPublisher({
       settings,
@@ -109,21 +121,35 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       isAws: isAws(settings.endpoint),
       queue,
       log,
-      reports,
-      connect: (signal) => connector.connect(signal),
+      reports: {
+        ...reports,
+        published(message) {
+          const before = reports.totals.published;
+          reports.published(message);
+          status.published(message, reports.totals.published - before);
+        },
+      },
+      connect: (signal, opening) => connector.connect(signal, opening),
       onRenewal: (listener) => void (renew = listener),
-      onLink: service?.onLink,
+      onLink(state) {
+        service?.onLink(state);
+        status.link(state);
+        statusFile?.write();
+      },
       async gather({ put, room, signal }) {
         intake?.start(answering((drafts) => put(drafts, { refuse: true })));
         // What was read is answered before the queue is drained.
         const stopped = intake && aborted(signal).then(() => intake?.stop());
-        const gathered = gather(settings, world, { put, room, signal, reports, clock, queue });
+        const gathered = gather(settings, world, {
+          ...{ put, room, signal, reports, status, clock, queue },
+        });
         const all = gathered.then(() => stopped);
         await Promise.race(intake ? [all, intake.failed] : [all]);
       },
       stop,
       leave,
       random: world.random,
+      now: world.now,
       monotonicMs: world.monotonicMs,
     });
   } finally {
@@ -133,7 +159,28 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     reports.flush();
     done();
     queue.close();
+    statusFile?.close();
   }
+}
+
+/** The status file; a run of one message has none, as it may be typed beside the one that has it. */
+function statusFileOf(
+  { settings: { statusFile: path, message }, origins }: Pick<
+    LoadedSettings,
+    "settings" | "origins"
+  >,
+  world: World,
+  { status, log }: { status: RunStatus; log: Logger },
+): ReturnType<typeof openStatusFile> {
+  if (path === undefined || message !== undefined) return undefined;
+  return openStatusFile({
+    path,
+    isDefault: origins.statusFile === undefined,
+    content: () => status.document(),
+    onTick: () => status.count(),
+    log,
+    every: world.every,
+  });
 }
 
 function openClock(world: World, log: Logger): ClockWatch {
@@ -167,9 +214,10 @@ function countsFor({ listen, message, count, source }: Settings): IntakeCounts |
 async function openIntakeOf(
   settings: Settings,
   world: World,
-  { clock, reports, log, counts }: {
+  { clock, reports, status, log, counts }: {
     clock: ClockWatch;
     reports: Reports;
+    status: RunStatus;
     log: Logger;
     counts: IntakeCounts;
   },
@@ -181,7 +229,10 @@ async function openIntakeOf(
     makeDraft: (now, line) => lineDraft(settings, now, line),
     log,
     reports: {
-      handedIn: (messages) => void (counts.handedIn += messages),
+      handedIn(messages) {
+        counts.handedIn += messages;
+        status.read([["listen", true]]);
+      },
       refused({ error }: Refusal) {
         counts.refused++;
         reports.sourceFailed("listen", refusedLine(error));
@@ -197,6 +248,7 @@ interface GatherTools {
   readonly room: () => Promise<void>;
   readonly signal: AbortSignal;
   readonly reports: Reports;
+  readonly status: Pick<RunStatus, "read" | "readings">;
   readonly clock: ClockWatch;
   readonly queue: Pick<Queue, "load">;
 }
@@ -211,9 +263,14 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
-    return await gatherLines(lines, options);
+    const put: typeof tools.put = (drafts) => {
+      tools.put(drafts);
+      tools.status.read([["stdin", true]]);
+    };
+    return await gatherLines(lines, { ...options, put });
   }
-  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ") });
+  const self = () => tools.status.readings();
+  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ"), self });
   if (sources.length === 0) return;
   const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
   const intervalsMs = [...new Set(sources.map(intervalOf))];
@@ -221,9 +278,26 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const timeoutMs = Math.min(Math.max(Math.min(...intervalsMs) / 2, 1000), 5000);
   const wants = nameFilter(settings.only, settings.except);
   return await gatherTicks(
-    (dueMs) =>
-      readAll(sources.filter((source) => dueMs.includes(intervalOf(source))), { timeoutMs, wants }),
+    async (dueMs) => {
+      const due = sources.filter((source) => dueMs.includes(intervalOf(source)));
+      const result = await readAll(due, { timeoutMs, wants });
+      tools.status.read(outcomesOf(due, result.failures));
+      return result;
+    },
     { ...options, intervalsMs },
+  );
+}
+
+/** By name of a source whether not all of its parts failed. */
+function outcomesOf(
+  sources: readonly { readonly name: string }[],
+  failures: readonly { readonly source: string }[],
+): Map<string, boolean> {
+  const parts = Map.groupBy(sources, ({ name }) => name);
+  return new Map(
+    parts.entries().map(([name, { length }]) => {
+      return [name, failures.filter(({ source }) => source === name).length < length];
+    }),
   );
 }
 
@@ -245,6 +319,15 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
 /** Prints what would be sent, numbered from 1; nothing is queued. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
+  const reports = createReports(SILENT, world.monotonicMs);
+  const status = new RunStatus({
+    ...world,
+    settings,
+    target: targetOf(settings, { caFiles: [] }),
+    queue: { stats: () => EMPTY_STATS, diskState: "none" },
+    reports,
+    certificate: () => undefined,
+  });
   const { stop, done } = listen(world);
   let nextSeq = 1;
   const put = (drafts: readonly Draft[]) => {
@@ -260,10 +343,8 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
       put,
       room: () => Promise.resolve(),
       signal: stop,
-      reports: {
-        ...createReports(SILENT, world.monotonicMs),
-        sourceFailed: failed,
-      },
+      reports: { ...reports, sourceFailed: failed },
+      status,
       clock: openClock(world, SILENT),
       queue: { load: { used: { messages: 0, bytes: 0 }, most: NO_LIMIT } },
     });

@@ -53,7 +53,7 @@ interface Packet
 }
 
 /** A PUBLISH sent and not acknowledged yet. Without its payload, which the queue still has. */
-interface Flight extends Pick<Packet, "seqs" | "topic" | "payloadBytes" | "bytes"> {
+interface Flight extends Pick<Packet, "seqs" | "topic" | "qos" | "payloadBytes" | "bytes"> {
   readonly sentMs: number;
 }
 
@@ -211,8 +211,8 @@ export class Delivery {
 
   #send(packet: Packet, nowMs: number): void {
     const { connection, pacer, rates, ackTimeoutMs } = this.#options;
-    const { seqs, topic, payloadBytes, bytes } = packet;
-    const flight: Flight = { seqs, topic, payloadBytes, bytes, sentMs: nowMs };
+    const { seqs, topic, qos, payloadBytes, bytes } = packet;
+    const flight: Flight = { seqs, topic, qos, payloadBytes, bytes, sentMs: nowMs };
     this.#flying.push(flight);
     this.#flyingBytes += bytes;
     pacer.sent(nowMs, bytes, this.#ready.length > 0 ? rates.backlog : rates.live);
@@ -236,10 +236,10 @@ export class Delivery {
     }
     this.#flyingBytes -= flight.bytes;
     if (why !== undefined) return this.#refuse(flight, why);
-    const { seqs, topic, payloadBytes, sentMs } = flight;
+    const { seqs, topic, qos, payloadBytes, sentMs } = flight;
     const seq = seqs.at(-1)!;
     this.counts.delivered += seqs.length;
-    reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
+    reports.published({ topic, seq, qos, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
     this.#acknowledged.push(...seqs);
     // PUBACKs that arrive in one turn are accepted together after it. (A timer would wake the process once more.)
     this.#accepting ??= setImmediate(() => this.#accept());

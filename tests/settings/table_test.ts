@@ -40,6 +40,8 @@ const OTHER: Record<string, string> = {
   listen: "/run/in.sock",
   listenMode: "0600",
   topicPrefix: "a/b",
+  statusTopic: "a/status",
+  statusFile: "/s/status.json",
   format: "text",
   message: "hello",
   giveUpAfter: "1m",
