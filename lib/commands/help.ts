@@ -55,8 +55,8 @@ A session, with the files that the AWS console hands out in ./certs:
 Settings come from flags, else MQTT443_ variables, else --config FILE,
 ./mqtt443.json or /etc/mqtt443/mqtt443.json; \`mqtt443 help settings\` lists them.
 
-Exit codes: 0 done, 1 a bug, 64 wrong command line, 69 endpoint unreachable, 73
-  state or queue unusable, 75 kept on disk, 77 refused, 78 wrong settings or files`;
+Exit codes: 0 done, 1 a bug, 64 wrong command line, 69 endpoint unreachable,
+  73 state or queue unusable, 75 kept, 77 refused, 78 wrong settings or files`;
 }
 
 /** Flags, each with what it is for, in two columns. */

@@ -16,6 +16,8 @@ const STALE_MS = 30_000;
 const MOST_BYTES = 1024 * 1024;
 /** How often `--watch` looks, in ms. */
 const LOOK_MS = 1000;
+/** Lines of a terminal, but for the last two. */
+const ROWS = 22;
 /** Another screen, without a cursor, and back from it. */
 const SCREEN = { open: "\x1b[?1049h\x1b[?25l", close: "\x1b[?25h\x1b[?1049l" };
 
@@ -59,7 +61,10 @@ async function watchStatus(path: string, world: World): Promise<ExitCode> {
     seen = look(path, world);
     const text = textOf(seen);
     if (world.isOutTerminal) {
-      const lines = [...text.split("\n"), "", `${world.now().toISOString()}  Ctrl-C ends it`];
+      const lines = [
+        ...text.split("\n").slice(0, ROWS),
+        `${world.now().toISOString()}  Ctrl-C ends it`,
+      ];
       return world.out(`\x1b[H${lines.map((line) => `${line}\x1b[K\r\n`).join("")}\x1b[J`);
     }
     const what = seen instanceof UserError ? seen.code : seen.status.updatedAt;

@@ -38,6 +38,10 @@ export function statusText(
   const rows: [label: string, text: string][] = [
     ["link", `${link.state} for ${since(link.since)}${how}`],
     ["", `${status.endpoint}${through}`],
+    ...hindrances(status).flatMap(([what, todo]) => [
+      row("hinders", what),
+      ...(todo === undefined ? [] : [row("to do", todo)]),
+    ]),
     ["publishes", `as ${status.clientId} to ${status.topic}`],
     ["last minute", rates(status.lastMinute)],
     [
@@ -70,10 +74,6 @@ export function statusText(
           `${failed === 0 ? "" : `, failed ${counted(failed, "time")}`}`,
       )
     ),
-    ...hindrances(status).map(([what, todo]) => [
-      row("hinders", what),
-      ...(todo === undefined ? [] : [row("to do", todo)]),
-    ]).flat(),
   ];
   const head = `mqtt443 ${status.version}, process ${status.pid}, running for ${
     since(status.startedAt)

@@ -135,7 +135,7 @@ Deno.test("flags and variables are made from the key", () => {
 });
 
 Deno.test("every setting is in the help with flag, variable, range and default", () => {
-  const help = settingsHelp();
+  const help = settingsHelp().replace(/\s+/g, " ");
   for (const { key, allowed, default: fallback, sentence } of SETTINGS) {
     for (const part of [flagOf(key), variableOf(key), allowed, fallback, sentence]) {
       assert(help.includes(part), `${key}: ${part}`);
