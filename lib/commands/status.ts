@@ -3,7 +3,7 @@
 import { grantHint } from "../core/build.ts";
 import type { Command } from "./arguments.ts";
 import { EXIT, type ExitCode, messageOf, UserError } from "../core/errors.ts";
-import { quote } from "../core/text.ts";
+import { quote, wrap } from "../core/text.ts";
 import type { World } from "../core/process.ts";
 import { loadSettings, STATUS_PATH } from "../settings/mod.ts";
 import { prometheusText } from "./status_metrics.ts";
@@ -53,7 +53,7 @@ async function watchStatus(path: string, world: World): Promise<ExitCode> {
   const done = world.onSignals(["SIGTERM", "SIGINT"], () => resolve());
   const textOf = (seen: Seen | UserError) =>
     seen instanceof UserError
-      ? `${seen.message}\nhint: ${seen.hint}`
+      ? [seen.message, `hint: ${seen.hint}`].flatMap((line) => wrap(line, 80)).join("\n")
       : statusText(seen, world.paintOut);
   let shown: string | undefined;
   let seen = look(path, world);

@@ -113,9 +113,9 @@ function lines(label: string, text: string): string[] {
 /** A bar for each 5 s, and the sum. */
 function rates(lastMinute: readonly number[]): string {
   const most = Math.max(1, ...lastMinute);
-  const bars = lastMinute.map((count) =>
-    count === 0 ? " " : BARS[Math.ceil(count / most * BARS.length) - 1]
-  ).join("");
+  const bars = lastMinute.map((count) => BARS[Math.ceil(count / most * (BARS.length - 1))]).join(
+    "",
+  );
   const sum = lastMinute.reduce((total, count) => total + count, 0);
   return `|${bars}| ${counted(sum, "message")}`;
 }

@@ -4,51 +4,17 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { prometheusText } from "../../lib/commands/status_metrics.ts";
 import { statusOf } from "../../lib/commands/status_document.ts";
 import { statusText } from "../../lib/commands/status_view.ts";
-import type { StatusDocument } from "../../lib/publisher/mod.ts";
 import { inFolder, run, runHere } from "../support/command_line.ts";
 import { parseMetrics } from "../support/metrics.ts";
 import { makeRig } from "../support/publishing.ts";
 import {
+  DOWN,
   GOOD,
   publishWithStatus,
   statusCommand,
   statusPath,
   statusSays,
 } from "../support/status_files.ts";
-
-const DOWN: StatusDocument = {
-  ...GOOD,
-  proxy: "proxy.plant-7.example:3128",
-  clientId: "plant-7/line-3/gateway-0123456789abcdef",
-  link: {
-    state: "waiting",
-    since: "2026-11-26T05:24:40.000Z",
-    attempt: 12,
-    nextAttemptAt: "2026-11-26T05:26:21.000Z",
-    lastFailure: {
-      step: "tls",
-      code: "tls-hung-up",
-      cause: "abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com:443 hung up on the first packet",
-      hint: "look whether a firewall on the way stops TLS: `mqtt443 doctor` finds out which",
-      at: "2026-11-26T05:24:40.000Z",
-    },
-  },
-  lastMinute: Array(12).fill(0),
-  waiting: 100_000,
-  bytes: 31_234_567,
-  oldest: "2026-11-23T03:24:45.000Z",
-  diskState: "failing",
-  pubackMs: null,
-  certificate: { ...GOOD.certificate!, daysLeft: 1 },
-  sources: [
-    ...GOOD.sources,
-    {
-      name: "file:t_celsius=/sys/bus/iio/devices/iio:device0/in_temp_input",
-      lastOk: null,
-      failed: 9,
-    },
-  ],
-};
 
 Deno.test("status of a gateway that does well, as text (O4)", () => {
   assertEquals(statusText({ status: GOOD, ageMs: 2000 }).split("\n"), [
@@ -57,7 +23,7 @@ Deno.test("status of a gateway that does well, as text (O4)", () => {
     "link        connected for 24 min 45 s",
     "            abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com:443",
     "publishes   as gw-7 to dt/mqtt443/gw-7/telemetry",
-    "last minute | ▁ ▁▂█▄▁ ▁ ▁| 19 messages",
+    "last minute |▁▂▁▂▃█▅▂▁▂▁▂| 19 messages",
     "sent        26640 published, 26640 acknowledged, 2 reconnects",
     "PUBACK      half of them within 23.1 ms, 99 % within 180.4 ms",
     "queue       |░░░░░░░░░░░░░░░░░░░░| 0 messages of 100000",

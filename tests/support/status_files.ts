@@ -99,3 +99,38 @@ export const GOOD: StatusDocument = {
   certificate: { subject: "gw-7", notAfter: "2027-11-23T00:00:00.000Z", daysLeft: 361 },
   sources: [{ name: "system", lastOk: "2026-11-26T05:24:40.000Z", failed: 0 }],
 };
+
+/** One whose link is down, with all that can hinder. */
+export const DOWN: StatusDocument = {
+  ...GOOD,
+  proxy: "proxy.plant-7.example:3128",
+  clientId: "plant-7/line-3/gateway-0123456789abcdef",
+  link: {
+    state: "waiting",
+    since: "2026-11-26T05:24:40.000Z",
+    attempt: 12,
+    nextAttemptAt: "2026-11-26T05:26:21.000Z",
+    lastFailure: {
+      step: "tls",
+      code: "tls-hung-up",
+      cause: "abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com:443 hung up on the first packet",
+      hint: "look whether a firewall on the way stops TLS: `mqtt443 doctor` finds out which",
+      at: "2026-11-26T05:24:40.000Z",
+    },
+  },
+  lastMinute: Array(12).fill(0),
+  waiting: 100_000,
+  bytes: 31_234_567,
+  oldest: "2026-11-23T03:24:45.000Z",
+  diskState: "failing",
+  pubackMs: null,
+  certificate: { ...GOOD.certificate!, daysLeft: 1 },
+  sources: [
+    ...GOOD.sources,
+    {
+      name: "file:t_celsius=/sys/bus/iio/devices/iio:device0/in_temp_input",
+      lastOk: null,
+      failed: 9,
+    },
+  ],
+};
