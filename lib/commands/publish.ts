@@ -245,7 +245,7 @@ async function openIntakeOf(
 
 interface GatherTools {
   readonly put: (drafts: readonly Draft[]) => void;
-  readonly room: () => Promise<void>;
+  readonly room: (signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
   readonly reports: Reports;
   readonly status: Pick<RunStatus, "read" | "readings">;

@@ -4,7 +4,7 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { testFullDisk } from "../support/full_disk.ts";
+import { fillsInRun, fullAtEnd, fullAtStart, onDisk } from "../support/full_disk.ts";
 import { canMount, mountAt, succeeds } from "../support/mounting.ts";
 import {
   firsts,
@@ -32,27 +32,26 @@ Deno.test.sanitizer({ ops: true, resources: true });
 
 const TMPFS = memory("1m");
 
-/** Runs a test on a disk, where disks can be made. */
-function onDisk(
-  name: string,
-  disk: Disk,
-  fn: (rig: Rig, state: string) => Promise<void>,
-): void {
-  Deno.test({
-    name: `${name} (needs root and mount)`,
-    ignore: !canMount || !hasProgram("mkfs.ext4"),
-    async fn() {
-      await using rig = await makeRig();
-      using _mounted = disk(rig);
-      await fn(rig, `${rig.folder}/state`);
-    },
-  });
-}
-
-testFullDisk("tmpfs of 1 MiB", TMPFS);
+onDisk(
+  "publisher whose disk is full at its start sends what is on it, and live messages (Q12; needs root and mount)",
+  TMPFS,
+  fullAtStart,
+);
 
 onDisk(
-  "publisher that fills its own disk in an outage sends all after a restart, and gives the space back (Q12, Q17)",
+  "publisher whose disk fills in a run loses nothing, and heals (Q4; needs root and mount)",
+  TMPFS,
+  fillsInRun,
+);
+
+onDisk(
+  "publisher that is stopped with messages in memory counts them as dropped, and says so (Q15; needs root and mount)",
+  TMPFS,
+  fullAtEnd,
+);
+
+onDisk(
+  "publisher that fills its own disk in an outage sends all after a restart, and gives the space back (Q12, Q17; needs root and mount)",
   TMPFS,
   async (rig, state) => {
     rig.endpoint.pause();
@@ -78,26 +77,30 @@ onDisk(
   },
 );
 
-onDisk("publisher on a disk without inodes publishes from memory, and says so (Q12)", (rig) => {
-  // One for the directory, and none for a file.
-  return mountAt(
-    `${rig.folder}/state`,
-    "-t",
-    "tmpfs",
-    "-o",
-    "nr_inodes=1,size=1m,mode=0700",
-    "tmpfs",
-  );
-}, async (rig, state) => {
-  const run = rig.publish(["--message", "x"]);
-  assertEquals(await run.code, 0);
-  assertMatch(String((await run.said("warning", inMemory)).hint), /df -i/);
-  assertEquals(rig.endpoint.counts.received, 1);
-  assertEquals([...Deno.readDirSync(state)], []);
-});
+onDisk(
+  "publisher on a disk without inodes publishes from memory, and says so (Q12; needs root and mount)",
+  (rig) => {
+    // One for the directory, and none for a file.
+    return mountAt(
+      `${rig.folder}/state`,
+      "-t",
+      "tmpfs",
+      "-o",
+      "nr_inodes=1,size=1m,mode=0700",
+      "tmpfs",
+    );
+  },
+  async (rig, state) => {
+    const run = rig.publish(["--message", "x"]);
+    assertEquals(await run.code, 0);
+    assertMatch(String((await run.said("warning", inMemory)).hint), /df -i/);
+    assertEquals(rig.endpoint.counts.received, 1);
+    assertEquals([...Deno.readDirSync(state)], []);
+  },
+);
 
 onDisk(
-  "publisher on a read-only disk sends what is on it, and live messages, and heals (Q6, Q12)",
+  "publisher on a read-only disk sends what is on it, and live messages, and heals (Q6, Q12; needs root and mount)",
   TMPFS,
   async (rig, state) => {
     await queueOffline(rig, 100);
@@ -120,7 +123,7 @@ onDisk(
 );
 
 onDisk(
-  "input waits for the room there is, on a small disk with the link down (Q14)",
+  "input waits for the room there is, on a small disk with the link down (Q14; needs root and mount)",
   TMPFS,
   async (rig) => {
     rig.endpoint.pause();
@@ -135,7 +138,7 @@ onDisk(
 );
 
 onDisk(
-  "a damaged queue without room to mend it is left where it is, delivered, and mended when there is room (Q13)",
+  "a damaged queue without room to mend it is left where it is, delivered, and mended when there is room (Q13; needs root and mount)",
   TMPFS,
   async (rig, state) => {
     await queueOffline(rig, 300);

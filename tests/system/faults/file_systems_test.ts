@@ -1,6 +1,6 @@
 /** A full disk of each kind that gateways have. */
 
-import { testFullDisk } from "../../support/full_disk.ts";
+import { fillsInRun, fullAtEnd, fullAtStart, onDisk } from "../../support/full_disk.ts";
 import { type Disk, exfat, ext4, fuse, inImage, overlay } from "../../support/small_disks.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
@@ -22,4 +22,23 @@ const DISKS: Readonly<Record<string, { disk: Disk; needs: string[] }>> = {
   exFAT: { disk: exfat, needs: ["mkfs.exfat", "mount.exfat-fuse", "losetup"] },
 };
 
-for (const [what, { disk, needs }] of Object.entries(DISKS)) testFullDisk(what, disk, needs);
+for (const [what, { disk, needs }] of Object.entries(DISKS)) {
+  onDisk(
+    `publisher on ${what} that is full at its start delivers what is on it, and live messages (Q12, Q19; needs root and mount)`,
+    disk,
+    fullAtStart,
+    needs,
+  );
+  onDisk(
+    `publisher on ${what} that fills in a run heals, and a kill then loses nothing (Q4, Q19; needs root and mount)`,
+    disk,
+    fillsInRun,
+    needs,
+  );
+  onDisk(
+    `publisher on ${what} that is full at SIGTERM tells what ends with it, and keeps the rest (Q15, Q19; needs root and mount)`,
+    disk,
+    fullAtEnd,
+    needs,
+  );
+}

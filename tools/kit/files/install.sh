@@ -190,6 +190,7 @@ do_uninstall() {
       out=$(systemctl disable --now $(cd "$UNITS" && ls mqtt443.service mqtt443.socket 2>/dev/null) 2>&1) ||
         die "$SERVICE_ERROR" "Cannot stop the service: ${out##*"$nl"}; nothing was removed" \
           "systemctl status mqtt443 tells more; --no-service removes the rest all the same"
+      systemctl stop mqtt443-wait.target >/dev/null 2>&1 || :
       say "stopped and disabled the service"
     fi
   fi
