@@ -90,6 +90,7 @@ Deno.test("status file whose folder is missing is told once, and publishing goes
   await using rig = await makeRig();
   const run = rig.publish(["--interval", "100ms", "--status-file", `${rig.folder}/no/status.json`]);
   await rig.endpoint.waitFor(3);
+  await run.until(() => told(run).length > 0, "a warning");
   const [line, ...others] = told(run);
   assertEquals(others, []);
   assertStringIncludes(String(line!.hint), "--status-file");
@@ -112,6 +113,7 @@ Deno.test({
     } catch { /* it is full */ }
     const run = rig.publish(["--interval", "100ms", "--status-file", path]);
     await rig.endpoint.waitFor(3);
+    await run.until(() => told(run).length > 0, "a warning");
     const [line] = told(run);
     assertStringIncludes(`${line!.cause} ${line!.hint}`, "df -h");
     assertEquals(readStatus(path), undefined);
@@ -159,6 +161,7 @@ Deno.test({
       within: BARE,
     });
     await rig.endpoint.waitFor(2);
+    await run.until(() => told(run).length > 0, "a warning");
     assertMatch(String(told(run)[0]!.cause), /Permission denied/);
     assertEquals([...Deno.readDirSync(place)], []);
     run.signal();
