@@ -11,10 +11,10 @@ import {
   lineDraft,
   numbered,
   openService,
-  openStatusFile,
   type Reports,
   runPublisher,
   RunStatus,
+  type StatusFile,
 } from "../publisher/mod.ts";
 import {
   checkEnvironment,
@@ -32,7 +32,7 @@ import {
   type Settings,
   settingsDoubt,
 } from "../settings/mod.ts";
-import { EMPTY_STATS, type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
+import { type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
 import {
   answering,
   type Intake,
@@ -55,12 +55,13 @@ import {
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
+import { idleStatus, statusFileOf } from "./publish_status.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
 export async function publishCommand(command: Command, world: World): Promise<ExitCode> {
   const isDry = command.switches.has("dry-run");
   const loaded = loadSettings(command, world, { needEndpoint: !isDry });
-  const { settings, configPath } = loaded;
+  const { settings } = loaded;
   const log = openLogOf(settings, world);
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
@@ -85,7 +86,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     : undefined;
   const certificate = () => connector.identity().facts;
   const status = new RunStatus({ ...world, settings, target, queue, reports, certificate });
-  let statusFile: ReturnType<typeof openStatusFile>;
+  let statusFile: StatusFile | undefined;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
@@ -95,17 +96,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   try {
     intake = intakeCounts &&
       await openIntakeOf(settings, world, { clock, reports, status, log, counts: intakeCounts });
-    log.info("start", {
-      version: VERSION,
-      endpoint: settings.endpoint,
-      port: settings.port,
-      clientId: settings.clientId,
-      topic: settings.topic,
-      certificate: connector.identity().facts?.subject ?? "none",
-      settings: configPath ?? "none",
-      listen: settings.listen,
-      queued: queue.waiting.messages,
-    });
+    log.info("start", startFields(loaded, certificate()?.subject, queue.waiting.messages));
     const doubt = settingsDoubt(settings);
     if (doubt) log.warn("warning", { step: "settings", ...doubt });
     // Only the service's unit can bind what is missing; elsewhere doctor reports it.
@@ -121,14 +112,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       isAws: isAws(settings.endpoint),
       queue,
       log,
-      reports: {
-        ...reports,
-        published(message) {
-          const before = reports.totals.published;
-          reports.published(message);
-          status.published(message, reports.totals.published - before);
-        },
-      },
+      reports: status.counting(reports),
       connect: (signal, opening) => connector.connect(signal, opening),
       onRenewal: (listener) => void (renew = listener),
       onLink(state) {
@@ -163,24 +147,16 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   }
 }
 
-/** The status file; a run of one message has none, as it may be typed beside the one that has it. */
-function statusFileOf(
-  { settings: { statusFile: path, message }, origins }: Pick<
-    LoadedSettings,
-    "settings" | "origins"
-  >,
-  world: World,
-  { status, log }: { status: RunStatus; log: Logger },
-): ReturnType<typeof openStatusFile> {
-  if (path === undefined || message !== undefined) return undefined;
-  return openStatusFile({
-    path,
-    isDefault: origins.statusFile === undefined,
-    content: () => status.document(),
-    onTick: () => status.count(),
-    log,
-    every: world.every,
-  });
+function startFields(
+  { settings, configPath }: LoadedSettings,
+  certificate: string | undefined,
+  queued: number,
+) {
+  const { endpoint, port, clientId, topic, listen } = settings;
+  return {
+    ...{ version: VERSION, endpoint, port, clientId, topic, certificate: certificate ?? "none" },
+    ...{ settings: configPath ?? "none", listen, queued },
+  };
 }
 
 function openClock(world: World, log: Logger): ClockWatch {
@@ -231,7 +207,7 @@ async function openIntakeOf(
     reports: {
       handedIn(messages) {
         counts.handedIn += messages;
-        status.read([["listen", true]]);
+        status.read([{ name: "listen" }]);
       },
       refused({ error }: Refusal) {
         counts.refused++;
@@ -265,7 +241,7 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
     const put: typeof tools.put = (drafts) => {
       tools.put(drafts);
-      tools.status.read([["stdin", true]]);
+      tools.status.read([{ name: "stdin" }]);
     };
     return await gatherLines(lines, { ...options, put });
   }
@@ -281,23 +257,10 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
     async (dueMs) => {
       const due = sources.filter((source) => dueMs.includes(intervalOf(source)));
       const result = await readAll(due, { timeoutMs, wants });
-      tools.status.read(outcomesOf(due, result.failures));
+      tools.status.read(due, result.failures);
       return result;
     },
     { ...options, intervalsMs },
-  );
-}
-
-/** By name of a source whether not all of its parts failed. */
-function outcomesOf(
-  sources: readonly { readonly name: string }[],
-  failures: readonly { readonly source: string }[],
-): Map<string, boolean> {
-  const parts = Map.groupBy(sources, ({ name }) => name);
-  return new Map(
-    parts.entries().map(([name, { length }]) => {
-      return [name, failures.filter(({ source }) => source === name).length < length];
-    }),
   );
 }
 
@@ -320,14 +283,6 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
   const reports = createReports(SILENT, world.monotonicMs);
-  const status = new RunStatus({
-    ...world,
-    settings,
-    target: targetOf(settings, { caFiles: [] }),
-    queue: { stats: () => EMPTY_STATS, diskState: "none" },
-    reports,
-    certificate: () => undefined,
-  });
   const { stop, done } = listen(world);
   let nextSeq = 1;
   const put = (drafts: readonly Draft[]) => {
@@ -344,7 +299,7 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
       room: () => Promise.resolve(),
       signal: stop,
       reports: { ...reports, sourceFailed: failed },
-      status,
+      status: idleStatus(settings, world, reports),
       clock: openClock(world, SILENT),
       queue: { load: { used: { messages: 0, bytes: 0 }, most: NO_LIMIT } },
     });

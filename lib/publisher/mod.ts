@@ -6,6 +6,6 @@ export { gatherLines, gatherTicks } from "./gather.ts";
 export { Outage } from "./outage.ts";
 export { createReports, type Reports } from "./reports.ts";
 export { RunStatus, type StatusDocument } from "./run_status.ts";
-export { openStatusFile } from "./status_file.ts";
+export { openStatusFile, type StatusFile } from "./status_file.ts";
 export { openService, type Service, type ServiceOptions } from "./systemd.ts";
 export { type PublisherOptions, runPublisher } from "./run.ts";

@@ -131,18 +131,29 @@ export class RunStatus {
     this.#lastFailure = { step, code, cause, hint, at: this.#options.now().toISOString() };
   }
 
-  /** Messages were delivered. */
-  published({ qos = 1, ms }: Delivered, messages: number): void {
-    if (qos === 0) return;
-    this.#acknowledged += messages;
-    this.#answersMs[this.#answers++ % ANSWERS] = ms;
+  /** The reports of the run, of which it counts what is delivered. */
+  counting(reports: Reports): Reports {
+    return {
+      ...reports,
+      published: (message: Delivered) => {
+        const before = reports.totals.published;
+        reports.published(message);
+        if (message.qos === 0) return;
+        this.#acknowledged += reports.totals.published - before;
+        this.#answersMs[this.#answers++ % ANSWERS] = message.ms;
+      },
+    };
   }
 
-  /** Sources were read: by name whether anything came of it. */
-  read(sources: Iterable<readonly [name: string, isOk: boolean]>): void {
+  /** Sources were read. Of several of one name, one that gave something is enough. */
+  read(
+    sources: readonly { readonly name: string }[],
+    failures: readonly { readonly source: string }[] = [],
+  ): void {
     const nowMs = this.#options.now().getTime();
-    for (const [name, isOk] of sources) {
-      this.#lastOk.set(name, isOk ? nowMs : this.#lastOk.get(name));
+    for (const [name, { length }] of Map.groupBy(sources, ({ name }) => name)) {
+      const failed = failures.filter(({ source }) => source === name).length;
+      this.#lastOk.set(name, failed < length ? nowMs : this.#lastOk.get(name));
     }
   }
 
