@@ -45,6 +45,9 @@ export const CODES = {
   "certificate-expires-soon": "The device certificate expires within 30 days",
   "certificate-not-yet-valid": "The device certificate is not valid yet by this clock",
   "clock-wrong": "The clock is before the day this program was built",
+  // The status file.
+  "status-file-failed": "The status file cannot be written",
+  "no-publisher": "No publisher writes the status file",
   // The state directory and the queue.
   "state-in-use": "Another mqtt443 holds the state directory",
   "state-not-safe": "Another user may change the state directory or a file in it",
@@ -135,6 +138,7 @@ export const CODES = {
   "no-pingresp": "No PINGRESP in time: the link is dead",
   "session-hung-up": "The server hung up in an open session without a DISCONNECT",
   "disconnected": "The server ended the session with DISCONNECT (`reason`)",
+  "status-refused": "The endpoint does not take the status of statusTopic, or the will",
   "taken-over": "Another client with the same client id took the session over",
   "publish-cut": "The server hung up right after PUBLISH",
   "runs-a-rule": "Testing this topic of Basic Ingest would run a rule; it was not done",

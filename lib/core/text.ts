@@ -68,6 +68,20 @@ function editDistance(a: string, b: string): number {
   return last[b.length]!;
 }
 
+/** A text in lines of so many columns, broken at spaces alone. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(/\s+/)) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = "";
+    }
+    line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
 /** A text in a terminal colour. */
 export function coloured(colour: number, text: string): string {
   return `\x1b[${colour}m${text}\x1b[39m`;

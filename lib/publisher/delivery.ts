@@ -48,7 +48,7 @@ export interface DeliveryOptions {
 }
 
 /** A PUBLISH sent and not acknowledged yet. Without its payload, which the queue still has. */
-interface Flight extends Omit<Packet, "payload" | "qos"> {
+interface Flight extends Omit<Packet, "payload"> {
   readonly sentMs: number;
 }
 
@@ -186,8 +186,8 @@ export class Delivery {
 
   #send(packet: Packet, nowMs: number): void {
     const { connection, pacer, rates, ackTimeoutMs } = this.#options;
-    const { seqs, topic, payloadBytes, bytes, isPack } = packet;
-    const flight: Flight = { seqs, topic, payloadBytes, bytes, isPack, sentMs: nowMs };
+    const { seqs, topic, qos, payloadBytes, bytes, isPack } = packet;
+    const flight: Flight = { seqs, topic, qos, payloadBytes, bytes, isPack, sentMs: nowMs };
     this.#flying.push(flight);
     this.#flyingBytes += bytes;
     pacer.sent(nowMs, bytes, this.#supply.hasMore ? rates.backlog : rates.live);
@@ -211,11 +211,19 @@ export class Delivery {
     }
     this.#flyingBytes -= flight.bytes;
     if (why !== undefined) return this.#refuse(flight, why);
-    const { seqs, topic, payloadBytes, sentMs, isPack } = flight;
+    const { seqs, topic, qos, payloadBytes, sentMs, isPack } = flight;
     const seq = seqs.at(-1)!;
     this.counts.delivered += seqs.length;
     const of = isPack ? { firstSeq: seqs[0]!, samples: seqs.length } : undefined;
-    reports.published({ topic, seq, of, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
+    reports.published({
+      topic,
+      seq,
+      qos,
+      of,
+      bytes: payloadBytes,
+      ms: nowMs - sentMs,
+      atMs: nowMs,
+    });
     this.#acknowledged.push(...seqs);
     // PUBACKs that arrive in one turn are accepted together after it. (A timer would wake the process once more.)
     this.#accepting ??= setImmediate(() => this.#accept());

@@ -8,6 +8,7 @@
 import type { Code } from "../core/codes.ts";
 import { failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
+import type { Qos } from "../core/message.ts";
 
 /** Milliseconds between summaries of what was published: on a terminal, and elsewhere. */
 const SUMMARY_MS = { terminal: 10_000, elsewhere: 600_000 } as const;
@@ -26,6 +27,8 @@ export interface Delivered {
   /** Of what a pack is made. */
   readonly of?: { readonly firstSeq: number; readonly samples: number } | undefined;
   readonly bytes: number;
+  /** @default {1} */
+  readonly qos?: Qos;
   /** From sending to PUBACK. */
   readonly ms: number;
   /** When that came, ms of the monotonic clock. */
@@ -46,6 +49,8 @@ export interface Reports {
   quarantined(message: { seq: number; topic: string }, why: string, code: Code): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
+  /** How often each source failed. */
+  readonly failures: ReadonlyMap<string, number>;
   /** Messages published and dropped so far. */
   readonly totals: {
     published: number;
@@ -73,8 +78,10 @@ export function createReports(
   const totals: Reports["totals"] = { published: 0, publishes: 0, dropped: 0 };
   const counted = new Counted(monotonicMs, every);
   const deliveries = new Deliveries(log, monotonicMs, every, isTerminal);
+  const failures = new Map<string, number>();
   return {
     totals,
+    failures,
     connected: () => deliveries.connected(),
     published(message) {
       totals.published += message.of?.samples ?? 1;
@@ -87,6 +94,7 @@ export function createReports(
       counted.add(`dropped ${why}`, n, (messages) => log.warn("dropped", { messages, cause: why }));
     },
     sourceFailed(source, error, times = 1) {
+      failures.set(source, (failures.get(source) ?? 0) + times);
       // The hint tells one kind of failure of a source from another.
       counted.add(`source ${source} ${error.hint}`, times, (failures) =>
         log.warn("source-failed", {

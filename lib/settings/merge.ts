@@ -54,10 +54,11 @@ export function mergeSettings(
   }
   check("clientId", clientIdProblem(settings.clientId), "the host name");
   check("source", sourcesProblem(settings.source));
-  for (const key of ["topic", "topicPrefix"] as const) {
+  for (const key of ["topic", "topicPrefix", "statusTopic"] as const) {
     const topic = settings[key] && topicProblem(settings[key]);
     check(key, topic && `${topic}, with {clientId} replaced`);
   }
+  if (settings.statusTopic === settings.topic) check("statusTopic", "must not be the topic");
   if (settings.listen === undefined && settings.source.includes("none")) {
     check("source", "must not be none without listen");
   }
@@ -143,11 +144,12 @@ function withDefaults(given: Readonly<Record<string, unknown>>, machine: Machine
     key,
     key in given ? given[key] : compute ? compute(given, machine) : parse(text),
   ])) as unknown as Settings;
-  const { topic, topicPrefix, clientId } = settings;
+  const { topic, topicPrefix, statusTopic, clientId } = settings;
   return {
     ...settings,
     topic: expandTopic(topic, clientId),
     topicPrefix: topicPrefix && expandTopic(topicPrefix, clientId),
+    statusTopic: statusTopic && expandTopic(statusTopic, clientId),
   };
 }
 

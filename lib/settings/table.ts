@@ -17,6 +17,7 @@ import {
   secretFile,
   SOCKET,
   SOURCES,
+  STATUS_TOPIC,
   TAGS,
   TOPIC,
   USERNAME,
@@ -28,6 +29,8 @@ export interface Machine {
   readonly hostName: string;
   /** Default of `certs`. */
   readonly certs: string;
+  /** Default of `statusFile`. */
+  readonly statusFile?: string | undefined;
 }
 
 /** One row of the table. */
@@ -194,6 +197,19 @@ const TABLE = {
     "none",
     "messages handed in may name a topic below it; {clientId} is replaced",
     { example: "dt/mqtt443/{clientId}" },
+  ),
+  /** `{clientId}` already replaced. */
+  statusTopic: setting(
+    orNone(STATUS_TOPIC),
+    "none",
+    "where the broker keeps whether this device is online",
+    { example: "dt/mqtt443/{clientId}/status" },
+  ),
+  statusFile: setting(
+    orNone(path("FILE", "path of a file")),
+    "/run/mqtt443/status.json, if /run/mqtt443 is this user's",
+    "where `mqtt443 status` reads how the publisher fares",
+    { compute: (_given, { statusFile }) => statusFile, example: "/run/mqtt443/status.json" },
   ),
   format: setting(
     choice("FORMAT", ["json", "text", "shadow"]),

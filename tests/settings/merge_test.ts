@@ -57,6 +57,8 @@ Deno.test("settings are the documented defaults if nothing is given", () => {
     listen: undefined,
     listenMode: "0660",
     topicPrefix: undefined,
+    statusTopic: undefined,
+    statusFile: undefined,
     format: "json",
     pack: undefined,
     packAs: "samples",

@@ -40,6 +40,8 @@ const OTHER: Record<string, string> = {
   listen: "/run/in.sock",
   listenMode: "0600",
   topicPrefix: "a/b",
+  statusTopic: "a/status",
+  statusFile: "/s/status.json",
   format: "text",
   pack: "5KiB",
   packAs: "columns",
@@ -136,7 +138,7 @@ Deno.test("flags and variables are made from the key", () => {
 });
 
 Deno.test("every setting is in the help with flag, variable, range and default", () => {
-  const help = settingsHelp();
+  const help = settingsHelp().replace(/\s+/g, " ");
   for (const { key, allowed, default: fallback, sentence } of SETTINGS) {
     for (const part of [flagOf(key), variableOf(key), allowed, fallback, sentence]) {
       assert(help.includes(part), `${key}: ${part}`);

@@ -72,6 +72,13 @@ export const PROMISES: Readonly<Record<string, string>> = {
   K6: "what did not become json here, and a message over the size: by itself, as it is",
   K7: "packs in the log and in doctor: samples are counted, and packets besides",
   K8: "topic aliases: only where the server takes them, and only once it knows them",
+  O1:
+    "a device that is killed, stopped, cut off or taken over: a second client sees it on `statusTopic`, now and later",
+  O2:
+    "a status topic or will that is refused: told once with the actions that it needs, and nothing else stops",
+  O3:
+    "the status file: whole at any time, gone after a clean end; a full disk, a read-only or foreign place stops nothing",
+  O4: "`mqtt443 status`: what the file says, how old it is, in 80 columns, and by its exit code",
   X1: "SIGTERM: what is in flight is awaited, then DISCONNECT and exit 0",
   X2: "SIGTERM while offline, in a handshake, in a wait: exit 0, the queue whole",
   X3:

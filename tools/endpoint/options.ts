@@ -20,6 +20,8 @@ export interface Policy {
   readonly connect?: Rule;
   /** Topics that may be published to. */
   readonly publish?: Rule;
+  /** Topics on which a message may be kept, of those that may be published to. */
+  readonly retain?: Rule;
   /** Topic filters that may be subscribed to. */
   readonly subscribe?: Rule;
 }

@@ -48,6 +48,9 @@ export function takePublish(session: Session, packet: IPublishPacket, hub: Hub):
       0x87,
     );
   }
+  if (packet.retain && !isAllowed(hub.policy.retain, session.clientId, topic)) {
+    return refuse(session, packet, hub, `not allowed to keep a message on "${topic}"`, 0x87);
+  }
   if (isThrottled(session, hub)) {
     observer.counts.discarded++;
     return;

@@ -197,6 +197,8 @@ do_uninstall() {
   remove executable "$BIN"
   remove 'unfinished copy' "${BIN%/*}/.${BIN##*/}.new"
   remove 'unpacked runtime' "$LIB"
+  # Where mqtt443.socket was; the service alone has taken it away when it stopped.
+  [ -z "$live" ] || [ -z "$service" ] || remove 'folder of the socket' /run/mqtt443
   units=''
   while read -r name dest; do
     case $name in
