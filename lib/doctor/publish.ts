@@ -1,7 +1,7 @@
 /** The check publish: a test message with the QoS that is set, in the session that mqtt-connect opened. */
 
 import { type Connection, PublishRefusedError } from "../connection/mod.ts";
-import { place, presenceTopic } from "../core/endpoint.ts";
+import { isAws, place, presenceTopic } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import { isRuleTopic, isShadowTopic } from "../core/shadow.ts";
 import { quote } from "../core/text.ts";
@@ -29,7 +29,7 @@ export async function lookAtPublish(
   isYes: boolean,
 ): Promise<Finding> {
   const { world, settings } = site;
-  const { topic, qos, ackTimeout } = settings;
+  const { topic, qos, ackTimeout, mqttVersion } = settings;
   if (isRuleTopic(topic) && !isYes) {
     return {
       status: "skipped",
@@ -69,6 +69,8 @@ export async function lookAtPublish(
     const kept = qos === 0 ? `; the session stayed open for ${TAKEOVER_MS / 1000} s` : "";
     const note = isShadowTopic(topic)
       ? "; AWS says on …/rejected whether it takes the document"
+      : qos > 0 && mqttVersion === "3.1.1" && !isAws(settings.endpoint)
+      ? "; with MQTT 3.1.1 a broker may acknowledge a message that it denies, and drop it: --mqtt-version 5 tells"
       : "";
     return ok(`${saw}${kept}${note}`);
   }
