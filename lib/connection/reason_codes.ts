@@ -109,7 +109,7 @@ const V5: Readonly<Record<number, Reason>> = {
   0x95: {
     name: "packet too large",
     hint:
-      "send smaller messages: fewer sources; `mqtt443 doctor` shows the server's limit, if it tells one",
+      "send smaller messages: fewer sources; or raise the broker's limit (mosquitto: message_size_limit)",
   },
   0x96: {
     name: "message rate too high",

@@ -85,8 +85,8 @@ export const CAUSES = {
     check: "tls",
     status: "fail",
     code: "server-name-unknown",
-    says: "answers each handshake with the TLS alert UnrecognisedName",
-    never: /registered|not active/,
+    says: 'takes neither the name "localhost" nor another one, nor none: a web server',
+    never: /registered|not active|cipher/,
     exitCode: 69,
   },
   selfSigned: {
@@ -116,7 +116,7 @@ export const CAUSES = {
     status: "fail",
     code: "server-signature",
     says: "its key is too small (RSA below 2048 bits)",
-    never: /wrong CA/,
+    never: /wrong CA|another key/,
     exitCode: 69,
   },
   desKey: {
@@ -170,7 +170,7 @@ export const CAUSES = {
     status: "warn",
     code: "tls-inspected",
     says: "TLS is inspected on the way",
-    exitCode: 77,
+    exitCode: 69,
   },
   qos: {
     id: "D6",
@@ -219,7 +219,8 @@ export const CAUSES = {
     check: "publish",
     status: "fail",
     code: "puback-refused",
-    says: "does not allow iot:Publish on this topic",
+    says: "the broker does not allow this client to publish on this topic",
+    never: /iot:Publish|policy/,
     exitCode: 77,
   },
   deniedOlder: {
