@@ -50,7 +50,6 @@ ${usage.join("\n")}
 A session, with the files that the AWS console hands out in ./certs:
   mqtt443 doctor --endpoint abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com
   mqtt443 publish --endpoint abcdefghijklmn-ats.iot.eu-central-1.amazonaws.com
-  mqtt443 watch 'dt/mqtt443/#' --endpoint …
   mqtt443 publish --endpoint … --topic test/date --message "Hello on port 443"
 
 Settings come from flags, else MQTT443_ variables, else --config FILE,

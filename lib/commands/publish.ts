@@ -194,7 +194,7 @@ async function openIntakeOf(
 
 interface GatherTools {
   readonly put: (drafts: readonly Draft[]) => void;
-  readonly room: () => Promise<void>;
+  readonly room: (signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
   readonly reports: Reports;
   readonly clock: ClockWatch;

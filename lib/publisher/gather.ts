@@ -13,7 +13,7 @@ import { type Draft, draftOf, LineDrafts } from "./drafts.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { Line } from "../sources/mod.ts";
-import { sleep } from "../core/wait.ts";
+import { orAborted, sleep } from "../core/wait.ts";
 
 /** The settings gathering needs. */
 export type GatherSettings = Pick<
@@ -73,13 +73,11 @@ export async function gatherTicks(
   let readMs = startMs;
   /** By interval: when it is due next, ms after the start. */
   const next = new Map((intervalsMs ?? [settings.interval]).map((ms) => [ms, 0]));
-  /** A source that hangs does not keep a run that is stopped. */
-  const stopped = Promise.withResolvers<undefined>();
-  signal.addEventListener("abort", () => stopped.resolve(undefined), { once: true });
   for (let taken = 0, atMs = 0; !signal.aborted && taken < (settings.count ?? Infinity);) {
     const time = sampleTime();
     const dueMs = [...next].filter(([, dueMs]) => dueMs <= atMs).map(([ms]) => ms);
-    const result = await Promise.race([read(dueMs), stopped.promise]);
+    // A source that hangs does not keep a run that is stopped.
+    const result = await orAborted(read(dueMs), signal);
     if (result === undefined) return;
     const { readings, failures } = result;
     for (const { source, error } of failures) reports.sourceFailed(source, error);
@@ -115,8 +113,8 @@ function noReadings(giveUpAfterMs: number, error: UserError | undefined): UserEr
 /** What input needs besides. */
 export interface GatherLinesOptions extends GatherOptions {
   readonly queue: Pick<Queue, "load">;
-  /** Settles when something leaves the queue. */
-  readonly room: () => Promise<void>;
+  /** Settles when something leaves the queue, or the signal comes. */
+  readonly room: (signal: AbortSignal) => Promise<void>;
 }
 
 /** Gathers a message per line until the input, the signal or the count ends it. */
@@ -188,7 +186,8 @@ async function waitForRoom(
     if (signal.aborted) return false;
     // A look now and then, as drops make room too.
     const enough = new AbortController();
-    await Promise.race([room(), sleep(ROOM_MS, AbortSignal.any([signal, enough.signal]))]);
+    const either = AbortSignal.any([signal, enough.signal]);
+    await Promise.race([room(either), sleep(ROOM_MS, either)]);
     enough.abort();
   }
 }
@@ -209,6 +208,8 @@ async function waitForTurn(
   const enough = new AbortController();
   const late = sleep(length * TURN_MS, AbortSignal.any([signal, enough.signal]));
   void late.then(() => enough.abort());
-  while (!enough.signal.aborted && !isNear()) await Promise.race([room(), late]);
+  while (!enough.signal.aborted && !isNear()) {
+    await Promise.race([room(enough.signal), late]);
+  }
   enough.abort();
 }

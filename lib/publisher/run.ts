@@ -10,7 +10,7 @@ import type { Connection } from "../connection/mod.ts";
 import { Delivery } from "./delivery.ts";
 import { EXIT, type ExitCode, failureFields, UserError } from "../core/errors.ts";
 import { type Draft, numbered, tooLarge } from "./drafts.ts";
-import { sleep } from "../core/wait.ts";
+import { orAborted, sleep } from "../core/wait.ts";
 import { createLink, type Link, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { Outage, type SessionEnd } from "./outage.ts";
@@ -36,7 +36,7 @@ export interface PublisherOptions {
   readonly gather: (
     tools: {
       put: (drafts: readonly Draft[], options?: PutOptions) => PutResult;
-      room: () => Promise<void>;
+      room: (signal: AbortSignal) => Promise<void>;
       signal: AbortSignal;
     },
   ) => Promise<void>;
@@ -89,7 +89,7 @@ class Run {
   /** When the last PUBACK came, ms of the monotonic clock. */
   #progressMs: number;
   /** Settles when something leaves the queue. */
-  #onRoom = Promise.withResolvers<void>();
+  readonly #waiters = new Set<() => void>();
 
   constructor(options: PublisherOptions) {
     this.#options = options;
@@ -131,12 +131,10 @@ class Run {
   async #gather(): Promise<void> {
     const { gather, log, stop, leave } = this.#options;
     const signal = AbortSignal.any([stop, leave, this.#over.signal]);
-    // Who waits for room must hear of the end.
-    signal.addEventListener("abort", () => this.#madeRoom());
     try {
       await gather({
         put: (drafts, options) => this.#put(drafts, options),
-        room: () => this.#onRoom.promise,
+        room: (signal) => this.#room(signal),
         signal,
       });
     } catch (error) {
@@ -164,9 +162,16 @@ class Run {
     return result;
   }
 
+  /** Settles when something has left the queue, or the signal comes. */
+  async #room(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiters.add(resolve);
+    await orAborted(promise, signal);
+    this.#waiters.delete(resolve);
+  }
+
   #madeRoom(): void {
-    this.#onRoom.resolve();
-    this.#onRoom = Promise.withResolvers();
+    for (const resolve of this.#waiters) resolve();
   }
 
   /** Delivers over a session until it has ended. */
@@ -263,7 +268,7 @@ class Run {
       if (leftMs <= 0) return;
       const enough = new AbortController();
       // Without a session, or with messages held back: until one has left the queue.
-      const progress = delivery?.isIdle() === false ? delivery.idle() : this.#onRoom.promise;
+      const progress = delivery?.isIdle() === false ? delivery.idle() : this.#room(enough.signal);
       const poll = sleep(Math.min(leftMs, POLL_MS), AbortSignal.any([giveUp, enough.signal]));
       await Promise.race([progress, poll]);
       enough.abort();

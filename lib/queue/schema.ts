@@ -150,16 +150,30 @@ export function readCounters(db: DatabaseSync, path: string): Counters {
 function checkHeader(path: string): void {
   const header = new Uint8Array(24);
   try {
-    using file = Deno.openSync(path, { read: true });
+    using file = Deno.openSync(path, { read: true, write: true });
     if ((file.readSync(header) ?? 0) === 0) return;
+    // Its name; journal by WAL; no bytes reserved; three fixed fractions.
+    const found = new TextDecoder("latin1").decode(header);
+    const isNamed = found.startsWith("SQLite format 3\0");
+    if (isNamed && found.slice(18) === "\x02\x02\0\x40\x20\x20") return;
+    const isBegun = isNamed && found.slice(18, 20) === "\x01\x01" || /^\0+$/.test(found);
+    if (!isBegun || file.statSync().size > PAGE_BYTES || sizeOf(`${path}-wal`) > 0) {
+      throw damaged(path, "its header is not that of a queue");
+    }
+    // It was being made when the power failed: the first page comes before the log, and any message after it.
+    if (sizeOf(`${path}-journal`) > 0) Deno.removeSync(`${path}-journal`);
+    file.truncateSync();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  // Its name; journal by WAL; no bytes reserved; three fixed fractions.
-  const found = new TextDecoder("latin1").decode(header);
-  if (!found.startsWith("SQLite format 3\0") || found.slice(18) !== "\x02\x02\0\x40\x20\x20") {
-    throw damaged(path, "its header is not that of a queue");
+}
+
+/** Bytes of a file; 0: there is none. */
+function sizeOf(path: string): number {
+  try {
+    return Deno.statSync(path).size;
+  } catch {
+    return 0;
   }
 }
 

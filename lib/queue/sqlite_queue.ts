@@ -137,7 +137,7 @@ export class SqliteQueue {
     messages: readonly NewMessage[],
     { refuse = false, firstSeq = this.lastSeq + 1 }: PutOptions & { firstSeq?: number } = {},
   ): PutResult {
-    const { maxBytes, full } = this.#options;
+    const { maxBytes, maxAgeMs, full } = this.#options;
     const { dropped } = this.#counts;
     const rows: ReturnType<typeof valuesOf>[] = [];
     let stored = 0;
@@ -145,7 +145,7 @@ export class SqliteQueue {
     this.#commit("FULL", () => {
       const counts = this.#counts;
       counts.lastSeq = firstSeq - 1;
-      while (this.#dropOldest((oldest) => this.#isTooOld(oldest)));
+      while (maxAgeMs !== undefined && this.#dropOldest((oldest) => this.#isTooOld(oldest)));
       for (const message of messages) {
         const bytes = bytesOf(message);
         const mayDrop = full === "drop-oldest" && bytes <= maxBytes;
@@ -174,6 +174,7 @@ export class SqliteQueue {
 
   /** Adds messages that have their `seq`, in one commit; what is there stays. */
   adopt({ messages, aside = [], inFlight = new Map(), seq = 0, dropped = 0 }: Adopted): void {
+    this.#cursor = Math.min(this.#cursor, (messages[0]?.seq ?? Infinity) - 1);
     this.#commit("FULL", () => {
       const counts = this.#counts;
       for (const message of messages) {
@@ -193,7 +194,6 @@ export class SqliteQueue {
       this.#boundQuarantine();
     });
     for (const [seq, bytes] of inFlight) this.#inFlight.set(seq, bytes);
-    this.#cursor = Math.min(this.#cursor, (messages[0]?.seq ?? Infinity) - 1);
   }
 
   /** Moves all to another queue, in flight or not, in one commit there. */
@@ -483,9 +483,7 @@ export class SqliteQueue {
 
   /** Drops the oldest message that is not in flight, within a commit; false: there is none that is wanted. */
   #dropOldest(isWanted: (oldest: Oldest) => boolean = () => true): boolean {
-    const oldest = this.#options.maxAgeMs === undefined && this.#counts.messages === 0
-      ? undefined
-      : this.#oldestFree();
+    const oldest = this.#oldestFree();
     if (oldest === undefined || !isWanted(oldest)) return false;
     const counts = this.#counts;
     this.#sql.remove.run(oldest.seq, oldest.seq);
@@ -510,21 +508,22 @@ export class SqliteQueue {
   /** Undefined, too, where the disk cannot be read. */
   #oldestMs(): number | undefined {
     try {
-      return this.#oldest((seq) => !this.#left.has(seq))?.timeMs;
+      const flying = Math.min(...this.#inFlight.keys());
+      const free = this.#oldestFree();
+      if (flying >= (free?.seq ?? Infinity)) return free?.timeMs;
+      return (this.#sql.oldest.get(flying - 1) as Oldest | undefined)?.timeMs;
     } catch {
       return undefined;
     }
   }
 
+  /** The oldest message that is neither in flight nor has left. */
   #oldestFree(): Oldest | undefined {
-    return this.#oldest((seq) => !this.#inFlight.has(seq) && !this.#left.has(seq));
-  }
-
-  #oldest(isMeant: (seq: number) => boolean): Oldest | undefined {
     return this.#guard(() => {
-      for (let after = 0;;) {
+      for (let after = this.#cursor;;) {
         const oldest = this.#sql.oldest.get(after) as Oldest | undefined;
-        if (oldest === undefined || isMeant(oldest.seq)) return oldest;
+        if (oldest === undefined) return undefined;
+        if (!this.#inFlight.has(oldest.seq) && !this.#left.has(oldest.seq)) return oldest;
         after = oldest.seq;
       }
     });

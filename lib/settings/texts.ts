@@ -173,7 +173,7 @@ export const MESSAGE: Kind<string> = checked("TEXT", messageProblem, {
 /** Names of sources with commas between them; a JSON array in the file arrives here joined. */
 export const SOURCES: Kind<readonly string[]> = {
   parse: (text) => text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== ""),
-  allowed: "stdin, none, or system, clock, file:NAME=PATH[*SCALE], disk:NAME=PATH",
+  allowed: "stdin, none, system, clock, file:NAME=PATH[*SCALE], disk:NAME=DIR",
   placeholder: "LIST",
   mayBeList: true,
   schema: () => ({ anyOf: [SOURCE, { type: "array", minItems: 1, items: SOURCE }] }),

@@ -282,6 +282,7 @@ rootTest(
     assertEquals(notOk.map(({ name, status }) => [name, status]), [
       ["file-modes", "warn"],
       ["queue", "warn"],
+      ["listen", "skipped"],
       ["proxy", "skipped"],
       ["mqtt-connect", "skipped"],
       ["publish", "skipped"],

@@ -4,145 +4,55 @@
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { canMount, mountAt, mountMemory, succeeds } from "../support/mounting.ts";
+import { fillsInRun, fullAtEnd, fullAtStart, onDisk } from "../support/full_disk.ts";
+import { canMount, mountAt, succeeds } from "../support/mounting.ts";
 import {
   firsts,
   inputOf,
-  type Line,
   makeRig,
   numbered,
   openInput,
   queueOffline,
   range,
   type Rig,
-  type Run,
   seqsOf,
 } from "../support/publishing.ts";
 import { hasProgram } from "../support/queueing.ts";
+import {
+  countsOf,
+  type Disk,
+  feeder,
+  fill,
+  inMemory,
+  isHealed,
+  memory,
+} from "../support/small_disks.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
-const PAD = "x".repeat(500);
-
-/** A small disk where the state directory goes. */
-type Disk = (rig: Rig) => Disposable;
-
-/** An ext4 in a file, of so many KiB. */
-function ext4(options: readonly string[], kib = 2048): Disk {
-  return (rig) => {
-    const image = `${rig.folder}/disk`;
-    Deno.writeFileSync(image, new Uint8Array(kib * 1024));
-    if (!succeeds("mkfs.ext4", "-q", "-F", "-m", "0", ...options, image)) throw new Error("mkfs");
-    const mount = mountAt(`${rig.folder}/state`, "-o", "loop", image);
-    Deno.removeSync(`${rig.folder}/state/lost+found`);
-    Deno.chmodSync(`${rig.folder}/state`, 0o700);
-    return mount;
-  };
-}
-
-const DISKS: Record<string, Disk> = {
-  "tmpfs of 1 MiB": (rig) => mountMemory(`${rig.folder}/state`, "1m"),
-  "ext4 with blocks of 1 KiB and no journal": ext4(["-b", "1024", "-O", "^has_journal"]),
-  "ext4 with blocks of 4 KiB and a journal": ext4(["-b", "4096"], 12 * 1024),
-};
-
-/** Runs a test on a disk, where disks can be made. */
-function onDisk(
-  name: string,
-  disk: Disk,
-  fn: (rig: Rig, state: string) => Promise<void>,
-): void {
-  Deno.test({
-    name: `${name} (needs root and mount)`,
-    ignore: !canMount || !hasProgram("mkfs.ext4"),
-    async fn() {
-      await using rig = await makeRig();
-      using _mounted = disk(rig);
-      await fn(rig, `${rig.folder}/state`);
-    },
-  });
-}
-
-/** Fills a disk to its last block. */
-function fill(state: string): void {
-  try {
-    using file = Deno.openSync(`${state}/other`, { write: true, createNew: true });
-    for (const block = new Uint8Array(1024);;) file.writeSync(block);
-  } catch { /* it is full */ }
-}
-
-const inMemory = ({ cause }: Line) => /wait in memory/.test(String(cause));
-
-/** Puts lines until so many were queued. */
-function feeder(run: Run, write: (line: string) => void): (messages: number) => Promise<void> {
-  let sent = 0;
-  const queued = () =>
-    run.log.filter(({ event, level }) => event === "queued" && level === "debug")
-      .reduce((sum, { messages }) => sum + Number(messages), 0);
-  return async (messages) => {
-    for (let n = 0; n < messages; n++) write(JSON.stringify({ n: ++sent, pad: PAD }));
-    await run.until(() => queued() >= sent, `${sent} messages in the queue`);
-  };
-}
-
-async function countsOf(rig: Rig): Promise<Record<string, number>> {
-  const run = rig.run(["queue", "--json", "--state", `${rig.folder}/state`]);
-  assertEquals(await run.code, 0, run.errors.join("\n"));
-  return JSON.parse(run.out.join(""));
-}
-
-for (const [what, disk] of Object.entries(DISKS)) {
-  onDisk(
-    `publisher whose ${what} is full at its start sends what is on it, and live messages (Q12)`,
-    disk,
-    async (rig, state) => {
-      await queueOffline(rig, 300);
-      fill(state);
-      const { stream, write } = openInput();
-      const run = rig.publish(["--source", "stdin"], { input: stream });
-      await rig.endpoint.waitFor(300);
-      for (let n = 301; n <= 320; n++) write(JSON.stringify({ n }));
-      await rig.endpoint.waitFor(320);
-      run.signal();
-      assertEquals(await run.code, 0);
-      assertEquals(seqsOf(rig.endpoint.received), range(1, 320));
-      assertEquals((await countsOf(rig)).waiting, 0);
-    },
-  );
-
-  onDisk(
-    `publisher whose ${what} fills in a run loses nothing, and heals (Q4)`,
-    disk,
-    async (rig, state) => {
-      rig.endpoint.pause();
-      const { stream, write } = openInput();
-      const run = rig.publish(["--source", "stdin"], { input: stream });
-      const feed = feeder(run, write);
-      await feed(50);
-      fill(state);
-      while (!run.log.some(inMemory)) await feed(20);
-      const { cause, hint } = await run.said("warning", inMemory);
-      assertMatch(String(cause), /wait in memory until it is mended/);
-      assertMatch(String(hint), /free some space/);
-      await feed(50);
-      Deno.removeSync(`${state}/other`);
-      await run.said("queued", ({ level, cause }) => level === "info" && cause !== undefined);
-      const { waiting } = await countsOf(rig);
-      run.signal("SIGKILL");
-      await run.code;
-      await rig.endpoint.resume();
-      const again = rig.publish(["--source", "stdin"], { input: openInput().stream });
-      await rig.endpoint.waitFor(waiting!);
-      again.signal();
-      assertEquals(await again.code, 0);
-      assertEquals(seqsOf(rig.endpoint.received), range(1, waiting!));
-    },
-  );
-}
+const TMPFS = memory("1m");
 
 onDisk(
-  "publisher that fills its own disk in an outage sends all after a restart, and gives the space back (Q12, Q17)",
-  DISKS["tmpfs of 1 MiB"]!,
+  "publisher whose disk is full at its start sends what is on it, and live messages (Q12; needs root and mount)",
+  TMPFS,
+  fullAtStart,
+);
+
+onDisk(
+  "publisher whose disk fills in a run loses nothing, and heals (Q4; needs root and mount)",
+  TMPFS,
+  fillsInRun,
+);
+
+onDisk(
+  "publisher that is stopped with messages in memory counts them as dropped, and says so (Q15; needs root and mount)",
+  TMPFS,
+  fullAtEnd,
+);
+
+onDisk(
+  "publisher that fills its own disk in an outage sends all after a restart, and gives the space back (Q12, Q17; needs root and mount)",
+  TMPFS,
   async (rig, state) => {
     rig.endpoint.pause();
     const { stream, write } = openInput();
@@ -167,27 +77,31 @@ onDisk(
   },
 );
 
-onDisk("publisher on a disk without inodes publishes from memory, and says so (Q12)", (rig) => {
-  // One for the directory, and none for a file.
-  return mountAt(
-    `${rig.folder}/state`,
-    "-t",
-    "tmpfs",
-    "-o",
-    "nr_inodes=1,size=1m,mode=0700",
-    "tmpfs",
-  );
-}, async (rig, state) => {
-  const run = rig.publish(["--message", "x"]);
-  assertEquals(await run.code, 0);
-  assertMatch(String((await run.said("warning", inMemory)).hint), /df -i/);
-  assertEquals(rig.endpoint.counts.received, 1);
-  assertEquals([...Deno.readDirSync(state)], []);
-});
+onDisk(
+  "publisher on a disk without inodes publishes from memory, and says so (Q12; needs root and mount)",
+  (rig) => {
+    // One for the directory, and none for a file.
+    return mountAt(
+      `${rig.folder}/state`,
+      "-t",
+      "tmpfs",
+      "-o",
+      "nr_inodes=1,size=1m,mode=0700",
+      "tmpfs",
+    );
+  },
+  async (rig, state) => {
+    const run = rig.publish(["--message", "x"]);
+    assertEquals(await run.code, 0);
+    assertMatch(String((await run.said("warning", inMemory)).hint), /df -i/);
+    assertEquals(rig.endpoint.counts.received, 1);
+    assertEquals([...Deno.readDirSync(state)], []);
+  },
+);
 
 onDisk(
-  "publisher on a read-only disk sends what is on it, and live messages, and heals (Q6, Q12)",
-  DISKS["tmpfs of 1 MiB"]!,
+  "publisher on a read-only disk sends what is on it, and live messages, and heals (Q6, Q12; needs root and mount)",
+  TMPFS,
   async (rig, state) => {
     await queueOffline(rig, 100);
     assert(succeeds("mount", "-o", "remount,ro", state));
@@ -198,7 +112,7 @@ onDisk(
     await rig.endpoint.waitFor(101);
     assertMatch(String((await run.said("warning", inMemory)).hint), /mount it writable/);
     assert(succeeds("mount", "-o", "remount,rw", state));
-    await run.said("queued", ({ level, cause }) => level === "info" && cause !== undefined);
+    await run.said("queued", isHealed);
     write("{}");
     await rig.endpoint.waitFor(102);
     run.signal();
@@ -209,8 +123,8 @@ onDisk(
 );
 
 onDisk(
-  "input waits for the room there is, on a small disk with the link down (Q14)",
-  DISKS["tmpfs of 1 MiB"]!,
+  "input waits for the room there is, on a small disk with the link down (Q14; needs root and mount)",
+  TMPFS,
   async (rig) => {
     rig.endpoint.pause();
     const run = rig.publish(["--source", "stdin"], { input: inputOf(numbered(1, 40_000)) });
@@ -224,39 +138,8 @@ onDisk(
 );
 
 onDisk(
-  "publisher that is stopped with messages in memory counts them as dropped, and says so (Q15)",
-  DISKS["tmpfs of 1 MiB"]!,
-  async (rig, state) => {
-    rig.endpoint.pause();
-    const { stream, write } = openInput();
-    const run = rig.publish(["--source", "stdin"], { input: stream });
-    const feed = feeder(run, write);
-    await feed(100);
-    fill(state);
-    while (!run.log.some(inMemory)) await feed(20);
-    await feed(30);
-    const { waiting } = await countsOf(rig);
-    run.signal();
-    assertEquals(await run.code, 73);
-    const stopped = await run.said("stopped");
-    const [queued, dropped] = [Number(stopped.queued), Number(stopped.dropped)];
-    assert(dropped >= 30 && queued >= 100, JSON.stringify(stopped));
-    assertEquals(queued + dropped, waiting);
-    assertMatch(String((await run.said("dropped")).cause), /end with this process/);
-    const counts = await countsOf(rig);
-    assertEquals([counts.waiting, counts.dropped], [queued, dropped]);
-    await rig.endpoint.resume();
-    const again = rig.publish(["--source", "stdin"], { input: openInput().stream });
-    await rig.endpoint.waitFor(queued);
-    again.signal();
-    assertEquals(await again.code, 0);
-    assertEquals(seqsOf(rig.endpoint.received), range(1, queued));
-  },
-);
-
-onDisk(
-  "a damaged queue without room to mend it is left where it is, delivered, and mended when there is room (Q13)",
-  DISKS["tmpfs of 1 MiB"]!,
+  "a damaged queue without room to mend it is left where it is, delivered, and mended when there is room (Q13; needs root and mount)",
+  TMPFS,
   async (rig, state) => {
     await queueOffline(rig, 300);
     const bytes = Deno.readFileSync(`${state}/queue.db`);
@@ -275,7 +158,7 @@ onDisk(
     const { lost } = await run.said("warning", ({ lost }) => lost !== undefined);
     assert(lost !== undefined);
     write("{}");
-    await run.said("queued", ({ level, cause }) => level === "info" && cause !== undefined);
+    await run.said("queued", isHealed);
     await rig.endpoint.until(() => seqsOf(rig.endpoint.received).some((seq) => seq > 300));
     run.signal();
     assertEquals(await run.code, 0);

@@ -99,7 +99,7 @@ Deno.test("publish task looks at the folder of a key, which it does not grant (F
   });
 });
 
-Deno.test("grants of the settings refuse other hosts, other files, subprocesses and native code", async () => {
+Deno.test("grants of the settings refuse other hosts, other files, subprocesses and native code (S3)", async () => {
   await withSite(async (site) => {
     const flags = denoArguments(publishArgs(site)).slice(1, -1 - publishArgs(site).length);
     assertEquals(flags.at(-1), new URL(`file://${MAIN}`).href);

@@ -148,6 +148,7 @@ export const PROMISES: Readonly<Record<string, string>> = {
   G16: "a CA certificate that has expired or is no CA's: warned of, by doctor too",
   S1: "no output holds a key or a passphrase",
   S2: "one peer, no open port, no child, writes below the state directory only",
+  S3: "no other host, file, program or native code than the grants name",
   S4: "the service: next to no rights (1.5 or better by systemd), and all its work done with them",
   S5: "10,000 mutated streams from a trusted endpoint: no crash, no growth",
   S6: "sensors that are slow or hang: each is waited for alone, and hides nothing but itself",

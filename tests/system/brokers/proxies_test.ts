@@ -218,8 +218,9 @@ Deno.test({
     assertEquals(await doctor.ended, 0, doctor.stdout.all.join("\n"));
     const { checks } = JSON.parse(doctor.stdout.all.join("\n"));
     assertEquals(
-      checks.filter(({ status }: { status: string }) => status !== "ok"),
-      [],
+      checks.filter(({ status }: { status: string }) => status !== "ok")
+        .map(({ name, saw }: { name: string; saw: string }) => [name, saw]),
+      [["listen", "none is set"]],
     );
 
     await using witness = await brokers.witness({ persistent: true });

@@ -28,7 +28,7 @@ const OTHER = TARGETS.find(({ name }) => name !== Deno.build.target)!;
 Deno.test("executable by deno compile, with Deno itself for denort, carries grants, V8 flags and no store of CAs", async () => {
   const bytes = await Deno.readFile(Deno.execPath());
   const grants = generalGrants();
-  const { net, read, write, env, sys, notify } = grants;
+  const { net, read, write, env, sys, notify, listen } = grants;
   const { permissions, ...baked } = metadataOf(
     await makeStandalone({
       target: OWN,
@@ -38,9 +38,9 @@ Deno.test("executable by deno compile, with Deno itself for denort, carries gran
       date: "2026-01-02T03:04:05Z",
     }),
   );
-  assertEquals(permissions.allow_net, [...net, `unix:${notify}`]);
-  assertEquals(permissions.allow_read, read);
-  assertEquals(permissions.allow_write, [...write, notify!]);
+  assertEquals(permissions.allow_net, [...net, `unix:${notify}`, `unix:${listen}`]);
+  assertEquals(permissions.allow_read, [...read, listen!]);
+  assertEquals(permissions.allow_write, [...write, notify!, listen!]);
   assertEquals(permissions.allow_sys, sys);
   const granted = permissions.allow_env as readonly string[];
   assertEquals(env.filter((name) => !granted.includes(name)), []);

@@ -145,7 +145,7 @@ const CASES: readonly Case[] = [
     also({ stdout }) {
       const { ok, checks } = JSON.parse(stdout);
       assertEquals(ok, true, stdout);
-      assertEquals(checks.map(({ name }: { name: string }) => name).at(-1), "queue");
+      assertEquals(checks.map(({ name }: { name: string }) => name).at(-1), "listen");
     },
   },
 ];
