@@ -8,7 +8,7 @@ import type { Target } from "./report.ts";
 /** Bytes that are wanted of the bundle at most. */
 const WANTED_BUNDLE_BYTES = 150_000;
 /** Bytes that the bundle may have before a test fails: what it has, and little more. */
-export const BUNDLE_LIMIT_BYTES = 336_000;
+export const BUNDLE_LIMIT_BYTES = 343_000;
 
 const atMost = (value: number, of?: string): Target => ({
   is: "at most",
