@@ -158,6 +158,77 @@ Deno.test("publisher waits as after any loss where there is no proxy, and longer
   assert(waits.every((wait, n) => wait >= 1 && wait <= 1 + 2 ** n), `${waits}`);
 });
 
+Deno.test("publisher asks the proxy again at once on SIGHUP, however long it was to wait", async () => {
+  await using rig = await makeRig();
+  await using proxy = await startProxy({ auth: "gw:new" });
+  const auth = await secretFile(rig, "gw:old");
+  const flags = replaced(rig.flags, { "--backoff-max": "1h" });
+  const through = ["--proxy", proxy.url, "--proxy-auth-file", auth, "--source", "clock"];
+  const run = rig.run(["publish", ...flags, ...through]);
+  assert(await waitOf(run) >= 2700);
+  await secretFile(rig, "gw:new");
+  run.signal("SIGHUP");
+  await run.said("connected");
+  assertEquals(proxy.credentials, ["gw:old", "gw:new"]);
+  run.signal();
+  assertEquals(await run.code, 0);
+});
+
+Deno.test("publisher and doctor name a proxy that does not answer, and --proxy", async () => {
+  await using rig = await makeRig();
+  // A queue of connections that is full: its SYN gets no answer.
+  using full = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 0 });
+  using _filler = await Deno.connect({ hostname: "127.0.0.1", port: full.addr.port });
+  const at = `127.0.0.1:${full.addr.port}`;
+  const flags = [...rig.flags, "--proxy", `http://${at}`, "--connect-timeout", "1s"];
+  const run = rig.run(["publish", ...flags]);
+  const { step, code, cause, hint, proxy } = await run.said("retrying");
+  assertEquals([step, code, proxy], ["tcp", "tcp-timeout", at]);
+  assertMatch(String(cause), new RegExp(`the proxy ${at}`));
+  assertMatch(String(hint), /^check --proxy; /);
+  const doctor = rig.run([
+    ...["doctor", "--json", ...rig.flags.slice(0, -4)],
+    ...["--proxy", `http://${at}`, "--connect-timeout", "1s"],
+  ]);
+  assertEquals(await doctor.code, 69);
+  const { checks } = JSON.parse(doctor.out.join(""));
+  const tcp = checks.find(({ name }: { name: string }) => name === "tcp");
+  assertEquals([tcp.status, tcp.code], ["fail", "tcp-timeout"]);
+  assertMatch(`${tcp.saw} ${tcp.hint}`, new RegExp(`the proxy ${at}.*--proxy`));
+});
+
+Deno.test("program names each variable that may name a proxy, without its password", async () => {
+  await using rig = await makeRig();
+  for (const name of ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"]) {
+    const env = { [name]: `socks5://gw:${SECRET}@proxy.example:1080/` };
+    const run = rig.publish(["--message", "x"], { env });
+    assertEquals(await run.code, 0);
+    const { cause, hint } = await run.said("warning");
+    assertEquals(cause, `${name} is set in the environment; it has no effect here`);
+    assertEquals(
+      hint,
+      "to go through that proxy pass --proxy socks5://proxy.example:1080 --proxy-auth-file FILE",
+    );
+    assert(!everything(run).includes(SECRET));
+  }
+});
+
+Deno.test("doctor holds the files for the proxy to the rules of the others", async () => {
+  await using rig = await makeRig();
+  await using proxy = await startProxy({ auth: `gw:${SECRET}` });
+  const auth = await secretFile(rig, `gw:${SECRET}`);
+  await Deno.chmod(auth, 0o640);
+  const flags = [...rig.flags.slice(0, -4), "--proxy", proxy.url, "--proxy-auth-file", auth];
+  const doctor = rig.run(["doctor", "--json", ...flags]);
+  assertEquals(await doctor.code, 78);
+  const { checks } = JSON.parse(doctor.out.join(""));
+  const modes = checks.find(({ name }: { name: string }) => name === "file-modes");
+  assertEquals([modes.status, modes.code], ["fail", "file-not-safe"]);
+  assertMatch(modes.saw, /user and password for the proxy ".*proxy-auth"/);
+  assertEquals(modes.hint, `chmod 600 ${auth}`);
+  assertEquals(proxy.asked, []);
+});
+
 /** The first wait that a run tells, in s. */
 async function waitOf(run: Run): Promise<number> {
   return secondsOf(await run.said("retrying"));
