@@ -20,6 +20,8 @@ export interface Cause {
   /** What a probe rules out: no text of the finding may name it. */
   readonly never?: RegExp;
   readonly exitCode: number;
+  /** What the log of `publish` gives as cause and hint, before anybody asks doctor. */
+  readonly log?: RegExp;
 }
 
 export const CAUSES = {
@@ -34,6 +36,8 @@ export const CAUSES = {
       'asked for "localhost" it is cut, and asked for "www.example.com" the same address answers',
     never: /registered|not active/,
     exitCode: 69,
+    log:
+      /hung up on the first packet .*our certificate was not asked for yet: a firewall that cuts TLS/,
   },
   nameSwallowed: {
     id: "D1",
@@ -45,6 +49,7 @@ export const CAUSES = {
     says: 'asked for "localhost" nothing comes back',
     never: /registered|not active/,
     exitCode: 69,
+    log: /no TLS answer within 3 s/,
   },
   tlsReset: {
     id: "D1",
@@ -77,6 +82,7 @@ export const CAUSES = {
     says: "goes no further after the server's answer had begun, with our certificate and without",
     never: /registered|not active/,
     exitCode: 69,
+    log: /handshake began, and went no further within 3 s/,
   },
   nameUnknown: {
     id: "D1",
@@ -88,6 +94,7 @@ export const CAUSES = {
     says: 'takes neither the name "localhost" nor another one, nor none: a web server',
     never: /registered|not active|cipher/,
     exitCode: 69,
+    log: /it knows no server named "localhost"/,
   },
   selfSigned: {
     id: "D2",
@@ -107,6 +114,7 @@ export const CAUSES = {
     code: "server-signature",
     says: "the CA was made anew under the same name",
     exitCode: 69,
+    log: /has the name of one that is configured here and another key/,
   },
   weakKey: {
     id: "D2",
@@ -130,6 +138,7 @@ export const CAUSES = {
       "it is encrypted with 3DES (PBES2), which cannot be decrypted here, whatever the passphrase",
     never: /wrong passphrase|copy the key again/,
     exitCode: 78,
+    log: /encrypted with 3DES \(PBES2\), .*openssl pkey -aes256/,
   },
   oldKey: {
     id: "D3",
@@ -151,6 +160,7 @@ export const CAUSES = {
     code: "server-name",
     says: 'its certificate is for a host named "127.0.0.1", not for the address',
     exitCode: 69,
+    log: /is for a host named "127\.0\.0\.1", not for the address/,
   },
   oldIntermediate: {
     id: "D4",
@@ -161,6 +171,7 @@ export const CAUSES = {
     code: "server-certificate-expired",
     says: "the server's own certificate is in date",
     exitCode: 69,
+    log: /or one above it, expired at 2021-01-01/,
   },
   inspection: {
     id: "D5",
@@ -171,6 +182,7 @@ export const CAUSES = {
     code: "tls-inspected",
     says: "TLS is inspected on the way",
     exitCode: 69,
+    log: /TLS is inspected|which is not Amazon/,
   },
   qos: {
     id: "D6",
@@ -181,6 +193,7 @@ export const CAUSES = {
     code: "qos-not-supported",
     says: "Maximum QoS 0",
     exitCode: 77,
+    log: /Maximum QoS 0 in its CONNACK .*--qos 0/,
   },
   qos0: {
     id: "D6",
@@ -222,6 +235,7 @@ export const CAUSES = {
     says: "the broker does not allow this client to publish on this topic",
     never: /iot:Publish|policy/,
     exitCode: 77,
+    log: /PUBACK 0x87 not authorized .*another broker: its access rules/,
   },
   deniedOlder: {
     id: "D25",
