@@ -1,11 +1,11 @@
 /**
- * Runs tests with the program in one of its forms: `deno task test`, `deno task test:forms`.
+ * Runs tests with the program in one of its forms: `deno task test`, `deno task test:forms`, `deno task test:proxy`.
  *
- *     deno run -A tools/test.ts --form bundle|executable [--through http|socks5] ARGUMENTS OF DENO TEST
+ *     deno run -A tools/test.ts --form bundle|executable [--through http,socks5] ARGUMENTS OF DENO TEST
  *
- * Makes the form once, for all tests. With `--through` whatever connects goes through a proxy of that kind, which is the
- * only place that the program may reach (tests/support/scripted_proxy.ts). When they are through, nothing of theirs may be left: no process (and so no
- * port), no file in the temporary folder.
+ * Makes the form once, for all tests. With `--through` they run once for each kind of proxy, and whatever connects goes
+ * through one, which is the only place that the program may reach (tests/support/scripted_proxy.ts). When they are
+ * through, nothing of theirs may be left: no process (and so no port), no file in the temporary folder.
  */
 
 import { makeBundle } from "./build/bundle.ts";
@@ -23,10 +23,12 @@ const PROXY = `${ROOT}tests/support/scripted_proxy.ts`;
 if (import.meta.main) Deno.exit(await main(Deno.args));
 
 async function main([flag, form, ...rest]: readonly string[]): Promise<number> {
-  const [through, args] = rest[0] === "--through" ? [rest[1], rest.slice(2)] : [undefined, rest];
+  const [kinds, args] = rest[0] === "--through"
+    ? [rest[1]!.split(","), rest.slice(2)]
+    : [[undefined], rest];
   if (flag !== "--form" || (form !== "bundle" && form !== "executable")) {
     console.error(
-      "usage: deno run -A tools/test.ts --form bundle|executable [--through http|socks5] " +
+      "usage: deno run -A tools/test.ts --form bundle|executable [--through http,socks5] " +
         "ARGUMENTS OF DENO TEST",
     );
     return 64;
@@ -38,20 +40,18 @@ async function main([flag, form, ...rest]: readonly string[]): Promise<number> {
     const temporary = `${folder}/tmp`;
     await Deno.mkdir(temporary);
     await Deno.chmod(temporary, 0o1777);
-    await using proxy = through === undefined ? undefined : await startProxy(through);
     const before = sessionProcesses();
-    const tests = new Deno.Command(Deno.execPath(), {
-      args: ["test", "-A", "--frozen", ...args],
-      env: {
-        // Most tests wait, and compute little.
-        DENO_JOBS: Deno.env.get("DENO_JOBS") ?? `${2 * navigator.hardwareConcurrency}`,
+    let code = 0;
+    for (const kind of kinds) {
+      await using proxy = kind === undefined ? undefined : await startProxy(kind);
+      if (proxy) console.error(`through a proxy of kind ${kind}:`);
+      code = await run(args, {
         [TEST_VARIABLES.form]: form,
         [TEST_VARIABLES.program]: program,
         TMPDIR: temporary,
         ...(proxy && { [TEST_VARIABLES.proxy]: proxy.url }),
-      },
-    }).spawn();
-    const { code } = await tests.status;
+      }) || code;
+    }
     const left = [
       ...[...Deno.readDirSync(temporary)].map(({ name }) => `${temporary}/${name}`),
       ...await processesLeft(before, [folder, ROOT]),
@@ -59,6 +59,19 @@ async function main([flag, form, ...rest]: readonly string[]): Promise<number> {
     for (const thing of left) console.error(`error: the tests left this behind: ${thing}`);
     return code !== 0 ? code : left.length > 0 ? 1 : 0;
   });
+}
+
+/** Runs the tests; their exit code. */
+async function run(args: readonly string[], variables: Record<string, string>): Promise<number> {
+  const tests = new Deno.Command(Deno.execPath(), {
+    args: ["test", "-A", "--frozen", ...args],
+    env: {
+      // Most tests wait, and compute little.
+      DENO_JOBS: Deno.env.get("DENO_JOBS") ?? `${2 * navigator.hardwareConcurrency}`,
+      ...variables,
+    },
+  }).spawn();
+  return (await tests.status).code;
 }
 
 /** A proxy as a process of its own: what its tunnels hold open is no test's. */

@@ -69,7 +69,13 @@ export async function watchCommand(command: Command, world: World): Promise<Exit
         const startMs = world.monotonicMs();
         const stray = (topic: string) => strayTopic(topic, filter, place(settings));
         const signal = over.signal;
-        const reason = await watchSession(connection, { filter, print, stray, signal });
+        const tell = (topic: string, bytes: number) =>
+          log.warn("warning", {
+            code: "packet-too-large",
+            cause: `a message of ${bytes} bytes on ${quote(topic)} is not shown: it is too long`,
+            hint: "give a narrower filter, or none that matches it",
+          });
+        const reason = await watchSession(connection, { filter, print, stray, tell, signal });
         if (reason === undefined) break;
         const ms = world.monotonicMs() - startMs;
         await sleep(outage.ended(reason, { ms, delivered: 1, inFlight: 0 }), over.signal);
@@ -134,10 +140,11 @@ function strayTopic(topic: string, filter: string, from: string): UserError {
 /** Prints until the session ends; returns why it ended, or undefined if we ended it. */
 async function watchSession(
   connection: Connection,
-  { filter, print, stray, signal }: {
+  { filter, print, stray, tell, signal }: {
     filter: string;
     print: (topic: string, payload: Uint8Array) => void;
     stray: (topic: string) => UserError;
+    tell: (topic: string, bytes: number) => void;
     signal: AbortSignal;
   },
 ): Promise<UserError | undefined> {
@@ -150,7 +157,7 @@ async function watchSession(
       isStray ||= !matchesFilter(filter, topic);
       if (isStray) connection.abort(stray(topic));
       else print(topic, payload);
-    });
+    }, ({ topic, bytes }) => tell(topic, bytes));
     return await connection.closed;
   } finally {
     signal.removeEventListener("abort", onStop);

@@ -8,6 +8,7 @@
 
 import { messageOf, UserError } from "../core/errors.ts";
 import { firstHop, nameOf, place, type Target } from "../core/endpoint.ts";
+import { inspection } from "./explain_mqtt.ts";
 import { network, notCapable } from "./explain_tcp.ts";
 import { tlsWords } from "./explain_tls.ts";
 import { failure, hostOf, type Words } from "./words.ts";
@@ -101,7 +102,7 @@ function late(
             `further within ${seconds}`,
           hint:
             "the link is very slow, or larger packets are lost on the way (MTU): raise --connect-timeout; " +
-            "compare `ping -M do -s 1400` with a smaller size",
+            `compare \`ping -c 3 -M do -s 1400 ${hop.endpoint}\` with \`-s 500\``,
         }
         : {
           code: "tls-timeout",
@@ -115,7 +116,9 @@ function late(
       return {
         code: "no-connack",
         message: `Cannot open an MQTT session with ${at}: no CONNACK within ${seconds}`,
-        hint: "check that this is an MQTT broker; on a slow link raise --connect-timeout",
+        hint: `${
+          inspection(target)
+        }check that this is an MQTT broker; on a slow link raise --connect-timeout`,
       };
     case "suback":
       return {

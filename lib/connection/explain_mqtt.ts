@@ -71,7 +71,7 @@ function noMore({ sent, acknowledged, ms }: Doings, how: string, target: Target)
 }
 
 /** TLS inspection was seen: whatever it does to MQTT comes before all else. */
-function inspection({ inspectedBy }: Target): string {
+export function inspection({ inspectedBy }: Target): string {
   return inspectedBy === undefined
     ? ""
     : `the server's certificate is issued by ${quote(inspectedBy)}, which is not Amazon: TLS is ` +

@@ -6,6 +6,7 @@
  */
 
 import type { Buffer } from "node:buffer";
+import type { Transform, Writable } from "node:stream";
 import mqtt from "mqtt/lib/client";
 import type { IClientPublishOptions, IConnackPacket, MqttClient } from "mqtt";
 import { place, type Target } from "../core/endpoint.ts";
@@ -17,6 +18,7 @@ import { explainTimeout } from "./explain.ts";
 import { brokenProtocol, type Doings, explainHangUp, explainSilence } from "./explain_mqtt.ts";
 import { KeepAlive } from "./keep_alive.ts";
 import { createLengthWatch } from "./length_watch.ts";
+import { type LongMessage, LongMessages } from "./long_messages.ts";
 import { NoStore } from "./no_store.ts";
 import { publishBytes } from "./packet.ts";
 import { packetProblem, type ReceivedPacket } from "./packet_rules.ts";
@@ -39,7 +41,7 @@ import {
   WILL_DELAY_S,
 } from "./types.ts";
 
-/** Longest packet taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
+/** Longest packet that is taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
 const MAX_PACKET_BYTES = 256 * 1024;
 /** How long a DISCONNECT may take to leave, in ms. */
 const END_MS = 1000;
@@ -67,6 +69,8 @@ export class MqttSession implements Omit<Connection, "facts"> {
   readonly #target: Target;
   readonly #now: () => Date;
   readonly #client: MqttClient;
+  /** Has the bytes from now on go through a filter before MQTT.js gets them. */
+  readonly #filterBytes: (filter: Transform) => void;
   readonly #opened = Promise.withResolvers<Granted>();
   readonly #closed = Promise.withResolvers<UserError | undefined>();
   /** CONNACK has come. */
@@ -107,6 +111,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
     this.#now = now;
     passEveryReason();
     this.#opened.promise.catch(() => {});
+    this.#filterBytes = filterable(transport.stream);
     this.#client = openClient(settings, transport);
     this.#watchBytes();
     this.#client.on("packetsend", () => this.#keepAlive?.sent());
@@ -170,8 +175,10 @@ export class MqttSession implements Omit<Connection, "facts"> {
   async subscribe(
     filter: string,
     onMessage: (topic: string, payload: Uint8Array) => void,
+    onLong: (message: LongMessage) => void = () => {},
   ): Promise<void> {
     this.#isSubscribed = true;
+    if (this.#settings.mqttVersion === "3.1.1") this.#leaveOut(onLong);
     let messages = 0;
     this.#client.handleMessage = (_packet, done) => {
       if (++messages % TURN_MESSAGES === 0) setImmediate(done);
@@ -234,6 +241,20 @@ export class MqttSession implements Omit<Connection, "facts"> {
     return explainHangUp(when, this.#transport.failure(), this.#target, this.#now());
   }
 
+  /** From now on messages that are too long are acknowledged and told, and not gathered. */
+  #leaveOut(onLong: (message: LongMessage) => void): void {
+    this.#filterBytes(
+      new LongMessages(MAX_PACKET_BYTES, (message) => {
+        if (message === undefined) return this.#finishBroken("it sent a packet that is too long");
+        const { id } = message;
+        if (id !== undefined) {
+          this.#transport.stream.write(Uint8Array.of(0x40, 2, id >> 8, id & 0xff));
+        }
+        onLong(message);
+      }),
+    );
+  }
+
   /** Looks at the bytes before MQTT.js gathers a whole packet of them in memory. */
   #watchBytes(): void {
     const lengthIn = createLengthWatch();
@@ -241,7 +262,10 @@ export class MqttSession implements Omit<Connection, "facts"> {
       this.#keepAlive?.received();
       if (!this.#isOpen && isHttp(bytes)) return this.#finishBroken("it answers in HTTP");
       const length = lengthIn(bytes);
-      if (length > MAX_PACKET_BYTES) this.#finishBroken(`it sent a packet of ${length} bytes`);
+      const isLeftOut = this.#isSubscribed && this.#settings.mqttVersion === "3.1.1";
+      if (length > MAX_PACKET_BYTES && !isLeftOut) {
+        this.#finishBroken(`it sent a packet of ${length} bytes`);
+      }
     });
   }
 
@@ -358,6 +382,20 @@ function openClient(
   });
   // It would put topics back in place of their aliases, for the store.
   return Object.assign(client, { _removeTopicAliasAndRecoverTopicName() {} });
+}
+
+/** Makes a stream that is piped to MQTT.js later one that can be piped through a filter after that. */
+function filterable(stream: Transport["stream"]): (filter: Transform) => void {
+  let sink: Writable | undefined;
+  const pipe = stream.pipe.bind(stream);
+  stream.pipe = <T extends NodeJS.WritableStream>(to: T): T => {
+    sink = to as unknown as Writable;
+    return pipe(to);
+  };
+  return (filter) => {
+    stream.unpipe(sink!);
+    pipe(filter).pipe(sink!);
+  };
 }
 
 /** Whether that is a web server's answer. */

@@ -56,7 +56,7 @@ export async function openConnection(
     const { inspectedBy } = transport;
     const seen = inspectedBy === undefined ? target : { ...target, inspectedBy };
     const session = new MqttSession(told, transport, seen, now);
-    const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, target));
+    const onAbort = () => session.abort(explainTimeout("mqtt", settings.connectTimeout, seen));
     attempt.addEventListener("abort", onAbort, { once: true });
     if (attempt.aborted) onAbort();
     const granted = await session.opened

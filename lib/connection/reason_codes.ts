@@ -51,9 +51,11 @@ const POLICY = {
   CONNACK:
     "AWS: the policy must allow iot:Connect for client/{clientId} (`mqtt443 doctor --policy " +
     "--client-id {clientIdWord}` prints it); another broker: its access rules",
-  PUBACK: "the policy must allow iot:Publish on topic/{topic}",
+  PUBACK:
+    "AWS: the policy must allow iot:Publish on topic/{topic}; another broker: its access rules",
   SUBACK:
-    "the policy must allow iot:Subscribe on topicfilter/{topic} and iot:Receive on its topics",
+    "AWS: the policy must allow iot:Subscribe on topicfilter/{topic} and iot:Receive on its topics; " +
+    "another broker: its access rules",
   DISCONNECT:
     "AWS: the policy lacks iot:Publish on this topic, or iot:Subscribe (`mqtt443 doctor " +
     "--policy` prints what is needed); another broker: its access rules",
@@ -109,7 +111,7 @@ const V5: Readonly<Record<number, Reason>> = {
   0x95: {
     name: "packet too large",
     hint:
-      "send smaller messages: fewer sources; `mqtt443 doctor` shows the server's limit, if it tells one",
+      "send smaller messages: fewer sources; or raise the broker's limit (mosquitto: message_size_limit)",
   },
   0x96: {
     name: "message rate too high",

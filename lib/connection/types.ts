@@ -6,6 +6,7 @@ import type { Identity } from "../identity/mod.ts";
 import type { Settings } from "../settings/mod.ts";
 import { proxyOf, type Target } from "../core/endpoint.ts";
 import type { Doings } from "./explain_mqtt.ts";
+import type { LongMessage } from "./long_messages.ts";
 import type { PacketTooLargeError, PublishRefusedError } from "./reason_codes.ts";
 
 /** The settings a connection needs. Durations in ms. */
@@ -72,8 +73,17 @@ export interface Connection {
   ): void;
   /** What was done in it so far. */
   doings(): Doings;
-  /** Settles at SUBACK. @throws {UserError} If the server refuses. */
-  subscribe(filter: string, onMessage: (topic: string, payload: Uint8Array) => void): Promise<void>;
+  /**
+   * Settles at SUBACK.
+   *
+   * @param onLong Called for a message that is too long to be taken, over MQTT 3.1.1: with MQTT 5 the server sends none.
+   * @throws {UserError} If the server refuses.
+   */
+  subscribe(
+    filter: string,
+    onMessage: (topic: string, payload: Uint8Array) => void,
+    onLong?: (message: LongMessage) => void,
+  ): Promise<void>;
   /**
    * Sends DISCONNECT and closes, whatever is in flight. Settles in 1 s at most.
    *

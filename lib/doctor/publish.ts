@@ -33,7 +33,7 @@ export async function lookAtPublish(
   isYes: boolean,
 ): Promise<Finding> {
   const { world, settings } = site;
-  const { topic, qos, ackTimeout } = settings;
+  const { topic, qos, ackTimeout, mqttVersion } = settings;
   if (isRuleTopic(topic) && !isYes) {
     return {
       status: "skipped",
@@ -59,8 +59,10 @@ export async function lookAtPublish(
       }),
     );
   }
-  if (outcome instanceof UserError) return explainRefusal(outcome, settings);
-  if (outcome !== undefined) return explainEnd(outcome.reason, settings);
+  const isAwsLike = connection.facts.isAws || isAws(settings.endpoint) || mqttVersion !== "5";
+  const denied = notAllowed(settings, isAwsLike);
+  if (outcome instanceof UserError) return explainRefusal(outcome, denied);
+  if (outcome !== undefined) return explainEnd(outcome.reason, settings, denied);
   const ms = Math.round(world.monotonicMs() - startMs);
   // QoS 0 is answered by nobody; a server that does not allow it ends the session soon.
   const saw = qos === 0
@@ -73,10 +75,12 @@ export async function lookAtPublish(
     const kept = qos === 0 ? `; the session stayed open for ${TAKEOVER_MS / 1000} s` : "";
     const note = isShadowTopic(topic)
       ? "; AWS says on …/rejected whether it takes the document"
+      : qos > 0 && mqttVersion === "3.1.1" && !isAws(settings.endpoint)
+      ? "; with MQTT 3.1.1 a broker may acknowledge a message that it denies, and drop it: --mqtt-version 5 tells"
       : "";
     return adviseOnPacks(`${saw}${kept}${note}`, connection, settings);
   }
-  if (qos === 0) return explainEnd(after.reason, settings);
+  if (qos === 0) return explainEnd(after.reason, settings, denied);
   return {
     status: "warn",
     code: after.reason?.code ?? "session-hung-up",
@@ -131,15 +135,22 @@ function messagesPerS({ source, interval }: Settings): number {
 /** In which ticks are counted. */
 const SPAN_MS = 10_000;
 
+/** A cause and a hint. */
+type Words = Pick<Finding, "cause" | "hint">;
+
 /** The server refused the message and let the session be. */
-function explainRefusal(error: UserError, settings: Settings): Finding {
+function explainRefusal(error: UserError, denied: Words): Finding {
   const finding = findingOf(error);
   if (!(error instanceof PublishRefusedError) || error.reason !== NOT_AUTHORIZED) return finding;
-  return { ...finding, ...notAllowed(settings) };
+  return { ...finding, ...denied };
 }
 
 /** Why the session ended after PUBLISH. */
-function explainEnd(reason: UserError | undefined, settings: Settings): Finding {
+function explainEnd(
+  reason: UserError | undefined,
+  settings: Settings,
+  denied: Words,
+): Finding {
   const said = reason?.message ?? `${place(settings)} hung up`;
   const failed = {
     status: "fail",
@@ -158,7 +169,7 @@ function explainEnd(reason: UserError | undefined, settings: Settings): Finding 
   return {
     ...failed,
     ...(hasSaid ? {} : { code: "publish-cut" }),
-    ...notAllowed(settings),
+    ...denied,
     exitCode: EXIT.refused,
   };
 }
@@ -167,7 +178,17 @@ function saidBy(reason: UserError | undefined): { readonly said?: string } {
   return reason?.said === undefined ? {} : { said: reason.said };
 }
 
-function notAllowed(settings: Settings) {
+/** What a refusal for lack of a right means. @param isAwsLike It is AWS, or may be. */
+function notAllowed(settings: Settings, isAwsLike: boolean): Words {
+  const { clientId, topic } = settings;
+  if (!isAwsLike) {
+    return {
+      cause: "the broker does not allow this client to publish on this topic",
+      hint: `ask who runs the broker to allow client id ${quote(clientId)} to publish to ${
+        quote(topic)
+      } (mosquitto: acl_file); its log says which rule denied it`,
+    };
+  }
   return {
     cause: "the policy most likely does not allow iot:Publish on this topic",
     hint:

@@ -51,7 +51,7 @@ const FAULT: Readonly<Partial<Record<ExitCode, string>>> = {
   [EXIT.usage]: "wrong command line",
   [EXIT.unavailable]: "network or endpoint",
   [EXIT.cannotCreate]: "state directory",
-  [EXIT.refused]: "refused: certificate or policy",
+  [EXIT.refused]: "refused by the server",
   [EXIT.config]: "settings or files",
 };
 

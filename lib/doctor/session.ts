@@ -184,7 +184,7 @@ function explainInspected(error: UserError, by: string, settings: Settings): Fin
       `TLS is inspected on the way by ${quote(by)} (see tls): it cannot hand on this device's ` +
       "certificate",
     hint: `ask who runs the network to let ${place(settings)} through without TLS inspection`,
-    exitCode: EXIT.refused,
+    exitCode: EXIT.unavailable,
   };
 }
 

@@ -7,7 +7,7 @@ import { checkClock, dayOf } from "../identity/mod.ts";
 import { openTransport, type Transport } from "../connection/mod.ts";
 import { BUILT_AT } from "../core/build.ts";
 import type { Code } from "../core/codes.ts";
-import { isAws, type Target } from "../core/endpoint.ts";
+import { isAws, place, type Target } from "../core/endpoint.ts";
 import { UserError } from "../core/errors.ts";
 import type { World } from "../core/process.ts";
 import { quote, toSeconds } from "../core/text.ts";
@@ -222,6 +222,9 @@ function explainCertificate(error: UserError, { look }: TlsProbe, site: Site): F
     return error.code === "server-signature"
       ? {
         ...finding,
+        saw: `Cannot trust ${
+          place(target)
+        }: a signature does not fit, also where no CA is asked for`,
         cause:
           "the server's own signature in the handshake is not taken: its key is too small (RSA " +
           "below 2048 bits), or is not that of its certificate",

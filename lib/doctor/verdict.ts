@@ -151,7 +151,17 @@ export function verdictOnHandshake(seen: Handshakes, target: Target): Verdict {
       hint: "pass the broker's TLS port: --port 8883 (mosquitto and AWS), or --port 443 (AWS)",
     };
   }
-  if (first === "tls-alert" || first === "server-name-unknown") {
+  if (first === "server-name-unknown") {
+    const isWeb = typeof speech === "object" && /^HTTP\//.test(speech.said);
+    return {
+      cause: `${at} takes neither the name ${name} nor another one, nor none: ${
+        isWeb ? "a web server (it says so in plain text)" : "a server"
+      } that is set up for other names, or a firewall in its place; our certificate was not sent`,
+      hint:
+        "check --endpoint and --port; ask who runs that server which name its certificate is for",
+    };
+  }
+  if (first === "tls-alert") {
     return {
       cause:
         `${at} answers each handshake with the TLS alert ${same.said ?? "seen"}: no version or ` +
@@ -187,10 +197,13 @@ function afterAnswer({ first, same }: Handshakes, target: Target): Verdict {
     cause: `the handshake with ${at} ${ends} after the server's answer had begun, with our ` +
       "certificate and without: a firewall that looks into the answer, or larger packets are lost " +
       "on the way (MTU)",
-    hint:
-      "compare `ping -M do -s 1400 HOST` with a smaller size; ask for outgoing TLS to that host " +
-      "and port without inspection",
+    hint: `${comparePings(target)}; ask for outgoing TLS to that host and port without inspection`,
   };
+}
+
+function comparePings({ endpoint, proxy }: Target): string {
+  const host = proxy?.endpoint ?? endpoint;
+  return `compare \`ping -c 3 -M do -s 1400 ${host}\` with \`-s 500\``;
 }
 
 /** What answers where TLS was expected. */
@@ -216,7 +229,7 @@ export function verdictOnSpeech(speech: Speech, target: Target, first?: Code): V
         cause: `${at} speaks TLS (to plain text it answers with an alert), and no answer to a ` +
           "handshake comes: larger packets are lost on the way (MTU), or a firewall swallows TLS; " +
           "our certificate was not sent",
-        hint: "compare `ping -M do -s 1400 HOST` with a smaller size; ask who runs the network",
+        hint: `${comparePings(target)}; ask who runs the network`,
       }
       : {
         cause: `${at} speaks TLS (to plain text it answers with an alert), and each handshake is ` +

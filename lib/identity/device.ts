@@ -3,10 +3,18 @@
 import { createPrivateKey, type KeyObject, type X509Certificate } from "node:crypto";
 import type { UserError } from "../core/errors.ts";
 import { quote, shellWord } from "../core/text.ts";
-import { cannotUse, type CertificateFacts, describeCertificate, fileError } from "./certificate.ts";
+import {
+  cannotUse,
+  type CertificateFacts,
+  describeCertificate,
+  fileError,
+  type NamedFile,
+} from "./certificate.ts";
 import { certificatesIn, factsOf } from "./pem_certificates.ts";
 import { certificateProblem, type KindProblem, privateKeyProblem } from "./key_kinds.ts";
-import { derOf, describeBlocks, pemBlocks } from "./pem.ts";
+import { type Encryption, encryptionOf } from "./key_encryption.ts";
+import { derOf, describeBlocks, type PemBlock, pemBlocks } from "./pem.ts";
+import { refuseForm, REPLACE } from "./pem_file.ts";
 
 /** Certificate and key of the device. */
 export interface ParsedDevice {
@@ -30,6 +38,9 @@ export interface DeviceFiles {
   readonly passphrase: string | undefined;
 }
 
+/** A file in an error. */
+type Named = Pick<NamedFile, "what" | "path">;
+
 /** Reads certificate and key; whether they belong together is not checked yet. @throws {UserError} */
 export function parseDevice(files: DeviceFiles): ParsedDevice {
   const file = { what: "device certificate", path: files.cert, flag: "--cert" };
@@ -46,6 +57,7 @@ function privateKeyOf(files: DeviceFiles, leaf: X509Certificate): KeyObject {
   const { keyText: text, passphrase } = files;
   const block = pemBlocks(text).find(({ label }) => /PRIVATE KEY$/.test(label));
   if (block === undefined) {
+    refuseForm(file, text);
     const isSwapped = text.includes("BEGIN CERTIFICATE-----");
     const swapped = isSwapped ? "; certificate and key look swapped" : "";
     throw cannotUse(
@@ -55,8 +67,11 @@ function privateKeyOf(files: DeviceFiles, leaf: X509Certificate): KeyObject {
       "name the private key that came with the certificate with --key PATH",
     );
   }
-  const isEncrypted = block.label.startsWith("ENCRYPTED") ||
-    /^Proc-Type:.*ENCRYPTED/m.test(block.text);
+  const encryption = encryptionOf(block);
+  const isEncrypted = encryption !== undefined;
+  if (block.label === "OPENSSH PRIVATE KEY") throw ofOpenSsh(file);
+  if (encryption === "damaged") throw damaged(file, block);
+  if (encryption?.unknown !== undefined) throw cannotDecrypt(files, encryption);
   if (isEncrypted && passphrase === undefined) {
     throw cannotUse(
       "wrong-passphrase",
@@ -83,19 +98,45 @@ function privateKeyOf(files: DeviceFiles, leaf: X509Certificate): KeyObject {
         "correct the first line of that file; it is used as it stands, without its line end",
         cause,
       )
-      : cannotUse(
-        "wrong-file",
-        file,
-        `its ${block.label.toLowerCase()} block is damaged`,
-        "copy the key again; `openssl pkey -noout -in FILE` must accept it",
-        cause,
-      );
+      : damaged(file, block, cause);
   }
+}
+
+function damaged(file: Named, { label }: PemBlock, cause?: unknown): UserError {
+  const problem = `its ${label.toLowerCase()} block is damaged`;
+  const hint = "copy the key again; `openssl pkey -noout -in FILE` must accept it";
+  return cannotUse("wrong-file", file, problem, hint, cause);
+}
+
+function ofOpenSsh(file: Named): UserError {
+  const copy = shellWord(`${file.path}.new`);
+  const command = `cp ${shellWord(file.path)} ${copy} && ssh-keygen -p -m PEM -f ${copy}`;
+  const problem = "it is in the format of OpenSSH";
+  return cannotUse("wrong-file", file, problem, `convert it with \`${command}\`, ${REPLACE}`);
+}
+
+function cannotDecrypt(
+  { key, passphraseFile }: DeviceFiles,
+  { unknown, options }: Encryption,
+): UserError {
+  // Of one file that is named for both, OpenSSL reads two lines.
+  const pass = passphraseFile === undefined
+    ? ""
+    : `-passin ${shellWord(`file:${passphraseFile}`)} -passout stdin <${
+      shellWord(passphraseFile)
+    } `;
+  return cannotUse(
+    "key-encryption",
+    { what: "device key", path: key },
+    `it is encrypted with ${unknown}, which cannot be decrypted here, whatever the passphrase`,
+    `encrypt it with AES: \`openssl pkey -aes256 ${options}-in ${shellWord(key)} ${pass}` +
+      `-out ${shellWord(`${key}.new`)}\`, ${REPLACE}`,
+  );
 }
 
 /** The error about a pair that TLS refuses, with the openssl lines that make an accepted one. */
 function unfit(
-  file: { readonly what: string; readonly path: string },
+  file: Named,
   problem: KindProblem,
   { cert, key }: DeviceFiles,
   leaf: X509Certificate,

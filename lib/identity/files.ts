@@ -5,6 +5,7 @@ import { messageOf, type UserError } from "../core/errors.ts";
 import { cannotUse, fileError, type NamedFile } from "./certificate.ts";
 import { folderOf, guardFile, guardFolder, userName } from "../core/file_guard.ts";
 import type { IdentityFiles, IdentityTexts } from "./parse.ts";
+import { pemText, plainText } from "./pem_file.ts";
 import { flagOf, type Settings } from "../settings/mod.ts";
 import { quote, shellWord } from "../core/text.ts";
 
@@ -122,14 +123,13 @@ export function ownerOf(path: string): number | undefined {
 
 /** Reads the files. @throws {UserError} With exit code 78. */
 export function readIdentityTexts(files: IdentityFiles): IdentityTexts {
-  const text = (name: keyof typeof NAMED) => {
+  const text = (name: keyof typeof NAMED, asText = pemText) => {
     const path = files[name];
     return path === undefined
       ? undefined
-      : readText({ what: NAMED[name], path, flag: flagOf(name) });
+      : readText({ what: NAMED[name], path, flag: flagOf(name) }, asText);
   };
-  const firstLine = (name: keyof typeof NAMED) =>
-    text(name)?.replace(/^\uFEFF/, "").split(/\r?\n/)[0];
+  const firstLine = (name: keyof typeof NAMED) => text(name, plainText)?.split(/\r?\n/)[0];
   return {
     ca: files.ca.map((path) => ({ path, text: readText(caFile(path)) })),
     cert: text("cert"),
@@ -177,13 +177,14 @@ function namesIn(folder: string): string[] | undefined {
   }
 }
 
-function readText(file: NamedFile): string {
-  return attempt(file, () => {
+function readText(file: NamedFile, asText = pemText): string {
+  const bytes = attempt(file, () => {
     const { size, isFile } = Deno.statSync(file.path);
     if (!isFile) throw new Error("not a regular file");
     if (size > MAX_FILE_BYTES) throw new Error(`${size} bytes is too large for a PEM file`);
-    return Deno.readTextFileSync(file.path);
+    return Deno.readFileSync(file.path);
   });
+  return asText(file, bytes);
 }
 
 function attempt<T>(file: NamedFile, action: () => T): T {

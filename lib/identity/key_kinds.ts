@@ -12,6 +12,8 @@
  * A test compares these rules with TLS itself.
  */
 
+import { children, type Element, elementsIn, oid } from "./der.ts";
+
 /** Why TLS refuses a certificate or key. */
 export interface KindProblem {
   /** What it is, as the end of a sentence that begins with "it". */
@@ -137,52 +139,6 @@ function curveProblem(parameters: Element | undefined): KindProblem | undefined 
 
 function keyProblem(what: string): KindProblem {
   return { what, rule: KEY_RULE, needsKey: true };
-}
-
-/** One element of DER. */
-interface Element {
-  readonly tag: number;
-  readonly content: Uint8Array;
-}
-
-/** The elements inside the first one; undefined where the bytes are not DER. */
-function children(der: Uint8Array): Element[] | undefined {
-  const whole = elementsIn(der)?.[0];
-  return whole && elementsIn(whole.content);
-}
-
-function elementsIn(bytes: Uint8Array): Element[] | undefined {
-  const found: Element[] = [];
-  for (let at = 0; at < bytes.length;) {
-    const tag = bytes[at]!;
-    const first = bytes[at + 1];
-    if (first === undefined) return undefined;
-    const more = first < 0x80 ? 0 : first & 0x7f;
-    if (more > 4) return undefined;
-    const start = at + 2 + more;
-    const length = more === 0
-      ? first
-      : bytes.subarray(at + 2, start).reduce((sum, byte) => sum * 256 + byte, 0);
-    if (start + length > bytes.length) return undefined;
-    found.push({ tag, content: bytes.subarray(start, start + length) });
-    at = start + length;
-  }
-  return found;
-}
-
-function oid(content: Uint8Array): string {
-  const numbers: number[] = [];
-  let number = 0;
-  for (const byte of content) {
-    number = number * 128 + (byte & 0x7f);
-    if (byte < 0x80) {
-      numbers.push(number);
-      number = 0;
-    }
-  }
-  const [head = 0, ...rest] = numbers;
-  const top = Math.min(2, Math.floor(head / 40));
-  return [top, head - top * 40, ...rest].join(".");
 }
 
 function bitLength(integer: Uint8Array): number {

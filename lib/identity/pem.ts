@@ -9,7 +9,8 @@ export interface PemBlock {
 }
 
 /**
- * The blocks of a PEM text. A byte order mark, CRLF and text around the blocks are ignored.
+ * The blocks of a PEM text. A byte order mark, CRLF, blanks and empty lines within a block, and text around the
+ * blocks are ignored.
  *
  * @example
  * ```ts
@@ -24,8 +25,19 @@ export function pemBlocks(text: string): PemBlock[] {
   const pattern = /^-----BEGIN ([A-Z0-9 ]+)-----\n[^]*?\n-----END \1-----/;
   return beginnings(text).flatMap((part) => {
     const [block, label] = pattern.exec(part) ?? [];
-    return block === undefined ? [] : [{ label: label!, text: `${block}\n` }];
+    return block === undefined ? [] : [{ label: label!, text: tidied(block) }];
   });
+}
+
+/** The block as Deno reads it: without any blank in its base64. Headers, as `Proc-Type`, stay as they are. */
+function tidied(block: string): string {
+  const [begin, ...lines] = block.split("\n");
+  const end = lines.pop();
+  const hasHeaders = lines[0]!.includes(":");
+  const body = hasHeaders
+    ? lines
+    : lines.map((line) => line.replace(/\s/g, "")).filter((line) => line !== "");
+  return [begin, ...body, end, ""].join("\n");
 }
 
 /** The bytes of a block; empty if it is more than base64, as keys encrypted the old way (Proc-Type) are. */
@@ -45,7 +57,7 @@ export function isCutShort(text: string): boolean {
 
 /** The text from each `-----BEGIN` to the next. */
 function beginnings(text: string): string[] {
-  return text.replaceAll("\r", "").split(/(?=-----BEGIN )/)
+  return text.split("\n").map((line) => line.trimEnd()).join("\n").split(/(?=-----BEGIN )/)
     .filter((part) => part.startsWith("-----BEGIN "));
 }
 

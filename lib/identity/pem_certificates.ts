@@ -11,12 +11,14 @@ import {
 } from "./certificate.ts";
 import { authorityProblem } from "./key_kinds.ts";
 import { describeBlocks, isCutShort, pemBlocks } from "./pem.ts";
+import { refuseForm } from "./pem_file.ts";
 
 /** The certificates in a file, in their order. @throws {UserError} If there is none, or one is damaged. */
 export function certificatesIn(file: NamedFile, text: string): X509Certificate[] {
   const blocks = pemBlocks(text).filter(({ label }) =>
     /^(X509 |TRUSTED )?CERTIFICATE$/.test(label)
   );
+  if (blocks.length === 0 || isCutShort(text)) refuseForm(file, text);
   if (blocks.length === 0) {
     const swapped = /PRIVATE KEY/.test(text) ? "; certificate and key look swapped" : "";
     throw cannotUse(

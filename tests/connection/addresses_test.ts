@@ -3,6 +3,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { makePki, startEndpoint } from "../../tools/endpoint/mod.ts";
 import { canUnshare, mounted } from "../support/mounting.ts";
+import { DIRECT } from "../support/program.ts";
 import {
   inputOf,
   makeRig,
@@ -33,7 +34,7 @@ async function publishTo(rig: Rig, addresses: readonly string[]): Promise<Run> {
 
 Deno.test({
   name: "publisher goes on to the next address in the same attempt where one refuses",
-  ignore: !canUnshare,
+  ignore: !canUnshare || DIRECT.ignore,
   async fn() {
     await using rig = await makeRig({ certificates });
     const run = await publishTo(rig, ["127.0.0.3", "127.0.0.2", "127.0.0.1"]);
@@ -45,7 +46,7 @@ Deno.test({
 
 Deno.test({
   name: "publisher goes on to the next address beside one that does not answer",
-  ignore: !canUnshare,
+  ignore: !canUnshare || DIRECT.ignore,
   async fn() {
     await using rig = await makeRig({ certificates });
     // A queue of connections that is full: its SYN gets no answer.
@@ -67,7 +68,7 @@ for (
 ) {
   Deno.test({
     name: `publisher begins its next attempt with another address where one failed ${what}`,
-    ignore: !canUnshare,
+    ignore: !canUnshare || DIRECT.ignore,
     async fn() {
       await using rig = await makeRig({ certificates });
       const { port } = rig.endpoint;
@@ -84,7 +85,7 @@ for (
 Deno.test({
   name:
     "doctor names the one of several addresses that fails in TLS, and what publish does about it (D13)",
-  ignore: !canUnshare,
+  ignore: !canUnshare || DIRECT.ignore,
   async fn() {
     await using rig = await makeRig({ certificates });
     const { port } = rig.endpoint;

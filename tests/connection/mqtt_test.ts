@@ -1,7 +1,11 @@
 /** MQTT sessions against an endpoint that keeps the rules, and one that does not. */
 
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
+import mqttPacket from "mqtt-packet";
+import { Buffer } from "node:buffer";
+import { once } from "node:events";
 import { createLengthWatch } from "../../lib/connection/length_watch.ts";
+import { LongMessages } from "../../lib/connection/long_messages.ts";
 import { EXIT } from "../../lib/core/errors.ts";
 import { PublishRefusedError } from "../../lib/connection/reason_codes.ts";
 import {
@@ -246,6 +250,33 @@ Deno.test("connection says which subscription the policy refused", async () => {
   assertMatch(error.message, /refused the subscription to "deny\/#"|ended the session|hung up/);
   connection.abort();
   await connection.closed;
+});
+
+Deno.test("long messages are left out of a stream however it is cut, and all else passes (D21)", async () => {
+  const publish = (qos: 0 | 1, topic: string, length: number, messageId = 7) =>
+    mqttPacket.generate({
+      ...{ cmd: "publish", topic, payload: "x".repeat(length), qos, messageId },
+      ...{ dup: false, retain: false },
+    }, { protocolVersion: 4 });
+  const pong = Uint8Array.of(0xd0, 0);
+  const kept = [pong, publish(1, "a", 10), pong, publish(0, "b/c", 120), pong];
+  const left = [publish(1, "dump/\u00fc", 1000, 0x1234), publish(0, "d", 20_000)];
+  const all = [kept[0]!, left[0]!, kept[1]!, kept[2]!, left[1]!, kept[3]!, kept[4]!];
+  const bytes = Buffer.concat(all);
+  for (const size of [1, 2, 3, 7, 500, bytes.length]) {
+    const told: unknown[] = [];
+    const passed: Uint8Array[] = [];
+    const filter = new LongMessages(500, (message) => told.push(message));
+    filter.on("data", (part: Uint8Array) => passed.push(part));
+    for (let at = 0; at < bytes.length; at += size) filter.write(bytes.subarray(at, at + size));
+    filter.end();
+    await once(filter, "end");
+    assertEquals(Buffer.concat(passed), Buffer.concat(kept), `pieces of ${size}`);
+    assertEquals(told, [
+      { topic: "dump/\u00fc", bytes: 1011, id: 0x1234 },
+      { topic: "d", bytes: 20_003, id: undefined },
+    ]);
+  }
 });
 
 Deno.test("length watch follows packets however they are cut", () => {

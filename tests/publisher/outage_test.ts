@@ -144,6 +144,47 @@ for (const [backoffMax, mostMs] of [[120_000, 700_000], [16_000, 270_000]] as co
   );
 }
 
+Deno.test("the page of the connection tells how long Device Advisor's jitter case takes, and which case is not passed (D24)", async () => {
+  const page = await Deno.readTextFile(
+    new URL("../../lib/connection/README.md", import.meta.url),
+  );
+  const text = page.replace(/\s+/g, " ");
+  assertMatch(text, /No Puback\* wants .* same connection .*\*\*not passed\*\*/);
+  const figures = (pattern: RegExp) => pattern.exec(text)!.slice(1).map(Number);
+  const [least, most, median] = figures(/takes (\d+) to (\d+) s \(the median is (\d+) s\)/);
+  assertAbout(jitterCaseS(120_000), [[0.05, least!], [0.5, median!], [0.95, most!]]);
+  // What AWS gives the case unless it is told otherwise.
+  assert(least! > 300);
+  const [least16, most16] = figures(/--backoff-max 16s` it takes (\d+) to (\d+) s and passes/);
+  assertAbout(jitterCaseS(16_000), [[0.05, least16!], [0.95, most16!]]);
+  assert(jitterCaseS(16_000).at(-1)! < 300);
+});
+
+/** How long 1,000 seeded devices take until the twelfth CONNECT, in s, the shortest first. */
+function jitterCaseS(backoffMax: number): number[] {
+  return Array.from({ length: 1000 }, (_, index) => {
+    const { outage, pass, nowMs } = makeBench(index + 1, backoffMax);
+    for (let connect = 1; connect < 12; connect++) {
+      const isAnswered = connect === 6;
+      pass(isAnswered ? 100 : CONNECT_TIMEOUT_MS);
+      pass(
+        isAnswered
+          ? outage.ended(gone, { ms: 100, delivered: 0, inFlight: 0 })
+          : outage.failed(unanswered),
+      );
+    }
+    return nowMs() / 1000;
+  }).toSorted((a, b) => a - b);
+}
+
+/** The figures are those parts of the sorted list, within 3 %. */
+function assertAbout(sorted: readonly number[], wanted: readonly (readonly [number, number])[]) {
+  for (const [part, figure] of wanted) {
+    const is = sorted[Math.floor(part * sorted.length)]!;
+    assert(Math.abs(is / figure - 1) < 0.03, `${figure}: ${is}`);
+  }
+}
+
 /** What 200 seeded devices do in 300 s with five losses: the waits, and that all of them pass in time. */
 function playFive(lose: (bench: Bench, nth: number) => number): Verdict[] {
   return Array.from({ length: 200 }, (_, index) => {

@@ -2,10 +2,11 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { startProxy } from "../support/scripted_proxy.ts";
+import { type ProxyScript, startProxy } from "../support/scripted_proxy.ts";
 import {
   firsts,
   inputOf,
+  type Line,
   makeRig,
   numbered,
   openInput,
@@ -107,6 +108,135 @@ Deno.test("publisher reads user and password for the proxy again before each att
   assertEquals(await run.code, 0);
   assertEquals(new Set(proxy.credentials), new Set(["gw:old", "gw:new"]));
 });
+
+/** What the proxy does; whether the next attempt waits for the longest time. */
+const PACES: readonly (readonly [what: string, script: ProxyScript, isSlow: boolean])[] = [
+  ["refuses with 407", { auth: "gw:other" }, true],
+  ["refuses with 401", { answer: "HTTP/1.0 401 No\r\nWWW-Authenticate: Basic\r\n\r\n" }, true],
+  ["refuses with 403", { answer: "HTTP/1.1 403 Forbidden\r\n\r\n" }, true],
+  [
+    "refuses with SOCKS reply 2",
+    { scheme: "socks5", answer: Uint8Array.of(5, 2, 0, 1, 0, 0, 0, 0, 0, 0) },
+    true,
+  ],
+  ["refuses the password of SOCKS5", { scheme: "socks5", auth: "gw:other" }, true],
+  ["cannot reach the endpoint, 502", { answer: "HTTP/1.1 502 Bad Gateway\r\n\r\n" }, false],
+  ["is too busy, 503", { answer: "HTTP/1.1 503 Busy\r\n\r\n" }, false],
+  ["shows a log-in page", { answer: "HTTP/1.1 302 Found\r\nLocation: http://a/\r\n\r\n" }, false],
+  ["hangs up", { answer: "hang-up" }, false],
+];
+
+for (const [what, script, isSlow] of PACES) {
+  Deno.test(
+    `publisher waits ${isSlow ? "the longest time" : "as after any loss"} where the proxy ${what}`,
+    async () => {
+      await using rig = await makeRig();
+      await using proxy = await startProxy(script);
+      const auth = await secretFile(rig, `gw:${SECRET}`);
+      const flags = replaced(rig.flags, { "--backoff-max": "1m" });
+      const run = rig.run(["publish", ...flags, "--proxy", proxy.url, "--proxy-auth-file", auth]);
+      const waits = await waitOf(run);
+      if (isSlow) {
+        // 75 to 100 % of --backoff-max.
+        assert(waits >= 45 && waits <= 60, `${waits} s`);
+        assertEquals(proxy.asked.length, 1);
+      } else assert(waits >= 1 && waits <= 2, `${waits} s`);
+    },
+  );
+}
+
+Deno.test("publisher waits as after any loss where there is no proxy, and longer and longer", async () => {
+  await using rig = await makeRig();
+  const proxy = await startProxy();
+  await proxy.pause();
+  const flags = replaced(rig.flags, { "--backoff-max": "1m" });
+  const run = rig.run(["publish", ...flags, "--proxy", proxy.url]);
+  assert(await waitOf(run) <= 2);
+  // 1 s and a random time up to 2^n s.
+  await run.until(() => run.log.filter(({ event }) => event === "retrying").length === 3);
+  const waits = run.log.filter(({ event }) => event === "retrying").map(secondsOf);
+  assert(waits.every((wait, n) => wait >= 1 && wait <= 1 + 2 ** n), `${waits}`);
+});
+
+Deno.test("publisher asks the proxy again at once on SIGHUP, however long it was to wait", async () => {
+  await using rig = await makeRig();
+  await using proxy = await startProxy({ auth: "gw:new" });
+  const auth = await secretFile(rig, "gw:old");
+  const flags = replaced(rig.flags, { "--backoff-max": "1h" });
+  const through = ["--proxy", proxy.url, "--proxy-auth-file", auth, "--source", "clock"];
+  const run = rig.run(["publish", ...flags, ...through]);
+  assert(await waitOf(run) >= 2700);
+  await secretFile(rig, "gw:new");
+  run.signal("SIGHUP");
+  await run.said("connected");
+  assertEquals(proxy.credentials, ["gw:old", "gw:new"]);
+  run.signal();
+  assertEquals(await run.code, 0);
+});
+
+Deno.test("publisher and doctor name a proxy that does not answer, and --proxy", async () => {
+  await using rig = await makeRig();
+  // A queue of connections that is full: its SYN gets no answer.
+  using full = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 0 });
+  using _filler = await Deno.connect({ hostname: "127.0.0.1", port: full.addr.port });
+  const at = `127.0.0.1:${full.addr.port}`;
+  const flags = [...rig.flags, "--proxy", `http://${at}`, "--connect-timeout", "1s"];
+  const run = rig.run(["publish", ...flags]);
+  const { step, code, cause, hint, proxy } = await run.said("retrying");
+  assertEquals([step, code, proxy], ["tcp", "tcp-timeout", at]);
+  assertMatch(String(cause), new RegExp(`the proxy ${at}`));
+  assertMatch(String(hint), /^check --proxy; /);
+  const doctor = rig.run([
+    ...["doctor", "--json", ...rig.flags.slice(0, -4)],
+    ...["--proxy", `http://${at}`, "--connect-timeout", "1s"],
+  ]);
+  assertEquals(await doctor.code, 69);
+  const { checks } = JSON.parse(doctor.out.join(""));
+  const tcp = checks.find(({ name }: { name: string }) => name === "tcp");
+  assertEquals([tcp.status, tcp.code], ["fail", "tcp-timeout"]);
+  assertMatch(`${tcp.saw} ${tcp.hint}`, new RegExp(`the proxy ${at}.*--proxy`));
+});
+
+Deno.test("program names each variable that may name a proxy, without its password", async () => {
+  await using rig = await makeRig();
+  for (const name of ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"]) {
+    const env = { [name]: `socks5://gw:${SECRET}@proxy.example:1080/` };
+    const run = rig.publish(["--message", "x"], { env });
+    assertEquals(await run.code, 0);
+    const { cause, hint } = await run.said("warning");
+    assertEquals(cause, `${name} is set in the environment; it has no effect here`);
+    assertEquals(
+      hint,
+      "to go through that proxy pass --proxy socks5://proxy.example:1080 --proxy-auth-file FILE",
+    );
+    assert(!everything(run).includes(SECRET));
+  }
+});
+
+Deno.test("doctor holds the files for the proxy to the rules of the others", async () => {
+  await using rig = await makeRig();
+  await using proxy = await startProxy({ auth: `gw:${SECRET}` });
+  const auth = await secretFile(rig, `gw:${SECRET}`);
+  await Deno.chmod(auth, 0o640);
+  const flags = [...rig.flags.slice(0, -4), "--proxy", proxy.url, "--proxy-auth-file", auth];
+  const doctor = rig.run(["doctor", "--json", ...flags]);
+  assertEquals(await doctor.code, 78);
+  const { checks } = JSON.parse(doctor.out.join(""));
+  const modes = checks.find(({ name }: { name: string }) => name === "file-modes");
+  assertEquals([modes.status, modes.code], ["fail", "file-not-safe"]);
+  assertMatch(modes.saw, /user and password for the proxy ".*proxy-auth"/);
+  assertEquals(modes.hint, `chmod 600 ${auth}`);
+  assertEquals(proxy.asked, []);
+});
+
+/** The first wait that a run tells, in s. */
+async function waitOf(run: Run): Promise<number> {
+  return secondsOf(await run.said("retrying"));
+}
+
+function secondsOf(line: Line): number {
+  return Number(/^([\d.]+)s$/.exec(String(line.in))![1]);
+}
 
 Deno.test("publisher takes a renewed certificate through a proxy on SIGHUP", async () => {
   await using rig = await makeRig();

@@ -20,6 +20,8 @@ export interface Cause {
   /** What a probe rules out: no text of the finding may name it. */
   readonly never?: RegExp;
   readonly exitCode: number;
+  /** What the log of `publish` gives as cause and hint, before anybody asks doctor. */
+  readonly log?: RegExp;
 }
 
 export const CAUSES = {
@@ -34,6 +36,8 @@ export const CAUSES = {
       'asked for "localhost" it is cut, and asked for "www.example.com" the same address answers',
     never: /registered|not active/,
     exitCode: 69,
+    log:
+      /hung up on the first packet .*our certificate was not asked for yet: a firewall that cuts TLS/,
   },
   nameSwallowed: {
     id: "D1",
@@ -45,6 +49,7 @@ export const CAUSES = {
     says: 'asked for "localhost" nothing comes back',
     never: /registered|not active/,
     exitCode: 69,
+    log: /no TLS answer within 3 s/,
   },
   tlsReset: {
     id: "D1",
@@ -77,6 +82,7 @@ export const CAUSES = {
     says: "goes no further after the server's answer had begun, with our certificate and without",
     never: /registered|not active/,
     exitCode: 69,
+    log: /handshake began, and went no further within 3 s/,
   },
   nameUnknown: {
     id: "D1",
@@ -85,9 +91,10 @@ export const CAUSES = {
     check: "tls",
     status: "fail",
     code: "server-name-unknown",
-    says: "answers each handshake with the TLS alert UnrecognisedName",
-    never: /registered|not active/,
+    says: 'takes neither the name "localhost" nor another one, nor none: a web server',
+    never: /registered|not active|cipher/,
     exitCode: 69,
+    log: /it knows no server named "localhost"/,
   },
   selfSigned: {
     id: "D2",
@@ -107,6 +114,7 @@ export const CAUSES = {
     code: "server-signature",
     says: "the CA was made anew under the same name",
     exitCode: 69,
+    log: /has the name of one that is configured here and another key/,
   },
   weakKey: {
     id: "D2",
@@ -116,8 +124,32 @@ export const CAUSES = {
     status: "fail",
     code: "server-signature",
     says: "its key is too small (RSA below 2048 bits)",
-    never: /wrong CA/,
+    never: /wrong CA|another key/,
     exitCode: 69,
+  },
+  desKey: {
+    id: "D3",
+    setUp: "a key by `openssl genrsa -des3`, with its right passphrase",
+    cause: "3DES, which Deno cannot decrypt",
+    check: "files",
+    status: "fail",
+    code: "key-encryption",
+    says:
+      "it is encrypted with 3DES (PBES2), which cannot be decrypted here, whatever the passphrase",
+    never: /wrong passphrase|copy the key again/,
+    exitCode: 78,
+    log: /encrypted with 3DES \(PBES2\), .*openssl pkey -aes256/,
+  },
+  oldKey: {
+    id: "D3",
+    setUp: "a key by `openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES`, with its right passphrase",
+    cause: "PBES1, which Deno cannot decrypt",
+    check: "files",
+    status: "fail",
+    code: "key-encryption",
+    says: "it is encrypted with 3DES (PBES1)",
+    never: /wrong passphrase|copy the key again/,
+    exitCode: 78,
   },
   addressAsName: {
     id: "D4",
@@ -128,6 +160,7 @@ export const CAUSES = {
     code: "server-name",
     says: 'its certificate is for a host named "127.0.0.1", not for the address',
     exitCode: 69,
+    log: /is for a host named "127\.0\.0\.1", not for the address/,
   },
   oldIntermediate: {
     id: "D4",
@@ -138,6 +171,7 @@ export const CAUSES = {
     code: "server-certificate-expired",
     says: "the server's own certificate is in date",
     exitCode: 69,
+    log: /or one above it, expired at 2021-01-01/,
   },
   inspection: {
     id: "D5",
@@ -147,7 +181,8 @@ export const CAUSES = {
     status: "warn",
     code: "tls-inspected",
     says: "TLS is inspected on the way",
-    exitCode: 77,
+    exitCode: 69,
+    log: /TLS is inspected|which is not Amazon/,
   },
   qos: {
     id: "D6",
@@ -158,6 +193,7 @@ export const CAUSES = {
     code: "qos-not-supported",
     says: "Maximum QoS 0",
     exitCode: 77,
+    log: /Maximum QoS 0 in its CONNACK .*--qos 0/,
   },
   qos0: {
     id: "D6",
@@ -196,8 +232,61 @@ export const CAUSES = {
     check: "publish",
     status: "fail",
     code: "puback-refused",
-    says: "does not allow iot:Publish on this topic",
+    says: "the broker does not allow this client to publish on this topic",
+    never: /iot:Publish|policy/,
     exitCode: 77,
+    log: /PUBACK 0x87 not authorized .*another broker: its access rules/,
+  },
+  deniedOlder: {
+    id: "D25",
+    setUp: "mosquitto whose ACL denies the topic, MQTT 3.1.1",
+    cause: "the ACL, which MQTT 3.1.1 cannot tell",
+    check: "publish",
+    status: "ok",
+    says: "with MQTT 3.1.1 a broker may acknowledge a message that it denies, and drop it",
+    exitCode: 0,
+  },
+  literalKey: {
+    id: "D12",
+    setUp: "a key with literal \\n, as out of JSON",
+    cause: "the form of the file",
+    check: "files",
+    status: "fail",
+    code: "wrong-file",
+    says: "its line ends are written as \\n, as in JSON",
+    never: /cut short|again/,
+    exitCode: 78,
+  },
+  indentedCert: {
+    id: "D12",
+    setUp: "a certificate that is indented, as out of YAML",
+    cause: "the form of the file",
+    check: "files",
+    status: "fail",
+    code: "wrong-file",
+    says: "the BEGIN or END line of a PEM block is indented",
+    never: /cut short|again/,
+    exitCode: 78,
+  },
+  wideCa: {
+    id: "D12",
+    setUp: "a CA file in UTF-16, as PowerShell writes",
+    cause: "the form of the file",
+    check: "files",
+    status: "fail",
+    code: "wrong-file",
+    says: "it is written in UTF-16",
+    never: /cut short|again|wrong CA/,
+    exitCode: 78,
+  },
+  derPair: {
+    id: "D12",
+    setUp: "certificate and key in DER, mosquitto",
+    cause: "nothing is wrong",
+    check: "publish",
+    status: "ok",
+    says: "PUBACK for a test message",
+    exitCode: 0,
   },
   plain: {
     id: "D1",

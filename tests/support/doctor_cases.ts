@@ -356,10 +356,21 @@ const SESSION: readonly Fault[] = [
     exitCode: 77,
   },
   {
-    what: "a PUBACK that says not authorized",
-    endpoint: { policy: { publish: [] }, refusedPublish: "puback" },
+    what: "a PUBACK that says not authorized, of AWS by what it grants",
+    endpoint: {
+      policy: { publish: [] },
+      refusedPublish: "puback",
+      limits: { maximumPacketSize: 149_504 },
+    },
     check: "publish",
     says: /PUBACK 0x87 not authorized[^]*iot:Publish on arn:/,
+    exitCode: 77,
+  },
+  {
+    what: "a PUBACK that says not authorized, of another broker",
+    endpoint: { policy: { publish: [] }, refusedPublish: "puback" },
+    check: "publish",
+    says: /PUBACK 0x87 not authorized\nthe broker does not allow .*\nask who runs the broker/,
     exitCode: 77,
   },
   {

@@ -85,7 +85,9 @@ export async function startProxy(script: ProxyScript = {}): Promise<ScriptedProx
       changed();
       if (script.answer === "silence") return false;
       if (script.answer === "hang-up") socket.destroy();
-      else if (script.answer !== undefined) void say(script.answer).then(() => socket.end());
+      else if (script.answer !== undefined) {
+        void say(script.answer).then(() => socket.end().resume());
+      }
       return script.answer === undefined;
     };
     const dialogue = { socket, say, note, heads, script };

@@ -53,6 +53,7 @@ const IMPORTED: Readonly<Record<string, readonly string[]>> = {
   "node:dns": ["lookup"],
   "node:net": ["connect", "createServer", "isIP"],
   "node:sqlite": ["DatabaseSync"],
+  "node:stream": ["Transform"],
   "node:tls": ["connect"],
   "node:zlib": ["crc32"],
 };

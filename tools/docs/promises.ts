@@ -111,6 +111,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   D1:
     "a firewall that stops TLS by name, protocol or size: told as such, and no certificate blamed that was not sent",
   D2: "a CA made anew, a key too small, a self-signed server: each its own sentence, or taken",
+  D3:
+    "an encrypted key that cannot be decrypted here: its scheme is named, with the command that mends it, and no passphrase is blamed",
   D4: "a certificate for other names, or an expired one above it: named as it is",
   D5:
     "TLS inspection whose CA is trusted here: seen by AWS's issuer, and named before policy or certificate",
@@ -121,6 +123,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   D9: "what the server says in words: in the log and in doctor, quoted and cut",
   D10: "a policy document as AWS gives it: its variables filled in, and what cannot be judged said",
   D11: "a broker that closes on MQTT 5: MQTT 3.1.1 is tried and named",
+  D12:
+    "a PEM file in another form: taken where OpenSSL takes it, else named as what it is, with the command that mends it",
   D13: "several addresses of which one fails in TLS: named by doctor, left by publish",
   D14:
     "a rate limit of AWS behind a custom domain: kept where it is recognised, and --max-rate named elsewhere",
@@ -134,6 +138,8 @@ export const PROMISES: Readonly<Record<string, string>> = {
   D23: "the end of a session: DISCONNECT and close_notify, whatever is outstanding",
   D20:
     "the keep-alive: PINGREQ counts from the last packet sent, PINGRESP may take as long as `ackTimeout`",
+  D24: "Device Advisor: what is not passed, and what takes longer than its time, is said",
+  D25: "what MQTT 3.1.1 cannot tell: said by doctor, and on its page",
   F4: "SIGUSR1, which opens Deno's debugger: the process ends at once, and nothing ever listens",
   F5:
     "an impostor whose CA Deno's own store holds: believed by no command; the variables do not even reach the program",

@@ -159,8 +159,11 @@ export async function startBrokers(
     startMosquitto: async () => void (mosquitto = await startMosquitto()),
     witness,
     async publish(topic, payload, { retain = false, clientId } = {}) {
+      // From a file: an argument has 128 KiB at most.
+      const file = `${dir}/payload-${crypto.randomUUID()}`;
+      await Deno.writeTextFile(file, payload);
       await using child = spawn(programs.mosquitto_pub, [
-        ...["-h", "127.0.0.1", "-p", `${plain}`, "-q", "1", "-t", topic, "-m", payload],
+        ...["-h", "127.0.0.1", "-p", `${plain}`, "-q", "1", "-t", topic, "-f", file],
         ...(retain ? ["-r"] : []),
         ...(clientId === undefined ? [] : ["-i", clientId]),
       ]);

@@ -9,6 +9,7 @@ import type { Outcome } from "../../support/command_line.ts";
 import { namesIn, run, type RunOptions, SHELLS, spawn } from "../../support/packing.ts";
 import { signalled } from "../../support/listening.ts";
 import { pki } from "../../support/publishing.ts";
+import { startProxy } from "../../support/scripted_proxy.ts";
 
 const OWN = TARGETS.find(({ name }) => name === Deno.build.target)!;
 /** An executable for one site, its endpoint, and a runtime that is unpacked already. */
@@ -285,6 +286,56 @@ Deno.test("packed executable for any endpoint of AWS reaches no other, and write
     const inRuntime = await start(...aws, "--state", `${folder}/runtimes/${runtime}/state`);
     assertEquals(inRuntime.code === 0, false);
     assertMatch(sentences(inRuntime), /state.*not granted/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("packed executable for any endpoint, made with --proxy-ports, reaches every endpoint through a proxy at a private address, and nothing else", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mqtt443-test-" });
+  try {
+    await using endpoint = await startEndpoint({ certificates: pki });
+    await using proxy = await startProxy();
+    await using other = await startProxy();
+    const options = { targets: [OWN.name], runtime: "npm", out: folder } as const;
+    const [built] = await compile({ ...options, proxyPorts: [proxy.port] });
+    await writeCerts(`${folder}/certs`, pki);
+    const start = (...args: string[]) =>
+      run([built!.path], {
+        args,
+        cwd: folder,
+        env: { MQTT443_RUNTIME_DIR: `${folder}/runtimes` },
+      });
+    const to = ["--endpoint", "localhost", "--port", `${endpoint.port}`, "--client-id", "gw-7"];
+    const publish = (...more: string[]) => start("publish", "--message", "hello", ...to, ...more);
+
+    const through = await publish("--proxy", proxy.url);
+    assertEquals(through.code, 0, through.stderr);
+    assertEquals(endpoint.received.map(({ payload }) => payload), ["hello"]);
+    assertEquals(proxy.asked, [`localhost:${endpoint.port}`]);
+    const doctor = await start("doctor", "--json", ...to, "--proxy", proxy.url);
+    assertEquals(doctor.code, 0, doctor.stdout + doctor.stderr);
+
+    for (
+      const [flags, hint] of [
+        [[], /^this executable was built for /],
+        [["--proxy", other.url], /^this executable was built for /],
+        [["--proxy", `http://localhost:${proxy.port}`], /^give the proxy by its address; /],
+      ] as const
+    ) {
+      const refused = await publish(...flags);
+      assertEquals(refused.code, 78, refused.stderr);
+      const [error, said] = sentences(refused).split("\n");
+      assertMatch(
+        error!,
+        /^error: Cannot connect to .*: this process was not granted to reach it$/,
+      );
+      assertMatch(said!.replace(/^hint: /, ""), hint);
+    }
+    assertEquals([endpoint.connects.length, other.asked.length], [2, 0]);
+    const version = await start("version");
+    assertMatch(version.stdout, /^built for .*; a proxy by its address alone$/m);
+    assertStringIncludes(version.stdout, `10.0.0.0/8:${proxy.port}`);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

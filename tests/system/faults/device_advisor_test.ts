@@ -4,7 +4,7 @@
  *
  * Its other cases: ClientHello and large certificates in transport_test.ts, wrong certificates in tls_test.ts. Not
  * passed, and not wanted: sessions that the broker keeps (the queue redelivers instead), and a second PUBLISH on one
- * connection (a new connection takes its place, by which the case begins anew).
+ * connection (MQTT 5 forbids it; a new connection takes its place).
  */
 
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertMatch } from "@std/assert";
@@ -124,6 +124,18 @@ Deno.test("publisher sends QoS 0 where it is asked for (Device Advisor MQTT_Conn
   assertEquals([message?.topic, message?.payload, message?.qos], ["a/b", "hello", 0]);
   assertEquals(rig.endpoint.connects[0]?.protocolVersion, 4);
 });
+
+for (const mqttVersion of ["5", "3.1.1"]) {
+  Deno.test(`publisher without PUBACK sends again on a new connection and never on the same one, MQTT ${mqttVersion} (D24; Device Advisor MQTT_Publish_Retry_No_Puback is not passed)`, async () => {
+    await using rig = await makeRig({ faults: { forgetPuback: 1 } });
+    const flags = ["--mqtt-version", mqttVersion, "--ack-timeout", "1s", "--message", "hello"];
+    assertEquals(await rig.publish(flags).code, 0);
+    const { received, connects } = rig.endpoint;
+    assertEquals(received.map(({ payload }) => payload), ["hello", "hello"]);
+    assertEquals(connects.length, 2);
+    assertEquals(new Set(received.map(({ connection }) => connection)).size, 2);
+  });
+}
 
 Deno.test("watch subscribes, and acknowledges messages of 0 and 131,072 bytes (Device Advisor MQTT_Subscribe, MQTT_Client_Puback_QoS1)", async () => {
   const out = await watch({}, async ({ endpoint }) => {

@@ -12,6 +12,7 @@ import {
   seqsOf,
   writeIdentity,
 } from "../../support/publishing.ts";
+import { startProxy } from "../../support/scripted_proxy.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 
@@ -69,6 +70,14 @@ Deno.test("a process under load uses each of five renewed certificates within 5 
   await using rig = await makeRig({ faults: { pubackDelayMs: 30 } });
   const flags = flagsFor(rig.folder, rig.endpoint.port);
   await rotate(rig, startChild(["publish", ...flags, ...TICKS]), 5);
+});
+
+Deno.test("a process under load uses each of five renewed certificates through a proxy, with none lost (X3)", async () => {
+  await using rig = await makeRig({ faults: { pubackDelayMs: 30 } });
+  await using proxy = await startProxy();
+  const flags = [...flagsFor(rig.folder, rig.endpoint.port), "--proxy", proxy.url];
+  await rotate(rig, startChild(["publish", ...flags, ...TICKS]), 5);
+  assertEquals(proxy.asked.length, 6);
 });
 
 Deno.test("a process with scoped permissions, below its launcher, uses a renewed certificate on SIGHUP (X3)", async () => {
