@@ -2,6 +2,7 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { chartOf } from "../../tools/bench/chart.ts";
+import { lineOf, samplesIn } from "../../tools/bench/publishers.ts";
 import { type Figure, missedBy, tableOf, unjudgedBy } from "../../tools/bench/report.ts";
 
 const FIGURES: readonly Figure[] = [
@@ -32,6 +33,8 @@ const FIGURES: readonly Figure[] = [
     samples: { mqtt443: [90], paho: [20], "packed file": [95] },
     targets: [{ is: "at most", value: 90 }, { is: "at most", value: 89.9 }],
   },
+  { id: "outage, lost", what: "of 9", unit: "samples", samples: { mqtt443: [0], paho: [3] } },
+  { id: "month, wire", what: "wire", unit: "MB", samples: { "mqtt443, packed": [2], paho: [5] } },
   { id: "private", what: "private", unit: "MiB", samples: { mqtt443: [15], paho: [10] } },
 ];
 
@@ -56,14 +59,30 @@ Deno.test("bench states each target beside the one it is compared with", () => {
   assertMatch(lines[8]!, /^ {2}nobody +- +- +at most 4 of nobody +not measured$/);
 });
 
-Deno.test("bench draws start-up and memory with their values, without our other forms", () => {
+Deno.test("bench draws lost samples, bytes, start-up and memory, without our other forms", () => {
   const chart = chartOf(FIGURES);
   const texts = [...chart.matchAll(/<text class="(?:end|value)[^>]*>([^<]*)</g)]
     .map((match) => match[1]);
   assertEquals(texts, [
+    ...["mqtt443", "0", "paho", "3"],
+    ...["mqtt443, packed", "2", "paho", "5"],
     ...["paho", "80", "mqtt443", "100", "a &lt;b>", "1,000"],
     ...["paho", "20 / 10", "mqtt443", "90 / 15"],
   ]);
+});
+
+Deno.test("bench finds the samples in a payload of others, in ours, and in each form of packs", () => {
+  const sample = { device: "gw-1", number: 7 };
+  const sender = () => ({ program: "", args: [] });
+  assertEquals(samplesIn(lineOf(sample, { name: "paho", sender })), [sample]);
+  const metrics = JSON.parse(lineOf(sample, { name: "mqtt443", sender, wraps: true }));
+  const { device } = sample;
+  assertEquals(samplesIn(JSON.stringify({ device, seq: 1, metrics })), [sample]);
+  const samples = [{ seq: 1, metrics }, { seq: 2, metrics: { ...metrics, sample: 8 } }];
+  const both = [sample, { device, number: 8 }];
+  assertEquals(samplesIn(JSON.stringify({ device, samples })), both);
+  const rows = [[1, 7], [2, 8]];
+  assertEquals(samplesIn(JSON.stringify({ device, names: ["seq", "sample"], rows })), both);
 });
 
 for (const name of ["SIGTERM", "SIGINT"] as const) {

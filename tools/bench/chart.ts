@@ -1,4 +1,4 @@
-/** Start-up and memory beside others, as bars in an SVG that reads well on light and on dark ground. Pure. */
+/** Lost samples, bytes on the wire, start-up and memory beside others, as bars in an SVG that reads well on light and on dark ground. Pure. */
 
 import { median } from "./process.ts";
 import { type Figure, OURS, shown } from "./report.ts";
@@ -23,6 +23,7 @@ export function chartOf(figures: readonly Figure[]): string {
   const values = (id: string) =>
     Object.entries(figures.find((figure) => figure.id === id)?.samples ?? {})
       .map(([name, samples]) => ({ name, value: median(samples) }));
+  const whatOf = (id: string) => figures.find((figure) => figure.id === id)?.what ?? "";
   const privates = new Map(values("private").map(({ name, value }) => [name, value]));
   const start = sorted(values("start"));
   // Without our other forms.
@@ -31,19 +32,32 @@ export function chartOf(figures: readonly Figure[]): string {
     values("rss").filter(({ name }) => shownThere.has(name))
       .map(({ name, value }) => ({ name, value, part: privates.get(name) ?? 0 })),
   );
-  const second = PANEL + start.length * ROW + 24;
-  const height = second + PANEL + memory.length * ROW + 16;
-  const panels = [
-    panelOf(start, 0, "From the start of the process to the first PUBACK", "ms"),
-    panelOf(
-      memory,
-      second,
-      "Memory at one message a second",
-      "MiB, resident / private, which is the first part of each bar",
-    ),
-  ];
+  const drawn = [
+    {
+      bars: sorted(values("outage, lost")),
+      title: "Samples lost when the link is cut and the publisher killed",
+      unit: whatOf("outage, lost"),
+    },
+    {
+      bars: sorted(values("month, wire")),
+      title: "Bytes on the wire in a month at one sample a second",
+      unit: "MB of TCP payload, both ways",
+    },
+    { bars: start, title: "From the start of the process to the first PUBACK", unit: "ms" },
+    {
+      bars: memory,
+      title: "Memory at one message a second",
+      unit: "MiB, resident / private, which is the first part of each bar",
+    },
+  ].filter(({ bars }) => bars.length > 0);
+  let height = 0;
+  const panels = drawn.map(({ bars, title, unit }) => {
+    const panel = panelOf(bars, height, title, unit);
+    height += PANEL + bars.length * ROW + 24;
+    return panel;
+  });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img">
-<title>Start-up and memory of mqtt443 beside other MQTT clients</title>
+<title>Lost samples, bytes on the wire, start-up and memory of mqtt443 beside other MQTT clients</title>
 <style>
 text { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: #24292f }
 .title { font-size: 15px; font-weight: 600 }
@@ -68,11 +82,12 @@ function sorted<T extends Bar>(bars: readonly T[]): T[] {
 }
 
 function panelOf(bars: readonly Bar[], top: number, title: string, unit: string): string {
-  const most = Math.max(...bars.map(({ value }) => value));
+  const most = Math.max(1, ...bars.map(({ value }) => value));
   const px = (value: number) => (value / most * (WIDTH - LEFT - RIGHT)).toFixed(1);
   const rows = bars.map(({ name, value, part }, index) => {
     const y = top + PANEL + index * ROW;
-    const ours = name === OURS ? " ours" : "";
+    // Packed too.
+    const ours = name.startsWith(OURS) ? " ours" : "";
     const label = part === undefined ? shown(value) : `${shown(value)} / ${shown(part)}`;
     const bar = (kind: string, length: number) =>
       `<rect class="${kind}${ours}" x="${LEFT}" y="${y}" width="${px(length)}" height="${BAR}"/>`;

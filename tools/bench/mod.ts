@@ -1,6 +1,6 @@
 /**
- * Measures start-up, memory, CPU and throughput beside other clients that are installed here, and tells which targets are
- * met. It installs nothing, and leaves nothing behind, also when it is stopped.
+ * Measures start-up, memory, CPU, throughput, what is lost and what a month costs beside other clients that are installed
+ * here, and tells which targets are met. It installs nothing, and leaves nothing behind, also when it is stopped.
  *
  * The figures depend on the machine; what counts is ours against the others' of the same run. What is wanted is in
  * bench/targets.ts; what does not depend on the machine is a test as well.
@@ -13,6 +13,8 @@ import { chartOf } from "./chart.ts";
 import { measureDrain } from "./drain.ts";
 import { findForms, sizeFigure } from "./forms.ts";
 import { measureIntake } from "./intake.ts";
+import { measureMonth } from "./month.ts";
+import { measureOutage } from "./outage.ts";
 import { measurePacks } from "./packs.ts";
 import { findPeers } from "./peers.ts";
 import { isFile } from "./run.ts";
@@ -25,7 +27,17 @@ import { PEERS } from "./targets.ts";
 import { denoDir } from "../build/run_deno.ts";
 
 /** In their order. */
-const PHASES = ["start", "steady", "bulk", "intake", "drain", "packs", "proxy"] as const;
+const PHASES = [
+  "start",
+  "steady",
+  "bulk",
+  "intake",
+  "drain",
+  "packs",
+  "proxy",
+  "month",
+  "outage",
+] as const;
 
 const HELP =
   `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
@@ -33,11 +45,11 @@ const HELP =
 Usage: deno task bench [--json] [--short] [--only PHASES] [--program FILE] [--chart FILE]
 
   --json          print the JSON line alone
-  --short         less of everything: a minute and a half; nothing is judged
+  --short         less of everything: some two minutes; nothing is judged
   --only PHASES   of ${PHASES.join(",")}
   --program FILE  measure this executable instead of the bundle under plain Deno;
                   it must be permitted to reach localhost and the temporary folder
-  --chart FILE    draw start-up and memory as SVG
+  --chart FILE    draw lost samples, bytes, start-up and memory as SVG
   --help          show this
 
 Clients for Node are found in the folder that BENCH_NODE_MODULES names.
@@ -52,6 +64,8 @@ const FULL = {
   watchMs: 60_000,
   messages: 120_000,
   backlog: 500_000,
+  month: { settleMs: 15_000, watchMs: 60_000, packWaitMs: 10_000 },
+  outage: { aroundMs: 5000, cutMs: 20_000, patienceMs: 60_000, packWaitMs: 10_000 },
 };
 const SHORT: typeof FULL = {
   starts: 3,
@@ -60,6 +74,8 @@ const SHORT: typeof FULL = {
   watchMs: 6000,
   messages: 20_000,
   backlog: 50_000,
+  month: { settleMs: 5000, watchMs: 10_000, packWaitMs: 2000 },
+  outage: { aroundMs: 2000, cutMs: 6000, patienceMs: 8000, packWaitMs: 2000 },
 };
 
 /** What {@linkcode bench} is told. */
@@ -138,6 +154,8 @@ export async function bench(
         (await findPeers({ dir, server: { ...servers.main, port }, paths, cache, signal })).peers,
     }));
   await phase("proxy", () => measureProxy({ ...all, runs: Math.min(size.runs, 3) }));
+  await phase("month", () => measureMonth({ ...all, ...size.month }));
+  await phase("outage", () => measureOutage({ ...all, ...size.outage }));
   return { figures: [sizeFigure(forms), ...[...figures.values()].flat()], failed };
 }
 

@@ -1,9 +1,9 @@
 """A peer of the bench: paho, QoS 1 over mutual TLS on MQTT 5.
 
-peer_paho.py once|steady|bulk PORT CA CERT KEY ALPN PAYLOAD [COUNT WINDOW]
+peer_paho.py once|steady|lines|bulk PORT CA CERT KEY ALPN PAYLOAD [COUNT WINDOW]
 
-ALPN may be "none". In bulk each callback publishes the next message; what it took from the first PUBLISH to the last
-PUBACK is printed as JSON.
+ALPN may be "none". With lines each line of stdin is published, and it goes on when the link is cut. In bulk each
+callback publishes the next message; what it took from the first PUBLISH to the last PUBACK is printed as JSON.
 """
 
 import os
@@ -18,15 +18,15 @@ count, window = map(int, sys.argv[8:10] or ["1", "20"])
 sent = acked = 0
 
 
-def publish():
+def publish(text=payload):
     global sent
     sent += 1
-    client.publish("bench/peer", payload, qos=1)
+    client.publish("bench/peer", text, qos=1)
 
 
 def on_publish(*_):
     global acked
-    if mode == "steady":
+    if mode in ("steady", "lines"):
         return
     if sent < count:
         publish()
@@ -44,7 +44,7 @@ def on_publish(*_):
 def on_connect(*_):
     global start, start_cpu
     start, start_cpu = time.monotonic(), time.process_time()
-    if mode != "steady":
+    if mode in ("once", "bulk"):
         while sent < min(count, window):
             publish()
 
@@ -60,6 +60,13 @@ if alpn != "none":
 client.tls_set_context(context)
 client.on_connect = on_connect
 client.on_publish = on_publish
+if mode == "lines":
+    # Other than connect, it tries again by itself when there is no server yet.
+    client.connect_async("localhost", int(port))
+    client.loop_start()
+    for line in sys.stdin:
+        publish(line.rstrip("\n"))
+    sys.exit()
 client.connect("localhost", int(port))
 if mode == "steady":
     client.loop_start()

@@ -23,6 +23,10 @@ export interface Peer {
   readonly steady?: CommandLine;
   /** A line a second on its stdin makes it send. */
   readonly byLine?: true;
+  /** Publishes each line of its stdin at any server, as one does who wants no sample lost. */
+  readonly lines?: (server: Server) => CommandLine;
+  /** The same with a process for each line. */
+  readonly eachLine?: (server: Server) => CommandLine;
   /** Sends so many messages within a window; then prints `ms` and `cpuMs` as JSON. */
   readonly bulk?: (count: number, window: number) => CommandLine;
   /** Percent of our messages: fewer, where it is slow, or needs no time to get warm. */
@@ -79,19 +83,29 @@ export async function findPeers(options: FindOptions): Promise<Found> {
 /** A peer, or what is missing. */
 type Finding = Peer | string;
 
-function findMosquittoPub({ server: { port, alpn }, paths }: FindOptions): Finding {
+function findMosquittoPub({ server, paths }: FindOptions): Finding {
   const program = programPath("mosquitto_pub");
   if (program === undefined) return `${PEERS.mosquittoPub} (apt-get install mosquitto-clients)`;
-  const args = [
-    ...["-h", "localhost", "-p", `${port}`, "-V", "5", "-q", "1", "-t", "bench/peer"],
-    ...["--cafile", paths.ca, "--cert", paths.cert, "--key", paths.key],
-    ...(alpn === "none" ? [] : ["--tls-alpn", alpn]),
-  ];
+  const command = ({ port, alpn }: Server, ...more: string[]): CommandLine => ({
+    program,
+    args: [
+      ...["-h", "localhost", "-p", `${port}`, "-V", "5", "-q", "1", "-t", "bench/peer"],
+      ...["--cafile", paths.ca, "--cert", paths.cert, "--key", paths.key],
+      ...(alpn === "none" ? [] : ["--tls-alpn", alpn]),
+      ...more,
+    ],
+  });
   return {
     name: PEERS.mosquittoPub,
-    once: { program, args: [...args, "-m", PAYLOAD] },
-    steady: { program, args: [...args, "-l"] },
+    once: command(server, "-m", PAYLOAD),
+    steady: command(server, "-l"),
     byLine: true,
+    lines: (server) => command(server, "-l"),
+    eachLine: (server) => {
+      const { args, ...rest } = command(server);
+      const loop = 'while read -r line; do "$@" -m "$line"; done';
+      return { ...rest, program: "sh", args: ["-c", loop, "sh", program, ...args] };
+    },
   };
 }
 
@@ -146,7 +160,8 @@ async function findNode(name: string, { dir, server, paths }: FindOptions): Prom
   ) {
     return `${peer} (npm install --prefix DIR ${name}, BENCH_NODE_MODULES=DIR/node_modules)`;
   }
-  const folder = `${dir}/node-${name}`;
+  // Of its own for each server: they are looked for once a server.
+  const folder = `${dir}/node-${name}-${server.port}`;
   await Deno.mkdir(folder);
   await Deno.symlink(modules, `${folder}/node_modules`);
   const script = `${folder}/peer.mjs`;
@@ -168,19 +183,21 @@ async function asJavaScript(path: string): Promise<string> {
 function scripted(
   name: string,
   { program, args, env = {} }: CommandLine,
-  { port, alpn }: Server,
+  server: Server,
   { ca, cert, key }: Paths,
 ): Peer {
-  const command = (mode: string, ...more: string[]): CommandLine => ({
+  const at = ({ port, alpn }: Server, mode: string, ...more: string[]): CommandLine => ({
     program,
     args: [...args, mode, `${port}`, ca, cert, key, alpn, PAYLOAD, ...more],
     env,
   });
+  const command = (mode: string, ...more: string[]) => at(server, mode, ...more);
   return {
     name,
     once: command("once"),
     acked: /acked/,
     steady: command("steady"),
+    lines: (server) => at(server, "lines"),
     bulk: (count, window) => command("bulk", `${count}`, `${window}`),
   };
 }

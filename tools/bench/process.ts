@@ -81,14 +81,16 @@ export function gainOf(
   return gain;
 }
 
-/** What children of this process had used by their end. A difference around one child is what that one used. */
-export function usedByChildren(): { readonly cpuMs: number; readonly writtenBytes: number } {
-  const stat = Deno.readTextFileSync("/proc/self/stat");
+/** What children of a process had used by their end. A difference around one child is what that one used. */
+export function usedByChildren(
+  pid: number | "self" = "self",
+): { readonly cpuMs: number; readonly writtenBytes: number } {
+  const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return {
     cpuMs: (Number(fields[13]) + Number(fields[14])) * 1000 / TICKS_PER_S,
     // Its own too, with that of a child added when it is waited for.
-    writtenBytes: writtenBytesOf("self"),
+    writtenBytes: writtenBytesOf(pid),
   };
 }
 
