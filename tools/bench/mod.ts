@@ -74,7 +74,7 @@ const SHORT: typeof FULL = {
   watchMs: 6000,
   messages: 20_000,
   backlog: 50_000,
-  month: { settleMs: 5000, watchMs: 10_000, packWaitMs: 2000 },
+  month: { settleMs: 2000, watchMs: 10_000, packWaitMs: 2000 },
   outage: { aroundMs: 2000, cutMs: 6000, patienceMs: 8000, packWaitMs: 2000 },
 };
 

@@ -8,6 +8,7 @@ import {
   type Threads,
   threadsOf,
   usedByChildren,
+  waitFor,
   writtenBytesOf,
 } from "./process.ts";
 import { findPublishers, type PublishersOptions } from "./publishers.ts";
@@ -25,6 +26,9 @@ export interface MonthOptions extends PhaseOptions, PublishersOptions {
 
 /** Samples of 30 days. */
 const MONTH = 30 * 24 * 3600;
+
+/** How long they may take to send their first sample, in ms. */
+const MOST_START_MS = 30_000;
 
 /** A gateway and the relay that counts its bytes. */
 interface Watched {
@@ -58,6 +62,9 @@ export async function measureMonth(options: MonthOptions): Promise<Figure[]> {
     watched.push({ gateway, counter });
   }
   stack.use(new Feed(watched.map(({ gateway }) => gateway), 1000));
+  // An interpreter takes its time to start.
+  const hasSent = ({ gateway }: Watched) => tally.of(gateway.device).samples.size > 0;
+  await waitFor(() => watched.every(hasSent), MOST_START_MS, signal);
   await delay(settleMs, signal);
   const before = watched.map((one) => lookAt(one, tally));
   await delay(watchMs, signal);

@@ -1,7 +1,7 @@
 /** An outage: the link is cut, in it the publisher is killed and started again. Which samples arrive, and how often? */
 
 import { Feed, Gateway } from "./gateway.ts";
-import { delay } from "./process.ts";
+import { delay, waitFor } from "./process.ts";
 import { findPublishers, type PublishersOptions } from "./publishers.ts";
 import type { Figure } from "./report.ts";
 import type { PhaseOptions } from "./servers.ts";
@@ -19,12 +19,10 @@ export interface OutageOptions extends PhaseOptions, PublishersOptions {
 
 /** Between two samples, in ms. */
 const EVERY_MS = 200;
-/** How often to look whether all has arrived, in ms. */
-const LOOK_MS = 100;
 
 /** Cuts everybody's link at once. */
 export async function measureOutage(options: OutageOptions): Promise<Figure[]> {
-  const { aroundMs, cutMs, signal } = options;
+  const { aroundMs, cutMs, patienceMs, signal } = options;
   await using stack = new AsyncDisposableStack();
   const tally = stack.use(await Tally.start(options.servers));
   const { endpoint } = tally;
@@ -37,7 +35,7 @@ export async function measureOutage(options: OutageOptions): Promise<Figure[]> {
   const feed = stack.use(new Feed(gateways, EVERY_MS));
   const arrivedOf = ({ device }: Gateway) => tally.of(device).samples.size;
   // An interpreter takes its time to start.
-  await waitFor(() => gateways.every((gateway) => arrivedOf(gateway) > 0), options);
+  await waitFor(() => gateways.every((gateway) => arrivedOf(gateway) > 0), patienceMs, signal);
   await delay(aroundMs, signal);
   endpoint.pause();
   endpoint.cut("rst");
@@ -51,7 +49,7 @@ export async function measureOutage(options: OutageOptions): Promise<Figure[]> {
   feed[Symbol.dispose]();
   const { last } = feed;
   const lostOf = (gateway: Gateway) => last - arrivedOf(gateway);
-  await waitFor(() => gateways.every((gateway) => lostOf(gateway) === 0), options);
+  await waitFor(() => gateways.every((gateway) => lostOf(gateway) === 0), patienceMs, signal);
   const repeatedOf = ({ device }: Gateway) =>
     tally.of(device).samples.values().reduce((sum, times) => sum + times - 1, 0);
   const what = `of ${last} samples, link cut for ${cutMs / 1000} s with a kill -9 in it:`;
@@ -64,12 +62,4 @@ export async function measureOutage(options: OutageOptions): Promise<Figure[]> {
     ),
   });
   return [figure("lost", lostOf), figure("repeated", repeatedOf)];
-}
-
-async function waitFor(
-  predicate: () => boolean,
-  { patienceMs, signal }: OutageOptions,
-): Promise<void> {
-  const endMs = performance.now() + patienceMs;
-  while (performance.now() < endMs && !predicate()) await delay(LOOK_MS, signal);
 }

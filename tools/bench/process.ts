@@ -144,6 +144,16 @@ export async function delay(ms: number, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
 }
 
+/** Waits until that holds, or so many ms have passed; rejects when the signal comes first. */
+export async function waitFor(
+  predicate: () => boolean,
+  forMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const endMs = performance.now() + forMs;
+  while (!predicate() && performance.now() < endMs) await delay(100, signal);
+}
+
 function kib(text: string, name: string): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)?.[1] ?? NaN);
 }
