@@ -21,7 +21,7 @@ const SAYING: readonly (readonly [what: string, Script, args: readonly string[],
         send({ cmd: "puback", messageId: packet.messageId!, reasonCode: 0x97, properties });
       },
       ["publish", "--message", "x"],
-      "warning",
+      "disconnected",
     ],
     [
       "a DISCONNECT",
