@@ -40,8 +40,8 @@ export async function doctorCommand(command: Command, world: World): Promise<Exi
 
 function printPolicy(command: Command, world: World): ExitCode {
   const { settings } = loadSettings(command, world, { needEndpoint: false });
-  const { clientId, topic, topicPrefix, endpoint } = settings;
+  const { clientId, topic, endpoint } = settings;
   const account = accountOf(endpoint, command.values);
-  world.out(`${JSON.stringify(policyDocument(clientId, topic, account, topicPrefix), null, 2)}\n`);
+  world.out(`${JSON.stringify(policyDocument(clientId, topic, account, settings), null, 2)}\n`);
   return EXIT.ok;
 }

@@ -1,7 +1,7 @@
 /** The help texts and the sample settings file, made from the tables of commands and settings. Pure. */
 
 import { EXIT, UserError } from "../core/errors.ts";
-import { didYouMean, quote } from "../core/text.ts";
+import { didYouMean, quote, wrap } from "../core/text.ts";
 import { flagOf, SETTINGS, type SettingSpec, variableOf } from "../settings/mod.ts";
 import { COMMAND_TABLE, COMMANDS } from "./table.ts";
 
@@ -56,8 +56,7 @@ Settings come from flags, else MQTT443_ variables, else --config FILE,
 ./mqtt443.json or /etc/mqtt443/mqtt443.json; \`mqtt443 help settings\` lists them.
 
 Exit codes: 0 done, 1 a bug, 64 wrong command line, 69 endpoint unreachable,
-  73 state directory or queue unusable, 75 kept on disk, 77 refused,
-  78 settings or files wrong`;
+  73 state or queue unusable, 75 kept, 77 refused, 78 wrong settings or files`;
 }
 
 /** Flags, each with what it is for, in two columns. */
@@ -92,7 +91,7 @@ export function settingsHelp(): string {
       [
         `  ${flagOf(spec.key)} ${spec.placeholder}  (${variableOf(spec.key)})`,
         `      ${spec.sentence}`,
-        `      allowed: ${spec.allowed}`,
+        ...wrap(`allowed: ${spec.allowed}`, COLUMNS - 6).map((line) => `      ${line}`),
         `      default: ${spec.default}`,
       ].join("\n")
     ),

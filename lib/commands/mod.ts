@@ -21,6 +21,8 @@ export async function runCommand(command: Command, world: World): Promise<ExitCo
       return (await import("./queue.ts")).queueCommand(command, world);
     case "settings":
       return (await import("./settings.ts")).settingsCommand(command, world);
+    case "status":
+      return (await import("./status.ts")).statusCommand(command, world);
     case "send":
       return (await import("./send.ts")).sendCommand(command, world);
     case "version":

@@ -13,6 +13,8 @@ import {
   openService,
   type Reports,
   runPublisher,
+  RunStatus,
+  type StatusFile,
 } from "../publisher/mod.ts";
 import {
   checkEnvironment,
@@ -24,7 +26,12 @@ import {
 import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
-import { loadSettings, type Settings, settingsDoubt } from "../settings/mod.ts";
+import {
+  type LoadedSettings,
+  loadSettings,
+  type Settings,
+  settingsDoubt,
+} from "../settings/mod.ts";
 import { type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
 import {
   answering,
@@ -48,11 +55,13 @@ import {
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
 import { openLogOf } from "./open_log.ts";
+import { idleStatus, statusFileOf } from "./publish_status.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
 export async function publishCommand(command: Command, world: World): Promise<ExitCode> {
   const isDry = command.switches.has("dry-run");
-  const { settings, configPath } = loadSettings(command, world, { needEndpoint: !isDry });
+  const loaded = loadSettings(command, world, { needEndpoint: !isDry });
+  const { settings } = loaded;
   const log = openLogOf(settings, world);
   if (isDry) return await dryRun(settings, world);
   checkEnvironment(world.env, log);
@@ -75,6 +84,9 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   const service = socket
     ? openService(socket, { settings, target, queue, reports, log }, world)
     : undefined;
+  const certificate = () => connector.identity().facts;
+  const status = new RunStatus({ ...world, settings, target, queue, reports, certificate });
+  let statusFile: StatusFile | undefined;
   let renew = (_isNew: boolean) => {};
   const reload = () => renew(connector.reload());
   const { stop, leave, done } = listen(world, () => service ? service.reload(reload) : reload());
@@ -83,18 +95,8 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   let intake: Intake | undefined;
   try {
     intake = intakeCounts &&
-      await openIntakeOf(settings, world, { clock, reports, log, counts: intakeCounts });
-    log.info("start", {
-      version: VERSION,
-      endpoint: settings.endpoint,
-      port: settings.port,
-      clientId: settings.clientId,
-      topic: settings.topic,
-      certificate: connector.identity().facts?.subject ?? "none",
-      settings: configPath ?? "none",
-      listen: settings.listen,
-      queued: queue.waiting.messages,
-    });
+      await openIntakeOf(settings, world, { clock, reports, status, log, counts: intakeCounts });
+    log.info("start", startFields(loaded, certificate()?.subject, queue.waiting.messages));
     const doubt = settingsDoubt(settings);
     if (doubt) log.warn("warning", { step: "settings", ...doubt });
     // Only the service's unit can bind what is missing; elsewhere doctor reports it.
@@ -102,6 +104,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       ? sourceLimits(settings.source)
       : undefined;
     if (limits) log.warn("warning", failureFields(limits));
+    statusFile = statusFileOf(loaded, world, { status, log });
     service?.ready();
     return await runPublisher({
       settings,
@@ -109,21 +112,28 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
       isAws: isAws(settings.endpoint),
       queue,
       log,
-      reports,
-      connect: (signal) => connector.connect(signal),
+      reports: status.counting(reports),
+      connect: (signal, opening) => connector.connect(signal, opening),
       onRenewal: (listener) => void (renew = listener),
-      onLink: service?.onLink,
+      onLink(state) {
+        service?.onLink(state);
+        status.link(state);
+        statusFile?.write();
+      },
       async gather({ put, room, signal }) {
         intake?.start(answering((drafts) => put(drafts, { refuse: true })));
         // What was read is answered before the queue is drained.
         const stopped = intake && aborted(signal).then(() => intake?.stop());
-        const gathered = gather(settings, world, { put, room, signal, reports, clock, queue });
+        const gathered = gather(settings, world, {
+          ...{ put, room, signal, reports, status, clock, queue },
+        });
         const all = gathered.then(() => stopped);
         await Promise.race(intake ? [all, intake.failed] : [all]);
       },
       stop,
       leave,
       random: world.random,
+      now: world.now,
       monotonicMs: world.monotonicMs,
     });
   } finally {
@@ -133,7 +143,20 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     reports.flush();
     done();
     queue.close();
+    statusFile?.close();
   }
+}
+
+function startFields(
+  { settings, configPath }: LoadedSettings,
+  certificate: string | undefined,
+  queued: number,
+) {
+  const { endpoint, port, clientId, topic, listen } = settings;
+  return {
+    ...{ version: VERSION, endpoint, port, clientId, topic, certificate: certificate ?? "none" },
+    ...{ settings: configPath ?? "none", listen, queued },
+  };
 }
 
 function openClock(world: World, log: Logger): ClockWatch {
@@ -167,9 +190,10 @@ function countsFor({ listen, message, count, source }: Settings): IntakeCounts |
 async function openIntakeOf(
   settings: Settings,
   world: World,
-  { clock, reports, log, counts }: {
+  { clock, reports, status, log, counts }: {
     clock: ClockWatch;
     reports: Reports;
+    status: RunStatus;
     log: Logger;
     counts: IntakeCounts;
   },
@@ -181,7 +205,10 @@ async function openIntakeOf(
     makeDraft: (now, line) => lineDraft(settings, now, line),
     log,
     reports: {
-      handedIn: (messages) => void (counts.handedIn += messages),
+      handedIn(messages) {
+        counts.handedIn += messages;
+        status.read([{ name: "listen" }]);
+      },
       refused({ error }: Refusal) {
         counts.refused++;
         reports.sourceFailed("listen", refusedLine(error));
@@ -197,6 +224,7 @@ interface GatherTools {
   readonly room: (signal: AbortSignal) => Promise<void>;
   readonly signal: AbortSignal;
   readonly reports: Reports;
+  readonly status: Pick<RunStatus, "read" | "readings">;
   readonly clock: ClockWatch;
   readonly queue: Pick<Queue, "load">;
 }
@@ -211,9 +239,14 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
   if (settings.source.includes("stdin")) {
     const lines = readable(readLines(world.input(), { signal: tools.signal }));
-    return await gatherLines(lines, options);
+    const put: typeof tools.put = (drafts) => {
+      tools.put(drafts);
+      tools.status.read([{ name: "stdin" }]);
+    };
+    return await gatherLines(lines, { ...options, put });
   }
-  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ") });
+  const self = () => tools.status.readings();
+  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ"), self });
   if (sources.length === 0) return;
   const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
   const intervalsMs = [...new Set(sources.map(intervalOf))];
@@ -221,8 +254,12 @@ async function gather(settings: Settings, world: World, tools: GatherTools): Pro
   const timeoutMs = Math.min(Math.max(Math.min(...intervalsMs) / 2, 1000), 5000);
   const wants = nameFilter(settings.only, settings.except);
   return await gatherTicks(
-    (dueMs) =>
-      readAll(sources.filter((source) => dueMs.includes(intervalOf(source))), { timeoutMs, wants }),
+    async (dueMs) => {
+      const due = sources.filter((source) => dueMs.includes(intervalOf(source)));
+      const result = await readAll(due, { timeoutMs, wants });
+      tools.status.read(due, result.failures);
+      return result;
+    },
     { ...options, intervalsMs },
   );
 }
@@ -245,6 +282,7 @@ async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
 /** Prints what would be sent, numbered from 1; nothing is queued. */
 async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
   const failed = (_source: string, error: UserError) => world.err(`warn: ${error.message}`);
+  const reports = createReports(SILENT, world.monotonicMs);
   const { stop, done } = listen(world);
   let nextSeq = 1;
   const put = (drafts: readonly Draft[]) => {
@@ -260,10 +298,8 @@ async function dryRun(settings: Settings, world: World): Promise<ExitCode> {
       put,
       room: () => Promise.resolve(),
       signal: stop,
-      reports: {
-        ...createReports(SILENT, world.monotonicMs),
-        sourceFailed: failed,
-      },
+      reports: { ...reports, sourceFailed: failed },
+      status: idleStatus(settings, world, reports),
       clock: openClock(world, SILENT),
       queue: { load: { used: { messages: 0, bytes: 0 }, most: NO_LIMIT } },
     });

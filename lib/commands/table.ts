@@ -110,6 +110,20 @@ becomes the metrics, anything else is text. --topic is a topic below the
 publisher's topicPrefix. Exit codes: 0 all are queued, 64 one is not taken,
 69 nobody listens, 75 try again later, 77 not allowed to connect.`,
   },
+  status: {
+    summary: "what the running publisher is doing",
+    usage: "[--watch | --json | --prometheus] [SETTINGS]",
+    operands: [0, 0],
+    flags: {
+      watch: "show it live, until Ctrl-C",
+      json: "print it as JSON",
+      prometheus: "print it for the textfile collector of node_exporter",
+    },
+    details: `Shows what the publisher writes into --status-file every 5 s, else into
+/run/mqtt443/status.json: link, rates, queue, certificate, sources, and what
+hinders. It needs no right but to read that file. Exit codes: 0 publishing,
+69 link down, 73 no publisher runs: there is no file, or it is older than 30 s.`,
+  },
   completion: {
     summary: "print a script that completes all this in bash, zsh or fish",
     usage: "bash|zsh|fish",

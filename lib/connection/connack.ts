@@ -17,11 +17,16 @@ export interface Granted {
   readonly limits: ServerLimits;
 }
 
-/** What the server grants, or why there is no session. */
+/**
+ * What the server grants, or why there is no session.
+ *
+ * @param resumes Whether CONNECT asked for the session before.
+ */
 export function readConnack(
   packet: IConnackPacket,
   version: "5" | "3.1.1",
   target: Target,
+  resumes = false,
 ): Granted | UserError {
   const code = (version === "5" ? packet.reasonCode : packet.returnCode) ?? 0;
   const { properties = {} } = packet;
@@ -37,7 +42,7 @@ export function readConnack(
     return brokenProtocol("Maximum Packet Size 0 in CONNACK", target);
   }
   // MQTT 5 section 3.1.2.4, 3.1.1 section 3.2.2.2: there is none after a clean start.
-  if (packet.sessionPresent) {
+  if (packet.sessionPresent && !resumes) {
     return brokenProtocol("Session Present in CONNACK after a clean start", target);
   }
   const { maximumQoS, maximumPacketSize, serverKeepAlive, topicAliasMaximum } = properties;

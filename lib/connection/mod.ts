@@ -19,4 +19,4 @@ export {
   warnOfProxyVariable,
   withProxyHint,
 } from "./trust.ts";
-export { type Connection, targetOf } from "./types.ts";
+export { type Connection, type Opening, targetOf, WILL_DELAY_S } from "./types.ts";

@@ -8,7 +8,7 @@
 import type { Buffer } from "node:buffer";
 import type { Transform, Writable } from "node:stream";
 import mqtt from "mqtt/lib/client";
-import type { IConnackPacket, MqttClient } from "mqtt";
+import type { IClientPublishOptions, IConnackPacket, MqttClient } from "mqtt";
 import { place, type Target } from "../core/endpoint.ts";
 import { EXIT, UserError } from "../core/errors.ts";
 import type { Qos } from "../core/message.ts";
@@ -30,12 +30,15 @@ import {
   type Said,
 } from "./reason_codes.ts";
 import type { Transport } from "./tls.ts";
-import type {
-  Connection,
-  ConnectionFacts,
-  ConnectionSettings,
-  OutgoingMessage,
-  ServerLimits,
+import { TOPIC_ALIAS_BYTES, TopicAliases } from "./topic_aliases.ts";
+import {
+  type Connection,
+  type ConnectionFacts,
+  type ConnectionSettings,
+  type Opening,
+  type OutgoingMessage,
+  type ServerLimits,
+  WILL_DELAY_S,
 } from "./types.ts";
 
 /** Longest packet that is taken: the largest payload and topic of AWS IoT Core, with room for MQTT 5's properties. */
@@ -44,6 +47,8 @@ const MAX_PACKET_BYTES = 256 * 1024;
 const END_MS = 1000;
 /** The packet, in both versions. */
 const DISCONNECT = Uint8Array.of(0xe0, 0);
+/** The one of MQTT 5 after which the will is sent. */
+const DISCONNECT_WITH_WILL = Uint8Array.of(0xe0, 2, 0x04, 0);
 /** Messages handed out before timers, signals and other work have their turn. */
 const TURN_MESSAGES = 50;
 /** PUBACKs of ours that may wait to be sent: some MiB of memory, as MQTT.js keeps them. */
@@ -55,11 +60,11 @@ const NO_TIMER = { set: () => 0, clear: () => {} };
 type Granted = Pick<ConnectionFacts, "receiveMaximum" | "limits" | "isAws">;
 
 /** The settings of a session, with what CONNECT holds besides. */
-type SessionSettings = ConnectionSettings & { readonly password?: string | undefined };
+type SessionSettings = ConnectionSettings & Opening & { readonly password?: string | undefined };
 
 /** A session: CONNECT is sent when it is made. */
 export class MqttSession implements Omit<Connection, "facts"> {
-  readonly #settings: ConnectionSettings;
+  readonly #settings: ConnectionSettings & Opening;
   readonly #transport: Transport;
   readonly #target: Target;
   readonly #now: () => Date;
@@ -81,6 +86,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
   #owed = 0;
   /** What CONNACK limits. */
   #limits: ServerLimits = {};
+  #aliases = new TopicAliases();
   /** When CONNACK came, ms of a clock that never jumps. */
   #openedMs = 0;
   /** Messages handed to MQTT.js, and PUBACKs for them. */
@@ -124,7 +130,7 @@ export class MqttSession implements Omit<Connection, "facts"> {
   }
 
   publish(
-    { topic, payload, qos }: OutgoingMessage,
+    { topic, payload, qos, retain = false }: OutgoingMessage,
     done: (refused?: PublishRefusedError | PacketTooLargeError) => void,
   ): void {
     // MQTT.js would throw: its store is closed.
@@ -134,23 +140,28 @@ export class MqttSession implements Omit<Connection, "facts"> {
     if (qos > maximumQos && this.#settings.qos !== 0) {
       return this.#finish(explainQos(maximumQos, this.#target));
     }
+    let alias = this.#aliases.of(topic);
     // A string is at most three bytes of UTF-8 per unit: most need no counting here.
-    if (3 * (topic.length + payload.length) + 10 > most) {
+    if (3 * (topic.length + payload.length) + 20 > most) {
       const bytes = publishBytes({ topic, payload, qos }, this.#settings.mqttVersion);
       if (bytes > most) {
         return queueMicrotask(() => done(new PacketTooLargeError(bytes, most, topic)));
       }
+      if (bytes + TOPIC_ALIAS_BYTES + 1 > most) alias = undefined;
     }
     this.#sent++;
-    const options = { qos: Math.min(qos, maximumQos) as Qos };
-    this.#client.publish(topic, payload, options, (error?: unknown, packet?: unknown) => {
+    const options: IClientPublishOptions = { qos: Math.min(qos, maximumQos) as Qos, retain };
+    if (alias !== undefined) options.properties = alias.properties;
+    const named = alias?.isKnown ? "" : topic;
+    this.#client.publish(named, payload, options, (error?: unknown, packet?: unknown) => {
       if (!this.#client.connected && error) return;
       const code = (error as { code?: unknown } | undefined)?.code;
       if (typeof code === "number") {
         const { properties } = (packet ?? {}) as { properties?: Said };
         done(new PublishRefusedError(code, topic, properties));
       } else if (!error) {
-        if (options.qos > 0) this.#acknowledged++;
+        if (options.qos! > 0) this.#acknowledged++;
+        if (alias !== undefined) alias.isKnown = true;
         done();
       }
     });
@@ -192,13 +203,17 @@ export class MqttSession implements Omit<Connection, "facts"> {
     await promise.finally(() => clearTimeout(timer));
   }
 
-  async end(): Promise<void> {
+  async end({ keepsWill = false } = {}): Promise<void> {
     this.#isEnding = true;
     const timer = setTimeout(() => this.#finish(undefined), END_MS);
     // By itself MQTT.js would wait for the PUBACKs of what is in flight, or send no DISCONNECT.
     this.#isOver = true;
     this.#keepAlive?.stop();
-    this.#transport.stream.end(DISCONNECT);
+    const { mqttVersion } = this.#settings;
+    // MQTT 3.1.1 has no word for it: there the will is sent where DISCONNECT is missing.
+    this.#transport.stream.end(
+      !keepsWill ? DISCONNECT : mqttVersion === "5" ? DISCONNECT_WITH_WILL : undefined,
+    );
     await this.closed;
     clearTimeout(timer);
   }
@@ -287,12 +302,13 @@ export class MqttSession implements Omit<Connection, "facts"> {
   }
 
   #acceptConnack(packet: IConnackPacket): void {
-    const { mqttVersion, keepAlive, ackTimeout } = this.#settings;
-    const granted = readConnack(packet, mqttVersion, this.#target);
+    const { mqttVersion, keepAlive, ackTimeout, resumes } = this.#settings;
+    const granted = readConnack(packet, mqttVersion, this.#target, resumes);
     if (granted instanceof UserError) return this.#finish(granted);
     this.#isOpen = true;
     this.#openedMs = performance.now();
     this.#limits = granted.limits;
+    this.#aliases = new TopicAliases(granted.limits.topicAliasMaximum);
     const { serverKeepAliveS } = granted.limits;
     this.#keepAlive = new KeepAlive({
       keepAliveMs: serverKeepAliveS ? serverKeepAliveS * 1000 : keepAlive,
@@ -325,18 +341,26 @@ export class MqttSession implements Omit<Connection, "facts"> {
 }
 
 function openClient(
-  { username, password, ...settings }: SessionSettings,
+  { username, password, will, resumes = false, ...settings }: SessionSettings,
   transport: Transport,
 ): MqttClient {
-  return new mqtt.default(() => transport.stream as never, {
+  const isV5 = settings.mqttVersion === "5";
+  const client = new mqtt.default(() => transport.stream as never, {
     protocolId: "MQTT",
-    protocolVersion: settings.mqttVersion === "5" ? 5 : 4,
+    protocolVersion: isV5 ? 5 : 4,
     clientId: settings.clientId,
     ...(username !== undefined && { username }),
     ...(password !== undefined && { password }),
     keepalive: Math.round(settings.keepAlive / 1000),
-    // The queue redelivers; a session kept by the server would do it a second time.
-    clean: true,
+    // The queue redelivers; a session kept by the server would do it a second time. One that is resumed had no
+    // subscriptions, and a publisher's holds nothing else: it is resumed for its will alone.
+    clean: !(isV5 && resumes),
+    ...(will && {
+      will: {
+        ...{ ...will, payload: will.payload as never, qos: 1, retain: true },
+        ...(isV5 && { properties: { willDelayInterval: WILL_DELAY_S } }),
+      },
+    }),
     reconnectPeriod: 0,
     resubscribe: false,
     queueQoSZero: false,
@@ -349,8 +373,16 @@ function openClient(
     outgoingStore: new NoStore(),
     timerVariant: NO_TIMER,
     reschedulePings: false,
-    ...(settings.mqttVersion === "5" && { properties: { maximumPacketSize: MAX_PACKET_BYTES } }),
+    ...(isV5 && {
+      properties: {
+        maximumPacketSize: MAX_PACKET_BYTES,
+        // The will of a session that the server forgets at once would not be delayed.
+        ...(will && { sessionExpiryInterval: WILL_DELAY_S }),
+      },
+    }),
   });
+  // It would put topics back in place of their aliases, for the store.
+  return Object.assign(client, { _removeTopicAliasAndRecoverTopicName() {} });
 }
 
 /** Makes a stream that is piped to MQTT.js later one that can be piped through a filter after that. */

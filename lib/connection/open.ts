@@ -9,10 +9,10 @@
 import { explainTimeout } from "./explain.ts";
 import type { Identity } from "../identity/mod.ts";
 import { openTransport } from "./tls.ts";
-import { type Connection, type ConnectionSettings, targetOf } from "./types.ts";
+import { type Connection, type ConnectionSettings, type Opening, targetOf } from "./types.ts";
 
 /** Options of {@linkcode openConnection}. */
-export interface ConnectionOptions {
+export interface ConnectionOptions extends Opening {
   /** Ends the attempt, or the session. */
   readonly signal?: AbortSignal;
   /** @default () => new Date() */
@@ -31,8 +31,8 @@ export interface ConnectionOptions {
 export async function openConnection(
   settings: ConnectionSettings,
   identity: Identity,
-  { signal, now = () => new Date(), open = openTransport, avoid = new Set() }: ConnectionOptions =
-    {},
+  { signal, now = () => new Date(), open = openTransport, avoid = new Set(), ...opening }:
+    ConnectionOptions = {},
 ): Promise<Connection> {
   const startMs = performance.now();
   const target = targetOf(settings, identity);
@@ -40,7 +40,7 @@ export async function openConnection(
   const timer = setTimeout(() => deadline.abort(), settings.connectTimeout);
   const attempt = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
   try {
-    const opening = open({
+    const transporting = open({
       target,
       identity,
       signal: attempt,
@@ -48,11 +48,11 @@ export async function openConnection(
       now,
       avoid,
     });
-    opening.catch(() => {});
+    transporting.catch(() => {});
     // MQTT.js is loaded while the server answers.
     const { MqttSession } = await import("./mqtt.ts");
-    const transport = await opening;
-    const told = { ...settings, password: identity.password };
+    const transport = await transporting;
+    const told = { ...settings, ...opening, password: identity.password };
     const { inspectedBy } = transport;
     const seen = inspectedBy === undefined ? target : { ...target, inspectedBy };
     const session = new MqttSession(told, transport, seen, now);

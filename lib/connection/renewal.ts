@@ -19,7 +19,7 @@ import {
   loadIdentity,
 } from "../identity/mod.ts";
 import { openConnection } from "./open.ts";
-import type { Connection } from "./types.ts";
+import type { Connection, Opening } from "./types.ts";
 import { EXIT, failureFields, UserError } from "../core/errors.ts";
 import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
 import type { Settings } from "../settings/mod.ts";
@@ -100,7 +100,7 @@ export class Connector {
    *
    * @throws {UserError} If no session comes about.
    */
-  async connect(signal: AbortSignal): Promise<Connection> {
+  async connect(signal: AbortSignal, opening: Opening = {}): Promise<Connection> {
     try {
       if (!this.#isFresh) this.#read();
       this.#isFresh = false;
@@ -115,6 +115,7 @@ export class Connector {
     try {
       const { now } = this.#world;
       const connection = await openConnection(this.#settings, this.#used, {
+        ...opening,
         signal,
         now,
         avoid: this.#avoid,

@@ -84,8 +84,12 @@ export interface Connection {
     onMessage: (topic: string, payload: Uint8Array) => void,
     onLong?: (message: LongMessage) => void,
   ): Promise<void>;
-  /** Sends DISCONNECT and closes, whatever is in flight. Settles in 1 s at most. */
-  end(): Promise<void>;
+  /**
+   * Sends DISCONNECT and closes, whatever is in flight. Settles in 1 s at most.
+   *
+   * @param keepsWill Whether the server sends the will all the same, if no other session takes this one's place. @default {false}
+   */
+  end(options?: { readonly keepsWill?: boolean }): Promise<void>;
   /** Ends it at once. */
   abort(reason?: UserError): void;
   /** Settles when the session has ended: with the reason, or undefined if we ended it. */
@@ -97,7 +101,20 @@ export interface OutgoingMessage {
   readonly topic: string;
   readonly payload: string;
   readonly qos: Qos;
+  /** The server keeps it for later subscribers. @default {false} */
+  readonly retain?: boolean;
 }
+
+/** What CONNECT says besides the settings. */
+export interface Opening {
+  /** Sent by the server with QoS 1, and kept, when the session ends without DISCONNECT. */
+  readonly will?: Pick<OutgoingMessage, "topic" | "payload">;
+  /** With MQTT 5 the will of the last session, which is delayed, is not sent: this one takes its place. @default {false} */
+  readonly resumes?: boolean;
+}
+
+/** How long a server that speaks MQTT 5 waits with the will for another session to take the place of this one, in s. */
+export const WILL_DELAY_S = 5;
 
 /** What the words about a failure need to know. */
 export function targetOf(

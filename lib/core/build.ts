@@ -15,6 +15,8 @@ export interface Grants {
   readonly notify?: string;
   /** Socket on which lines are handed in. */
   readonly listen?: string;
+  /** File in which the running publisher says how it fares. */
+  readonly status?: string;
 }
 
 /** Facts written into an executable when it is built. */

@@ -14,6 +14,9 @@ export const CODES = {
   "wrong-policy-file": "The file given with --policy-file is not a valid policy",
   "policy-lacks-action": "The policy given with --policy-file lacks an action that is needed",
   "shadow-format": "The topic is a device shadow's, and the messages are no shadow documents",
+  "pack-unused": "Settings for packs are given, and none is made",
+  "pack-advised":
+    "More than half of the messages a second that AWS accepts, each a PUBLISH of its own",
   "client-id-common": "The client id is one that many devices have",
   "policy-unjudged":
     "The policy given with --policy-file has conditions or variables only AWS knows",
@@ -43,6 +46,9 @@ export const CODES = {
   "certificate-expires-soon": "The device certificate expires within 30 days",
   "certificate-not-yet-valid": "The device certificate is not valid yet by this clock",
   "clock-wrong": "The clock is before the day this program was built",
+  // The status file.
+  "status-file-failed": "The status file cannot be written",
+  "no-publisher": "No publisher writes the status file",
   // The state directory and the queue.
   "state-in-use": "Another mqtt443 holds the state directory",
   "state-not-safe": "Another user may change the state directory or a file in it",
@@ -133,6 +139,7 @@ export const CODES = {
   "no-pingresp": "No PINGRESP in time: the link is dead",
   "session-hung-up": "The server hung up in an open session without a DISCONNECT",
   "disconnected": "The server ended the session with DISCONNECT (`reason`)",
+  "status-refused": "The endpoint does not take the status of statusTopic, or the will",
   "taken-over": "Another client with the same client id took the session over",
   "publish-cut": "The server hung up right after PUBLISH",
   "runs-a-rule": "Testing this topic of Basic Ingest would run a rule; it was not done",

@@ -68,6 +68,20 @@ function editDistance(a: string, b: string): number {
   return last[b.length]!;
 }
 
+/** A text in lines of so many columns, broken at spaces alone. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(/\s+/)) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = "";
+    }
+    line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
 /** A text in a terminal colour. */
 export function coloured(colour: number, text: string): string {
   return `\x1b[${colour}m${text}\x1b[39m`;
@@ -90,7 +104,7 @@ export const SIZE_BYTES: Record<string, number> = {
 
 /** A duration in the largest unit that is exact: `1500` is `1.5s`, `100001` is `100001ms`. */
 export function formatDuration(ms: number): string {
-  return inUnits(ms, DURATION_MS, true);
+  return ms === 0 ? "0s" : inUnits(ms, DURATION_MS, true);
 }
 
 /** A size in the largest unit that is exact: `67108864` is `64MiB`. */

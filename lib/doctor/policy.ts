@@ -7,6 +7,7 @@
 
 import { EXIT, UserError } from "../core/errors.ts";
 import { quote } from "../core/text.ts";
+import type { Settings } from "../settings/mod.ts";
 
 /** What of the account is not known here. */
 export interface Account {
@@ -44,7 +45,8 @@ function notOne(flag: string, value: string, wanted: string, example: string): U
 /**
  * The least policy document that lets exactly this client id publish to exactly this topic.
  *
- * @param topicPrefix Below it too, where messages handed in may name a topic.
+ * @param more Where else it publishes: below a prefix, where messages handed in may name a topic; and its status, which
+ * the broker keeps.
  *
  * @example
  * ```ts
@@ -65,17 +67,21 @@ export function policyDocument(
   clientId: string,
   topic: string,
   { region, account }: Account,
-  topicPrefix?: string,
+  { topicPrefix, statusTopic }: Partial<Pick<Settings, "topicPrefix" | "statusTopic">> = {},
 ): { Version: string; Statement: { Effect: string; Action: string; Resource: string }[] } {
   const partition = region.startsWith("cn-") ? "aws-cn" : "aws";
-  const arn = (what: string) => `arn:${partition}:iot:${region}:${account}:${what}`;
+  const allow = (action: string, what: string) => ({
+    Effect: "Allow",
+    Action: action,
+    Resource: `arn:${partition}:iot:${region}:${account}:${what}`,
+  });
+  const topics = [topic, topicPrefix && `${topicPrefix}/*`, statusTopic];
   return {
     Version: "2012-10-17",
     Statement: [
-      { Effect: "Allow", Action: "iot:Connect", Resource: arn(`client/${clientId}`) },
-      ...[topic, ...(topicPrefix === undefined ? [] : [`${topicPrefix}/*`])].map((each) => (
-        { Effect: "Allow", Action: "iot:Publish", Resource: arn(`topic/${each}`) }
-      )),
+      allow("iot:Connect", `client/${clientId}`),
+      ...topics.flatMap((each) => each ? [allow("iot:Publish", `topic/${each}`)] : []),
+      ...(statusTopic ? [allow("iot:RetainPublish", `topic/${statusTopic}`)] : []),
     ],
   };
 }
@@ -99,19 +105,20 @@ export interface PolicyVerdict {
 }
 
 /**
- * Whether a policy document allows connecting with a client id and publishing to a topic. It may be the document itself,
- * or what `aws iot get-policy` prints, which has it as a text.
+ * Whether a policy document allows connecting with a client id, publishing to a topic, and keeping a status. It may be
+ * the document itself, or what `aws iot get-policy` prints, which has it as a text.
  *
  * @throws {TypeError} If it is no policy document.
  */
 export function judgePolicy(
   document: unknown,
-  { clientId, topic }: { clientId: string; topic: string },
+  device: { clientId: string; topic: string; statusTopic?: string | undefined },
 ): PolicyVerdict {
+  const { clientId, topic, statusTopic } = device;
   const { policyDocument: inner, Statement } = (document ?? {}) as Record<string, unknown>;
   if (Statement === undefined && inner !== undefined) {
     const parsed = typeof inner === "string" ? JSON.parse(inner) : inner;
-    return judgePolicy(parsed, { clientId, topic });
+    return judgePolicy(parsed, device);
   }
   const statements = asList(Statement) as Record<string, unknown>[];
   if (statements.length === 0) throw new TypeError("it has no Statement");
@@ -120,6 +127,9 @@ export function judgePolicy(
     const [action, resource] of [
       ["iot:Connect", `client/${clientId}`],
       ["iot:Publish", `topic/${topic}`],
+      ...(statusTopic ? STATUS_ACTIONS : []).map((action) =>
+        [action, `topic/${statusTopic}`] as const
+      ),
     ] as const
   ) {
     const found = statements.filter((statement) =>
@@ -140,6 +150,9 @@ export function judgePolicy(
   }
   return verdict;
 }
+
+/** What the status takes, which the broker keeps. */
+const STATUS_ACTIONS = ["iot:Publish", "iot:RetainPublish"] as const;
 
 /** A policy variable whose value only AWS knows. */
 const UNKNOWN_VARIABLE = /\$\{[^}]*\}/;

@@ -7,12 +7,16 @@ import { isRuleTopic, isShadowTopic } from "../core/shadow.ts";
 import { quote } from "../core/text.ts";
 import { sleep } from "../core/wait.ts";
 import type { Settings } from "../settings/mod.ts";
+import { openSources } from "../sources/mod.ts";
 import type { Site } from "./facts.ts";
 import { type Finding, findingOf, ok } from "./finding.ts";
 import { policyLine } from "./policy.ts";
 
 /** How long after the message a session is watched for its end, in ms. */
 const TAKEOVER_MS = 1000;
+
+/** Messages a second that AWS IoT Core takes on one connection: quotas page "iot-core". */
+const AWS_MESSAGES_PER_S = 100;
 
 /** Reason codes of MQTT 5 that decide here. */
 const TAKEN_OVER = 0x8e;
@@ -74,7 +78,7 @@ export async function lookAtPublish(
       : qos > 0 && mqttVersion === "3.1.1" && !isAws(settings.endpoint)
       ? "; with MQTT 3.1.1 a broker may acknowledge a message that it denies, and drop it: --mqtt-version 5 tells"
       : "";
-    return ok(`${saw}${kept}${note}`);
+    return adviseOnPacks(`${saw}${kept}${note}`, connection, settings);
   }
   if (qos === 0) return explainEnd(after.reason, settings, denied);
   return {
@@ -86,16 +90,50 @@ export async function lookAtPublish(
   };
 }
 
+/** In the form that messages have. */
 function testMessage({ world, settings }: Site): string {
-  const { clientId, topic } = settings;
+  const { clientId: device, topic, pack, packAs } = settings;
   // A shadow takes it as an update that changes nothing.
   if (isShadowTopic(topic)) return JSON.stringify({ state: { reported: {} } });
-  return JSON.stringify({
-    device: clientId,
-    time: world.now().toISOString(),
-    doctor: "test message",
-  });
+  const test = { time: world.now().toISOString(), doctor: "test message" };
+  if (pack === undefined) return JSON.stringify({ device, ...test });
+  return JSON.stringify(
+    packAs === "samples"
+      ? { device, samples: [{ device, ...test }] }
+      : { device, names: Object.keys(test), rows: [Object.values(test)] },
+  );
 }
+
+/** All is well; on AWS, whose rate is limited, packs are advised where many messages are made. */
+function adviseOnPacks(saw: string, { facts }: Connection, settings: Settings): Finding {
+  const perS = messagesPerS(settings);
+  const isAwsHere = isAws(settings.endpoint) || facts.isAws;
+  if (settings.pack !== undefined || !isAwsHere || perS <= AWS_MESSAGES_PER_S / 2) return ok(saw);
+  return {
+    status: "warn",
+    code: "pack-advised",
+    saw,
+    cause:
+      `the sources give ${Math.round(perS)} messages a second, each a PUBLISH of its own, and ` +
+      `AWS takes ${AWS_MESSAGES_PER_S} a second: what waited in an outage is sent slowly, and each ` +
+      "is billed",
+    hint: "pass --pack 5KiB: messages share a PUBLISH then, and a rule of AWS takes them apart",
+  };
+}
+
+/** Messages a second that the sources give; those of standard input and a socket are not known before. */
+function messagesPerS({ source, interval }: Settings): number {
+  if (source.includes("stdin")) return 0;
+  const intervalsMs = new Set(openSources(source).map(({ intervalMs }) => intervalMs ?? interval));
+  // Sources that are due at one tick share a message.
+  const ticks = [...intervalsMs].flatMap((ms) =>
+    Array.from({ length: Math.floor(SPAN_MS / ms) }, (_, at) => (at + 1) * ms)
+  );
+  return new Set(ticks).size * 1000 / SPAN_MS;
+}
+
+/** In which ticks are counted. */
+const SPAN_MS = 10_000;
 
 /** A cause and a hint. */
 type Words = Pick<Finding, "cause" | "hint">;

@@ -1,6 +1,7 @@
 /** The outcome of the diagnosis as data for scripts and as text. Pure. */
 
 import { EXIT, type ExitCode } from "../core/errors.ts";
+import { wrap } from "../core/text.ts";
 import type { Report, Result } from "./checks.ts";
 
 /** The report as a document for scripts; it only grows. */
@@ -74,18 +75,4 @@ export function summaryText({ ok, exitCode, checks }: Report): string {
 /** Less for a word that would else be too long for the line: it may be one to copy. */
 function indent(line: string): string {
   return `${" ".repeat(Math.max(0, Math.min(LABEL, WIDTH - line.length)))}${line}`;
-}
-
-/** Breaks at spaces alone. */
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(/\s+/)) {
-    if (line !== "" && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = "";
-    }
-    line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
 }

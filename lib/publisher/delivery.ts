@@ -1,9 +1,9 @@
 /**
- * One session's deliveries: takes messages from the queue, keeps the window full, accepts what was acknowledged.
+ * One session's deliveries: keeps the window full, accepts what was acknowledged.
  *
  * Rules: never more in flight than the window, nor than half a MiB and one message; the next message leaves inside the
  * PUBACK of an earlier one, so there is no stall between batches; a message is accepted only when it was delivered. The
- * queue knows what is in flight, and poison.ts what a loss or a refusal means. Owns no I/O.
+ * queue knows what is in flight, supply.ts what is next, and poison.ts what a loss or a refusal means. Owns no I/O.
  */
 
 import { type Connection, explainSilence } from "../connection/mod.ts";
@@ -11,13 +11,13 @@ import type { Code } from "../core/codes.ts";
 import type { Target } from "../core/endpoint.ts";
 import type { UserError } from "../core/errors.ts";
 import type { Logger } from "../core/log.ts";
-import type { Queue, TakenMessage } from "../queue/mod.ts";
+import type { Queue } from "../queue/mod.ts";
 import type { Pacer, Rates } from "./pacer.ts";
+import type { Packet, Packing } from "./packing.ts";
 import type { Poison } from "./poison.ts";
 import type { Reports } from "./reports.ts";
+import { Supply } from "./supply.ts";
 
-/** Messages taken from the queue at once. */
-const TAKE = 32;
 /** Bytes after which no more are sent until some are acknowledged: a window of large messages would fill the memory. */
 const MOST_FLYING_BYTES = 512 * 1024;
 /** Why a message that ends sessions is set aside. */
@@ -34,7 +34,9 @@ export interface DeliveryOptions {
   readonly reports: Reports;
   readonly log: Logger;
   readonly target: Target;
-  /** Most messages in flight. */
+  /** How messages share a PUBLISH; undefined: each has its own. */
+  readonly packing?: Packing | undefined;
+  /** Most packets in flight. */
   readonly inflight: number;
   readonly ackTimeoutMs: number;
   /** Rates while no backlog waits, and while one does. */
@@ -45,33 +47,21 @@ export interface DeliveryOptions {
   readonly monotonicMs: () => number;
 }
 
-/** One PUBLISH, of one message or more. */
-interface Packet
-  extends Pick<TakenMessage, "topic" | "qos" | "payload" | "payloadBytes" | "bytes"> {
-  /** Of the messages in it, oldest first. */
-  readonly seqs: readonly number[];
-}
-
 /** A PUBLISH sent and not acknowledged yet. Without its payload, which the queue still has. */
-interface Flight extends Pick<Packet, "seqs" | "topic" | "payloadBytes" | "bytes"> {
+interface Flight extends Omit<Packet, "payload"> {
   readonly sentMs: number;
 }
 
 /** The deliveries of one session. */
 export class Delivery {
   readonly #options: DeliveryOptions;
+  readonly #supply: Supply;
   /** In the order of sending. Design: an array, as the tables that a Map leaves behind hold all it ever held until the next full garbage collection. */
   readonly #flying: Flight[] = [];
   #flyingBytes = 0;
   /** Acknowledged, and to be accepted at the end of this turn. */
   #acknowledged: number[] = [];
   #accepting: ReturnType<typeof setImmediate> | undefined;
-  /** Taken and not sent yet, the next one last. */
-  #ready: TakenMessage[] = [];
-  /** Taken, and held back by the account of blame. */
-  #held: number[] = [];
-  /** Nothing was left to take. */
-  #isDrained = false;
   /** Ended. */
   #isStopped = false;
   /** Nothing more is sent: the session is to be replaced. */
@@ -82,6 +72,8 @@ export class Delivery {
   #gaveUp = false;
   #lastRefusal: UserError | undefined;
   #pauseTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Sends the pack that waits for others. */
+  #packTimer: ReturnType<typeof setTimeout> | undefined;
   #ackTimer: ReturnType<typeof setTimeout> | undefined;
   /** When that should fire. */
   #ackDueMs = 0;
@@ -94,6 +86,7 @@ export class Delivery {
   /** Starts delivering. */
   constructor(options: DeliveryOptions) {
     this.#options = options;
+    this.#supply = new Supply(options.queue, options.poison, options.packing);
     options.poison.begin();
     this.#fill();
   }
@@ -105,7 +98,14 @@ export class Delivery {
 
   /** Looks for new messages; to be called after each `put`. */
   wake(): void {
-    this.#isDrained = false;
+    const nowMs = this.#options.monotonicMs();
+    this.#supply.wake(nowMs);
+    this.#fill(nowMs);
+  }
+
+  /** Lets nothing wait for others any more. */
+  hurry(): void {
+    this.#supply.hurry();
     this.#fill();
   }
 
@@ -114,9 +114,9 @@ export class Delivery {
     this.#isOnHold = true;
   }
 
-  /** Whether nothing is in flight and nothing waits. */
+  /** Whether nothing is in flight and nothing waits, but in a pack for others. */
   isIdle(): boolean {
-    return this.#isTried() && this.#held.length === 0;
+    return this.#isTried() && !this.#supply.hasHeld;
   }
 
   /** Settles when {@linkcode Delivery.isIdle} is true for the first time from now. */
@@ -129,8 +129,7 @@ export class Delivery {
   stop(isLost: boolean): void {
     const { poison, queue } = this.#options;
     this.#isStopped = true;
-    clearTimeout(this.#pauseTimer);
-    clearTimeout(this.#ackTimer);
+    for (const timer of [this.#pauseTimer, this.#packTimer, this.#ackTimer]) clearTimeout(timer);
     this.#accept();
     const flights = [...this.#flying];
     const blamed = isLost && !this.#gaveUp
@@ -163,10 +162,19 @@ export class Delivery {
       if (isFull) return;
       const waitMs = pacer.waitMs(nowMs);
       if (waitMs > 0) return this.#pause(waitMs);
-      const packet = this.#nextPacket();
-      if (packet === undefined) return;
+      const packet = this.#supply.next(nowMs, this.#flying.length === 0);
+      if (packet === undefined) return this.#awaitPack(nowMs);
       this.#send(packet, nowMs);
     }
+  }
+
+  #awaitPack(nowMs: number): void {
+    const waitMs = this.#supply.waitMs(nowMs);
+    if (waitMs === undefined) return;
+    this.#packTimer ??= setTimeout(() => {
+      this.#packTimer = undefined;
+      this.#fill();
+    }, waitMs);
   }
 
   #pause(waitMs: number): void {
@@ -176,46 +184,13 @@ export class Delivery {
     }, waitMs);
   }
 
-  /** Makes the next PUBLISH of the next messages: of one. */
-  #nextPacket(): Packet | undefined {
-    const message = this.#next() ?? this.#lastResort();
-    if (message === undefined) return undefined;
-    const { seq, topic, qos, payload, payloadBytes, bytes } = message;
-    return { seqs: [seq], topic, qos, payload, payloadBytes, bytes };
-  }
-
-  /** The next message that may be sent; after it, `#ready` is empty only if no other waits. */
-  #next(): TakenMessage | undefined {
-    const { poison, queue } = this.#options;
-    for (;;) {
-      const message = this.#ready.pop();
-      if (this.#ready.length === 0 && !this.#isDrained) {
-        this.#ready = queue.take(TAKE).reverse();
-        this.#isDrained = this.#ready.length === 0;
-        if (message === undefined) continue;
-      }
-      if (message === undefined || poison.next(message)) return message;
-      this.#held.push(message.seq);
-    }
-  }
-
-  /** Where only suspects wait, the oldest is sent after all. */
-  #lastResort(): TakenMessage | undefined {
-    const { poison, queue } = this.#options;
-    const seq = this.#flying.length > 0 ? undefined : poison.lastResort(this.#held);
-    if (seq === undefined) return undefined;
-    this.#held.splice(this.#held.indexOf(seq), 1);
-    queue.release([seq]);
-    return queue.take(1)[0];
-  }
-
   #send(packet: Packet, nowMs: number): void {
     const { connection, pacer, rates, ackTimeoutMs } = this.#options;
-    const { seqs, topic, payloadBytes, bytes } = packet;
-    const flight: Flight = { seqs, topic, payloadBytes, bytes, sentMs: nowMs };
+    const { seqs, topic, qos, payloadBytes, bytes, isPack } = packet;
+    const flight: Flight = { seqs, topic, qos, payloadBytes, bytes, isPack, sentMs: nowMs };
     this.#flying.push(flight);
     this.#flyingBytes += bytes;
-    pacer.sent(nowMs, bytes, this.#ready.length > 0 ? rates.backlog : rates.live);
+    pacer.sent(nowMs, bytes, this.#supply.hasMore ? rates.backlog : rates.live);
     connection.publish(packet, (why) => this.#settle(flight, why));
     if (this.#ackTimer === undefined) this.#awaitAck(ackTimeoutMs);
   }
@@ -236,14 +211,23 @@ export class Delivery {
     }
     this.#flyingBytes -= flight.bytes;
     if (why !== undefined) return this.#refuse(flight, why);
-    const { seqs, topic, payloadBytes, sentMs } = flight;
+    const { seqs, topic, qos, payloadBytes, sentMs, isPack } = flight;
     const seq = seqs.at(-1)!;
     this.counts.delivered += seqs.length;
-    reports.published({ topic, seq, bytes: payloadBytes, ms: nowMs - sentMs, atMs: nowMs });
+    const of = isPack ? { firstSeq: seqs[0]!, samples: seqs.length } : undefined;
+    reports.published({
+      topic,
+      seq,
+      qos,
+      of,
+      bytes: payloadBytes,
+      ms: nowMs - sentMs,
+      atMs: nowMs,
+    });
     this.#acknowledged.push(...seqs);
     // PUBACKs that arrive in one turn are accepted together after it. (A timer would wake the process once more.)
     this.#accepting ??= setImmediate(() => this.#accept());
-    if (poison.accepted(seq)) this.#takeAgain();
+    if (poison.accepted(seq)) this.#supply.takeAgain();
     this.#fill(nowMs);
   }
 
@@ -256,24 +240,20 @@ export class Delivery {
     this.#noteEnd();
   }
 
-  /** Begins with the oldest again, for what was held. */
-  #takeAgain(): void {
-    const { queue, poison } = this.#options;
-    const again = Map.groupBy(this.#held, (seq) => !poison.isPostponed(seq));
-    queue.release([...again.get(true) ?? [], ...this.#ready.map(({ seq }) => seq)]);
-    this.#held = again.get(false) ?? [];
-    this.#ready = [];
-    this.#isDrained = false;
-  }
-
   #refuse(flight: Flight, why: UserError & { transient: boolean }): void {
     const { poison, reports } = this.#options;
     const { topic, seqs } = flight;
+    const seq = seqs[0]!;
+    if (seqs.length > 1) {
+      poison.split(seqs.at(-1)!);
+      this.#supply.split(seqs);
+      return this.#fill();
+    }
     this.#lastRefusal = why;
-    const sentence = poison.refused({ seq: seqs[0]!, topic }, why.transient);
+    const sentence = poison.refused({ seq, topic }, why.transient);
     if (sentence === "quarantine") this.#quarantine(flight, why.message, why.code);
-    else this.#held.push(...seqs);
-    if (sentence === "hold" && !why.transient) reports.refused(seqs[0]!, why);
+    else this.#supply.hold(seq);
+    if (sentence === "hold" && !why.transient) reports.refused(seq, why);
     if (sentence === "end") return this.#giveUp(why);
     this.#fill();
   }
@@ -312,7 +292,7 @@ export class Delivery {
   /** When all has been tried: notes that it is done, or tries what was refused again in another session. */
   #noteEnd(): void {
     if (this.#isStopped || !this.#isTried() || this.#pauseTimer !== undefined) return;
-    if (this.#lastRefusal !== undefined && this.#held.length > 0) {
+    if (this.#lastRefusal !== undefined && this.#supply.hasHeld) {
       return this.#giveUp(this.#lastRefusal);
     }
     this.#onIdle?.resolve();
@@ -320,7 +300,6 @@ export class Delivery {
   }
 
   #isTried(): boolean {
-    return this.#isDrained && this.#ready.length === 0 && this.#flying.length === 0 &&
-      this.#acknowledged.length === 0;
+    return this.#supply.isEmpty && this.#flying.length === 0 && this.#acknowledged.length === 0;
   }
 }

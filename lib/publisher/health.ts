@@ -20,7 +20,7 @@ export interface Vitals {
 }
 
 /** The settings that say how long a thing may take. */
-export type Limits = Pick<Settings, "connectTimeout" | "ackTimeout">;
+export type Limits = Pick<Settings, "connectTimeout" | "ackTimeout" | "packWait">;
 
 /**
  * How late an attempt or a PUBACK may be, in ms. As long as the unit's WatchdogSec: a process that was paused for less
@@ -36,7 +36,7 @@ const SLACK_MS = 60_000;
  * import { assertEquals } from "@std/assert";
  * import { illnessOf } from "./health.ts";
  *
- * const limits = { connectTimeout: 15_000, ackTimeout: 20_000 };
+ * const limits = { connectTimeout: 15_000, ackTimeout: 20_000, packWait: 0 };
  * const outage = { link: "waiting", forMs: 30_000, waitMs: 120_000, owedMs: 7 * 86_400_000 } as const;
  * assertEquals(illnessOf(outage, limits), undefined);
  * assertEquals(
@@ -47,7 +47,7 @@ const SLACK_MS = 60_000;
  */
 export function illnessOf(
   { link, forMs, waitMs, owedMs }: Vitals,
-  { connectTimeout, ackTimeout }: Limits,
+  { connectTimeout, ackTimeout, packWait }: Limits,
 ): string | undefined {
   if (link === "waiting") {
     const lateMs = forMs - waitMs;
@@ -60,7 +60,7 @@ export function illnessOf(
   }
   // Twice: a silence of one ackTimeout ends the session, unless this process was suspended in it.
   const silentMs = Math.min(forMs, owedMs);
-  return silentMs > 2 * ackTimeout + SLACK_MS
+  return silentMs > packWait + 2 * ackTimeout + SLACK_MS
     ? `messages wait, and none was acknowledged for ${seconds(silentMs)} of a session`
     : undefined;
 }

@@ -40,6 +40,8 @@ export class Poison {
   /** Refused for a reason that may pass: the next session sends them again. */
   readonly #postponed = new Set<number>();
   #postponedInARow = 0;
+  /** Up to this `seq` messages go alone: they were in flight at a loss, or in a packet that was refused. */
+  #aloneUntil = 0;
 
   /** How many may be in flight; the caller's own limit applies besides. */
   get window(): number {
@@ -59,6 +61,18 @@ export class Poison {
     if (this.#isPassedOver(seq) || this.#refused.has(seq) || this.#postponed.has(seq)) return false;
     return this.#refused.size < MOST_REFUSED ||
       !this.#refused.values().some((other) => other === topic);
+  }
+
+  /** Whether a message may share a packet with others: none is under suspicion, so that none is blamed with others. */
+  mayShare(seq: number): boolean {
+    const { size } = this.#suspects;
+    const sizes = size + this.#refused.size + this.#onTrial.size + this.#postponed.size;
+    return sizes === 0 && seq > this.#aloneUntil;
+  }
+
+  /** A packet of several messages, up to this `seq`, was refused: one of them may be to blame. */
+  split(lastSeq: number): void {
+    this.#aloneUntil = Math.max(this.#aloneUntil, lastSeq);
   }
 
   /** Where nothing else is left to send: the first of the held ones that was passed over. It may be taken by now. */
@@ -114,6 +128,7 @@ export class Poison {
     const [seq] = inFlight;
     if (seq === undefined) return undefined;
     this.#window = 1;
+    this.split(Math.max(...inFlight));
     if (inFlight.length > 1) return undefined;
     const suspect = this.#suspects.get(seq) ?? { losses: 0, isOnTrial: false };
     suspect.losses++;

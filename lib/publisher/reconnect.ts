@@ -46,9 +46,10 @@ export interface Link {
   /**
    * Asks for an attempt now.
    *
-   * @param isNew Whether it would use another identity than the session that is open, which ends for it.
+   * @param isNew Whether it would say another thing than the session that is open, which ends for it.
+   * @param why What for.
    */
-  renew(isNew: boolean): void;
+  renew(isNew: boolean, why?: string): void;
 }
 
 /** Least time between the beginnings of two attempts, in ms: AWS takes one CONNECT a second per client id. */
@@ -59,8 +60,8 @@ export function createLink(options: LinkOptions): Link {
   const { outage, log, connect, use, handOver, onFailure, onLink, signal, monotonicMs } = options;
   let state: "waiting" | "connecting" | "open" | "ending" = "waiting";
   let startedMs = -Infinity;
-  /** A new identity came during an attempt with the old one. */
-  let isStale = false;
+  /** What a new attempt is for that was asked for during one. */
+  let stale: string | undefined;
   let endWait = () => {};
 
   const wait = async (ms: number) => {
@@ -72,9 +73,9 @@ export function createLink(options: LinkOptions): Link {
     signal.removeEventListener("abort", endWait);
     await sleep(startedMs + LEAST_MS - monotonicMs(), signal);
   };
-  const endPlanned = () => {
+  const endPlanned = (why: string) => {
     state = "ending";
-    log.info("disconnected", { cause: "planned: to connect with the renewed certificate" });
+    log.info("disconnected", { cause: `planned: ${why}` });
     handOver();
   };
   /** One attempt, and its session. Returns the ms to wait after it. */
@@ -82,7 +83,7 @@ export function createLink(options: LinkOptions): Link {
     onLink?.({ at: "connecting" });
     outage.connecting();
     state = "connecting";
-    isStale = false;
+    stale = undefined;
     startedMs = monotonicMs();
     let connection: Connection;
     try {
@@ -98,7 +99,7 @@ export function createLink(options: LinkOptions): Link {
     if (signal.aborted) connection.abort();
     state = "open";
     const using = use(connection);
-    if (isStale) endPlanned();
+    if (stale !== undefined) endPlanned(stale);
     const end = await using;
     if (signal.aborted || end.reason === undefined) return toWait(0, end.reason);
     onFailure(end.reason);
@@ -113,10 +114,10 @@ export function createLink(options: LinkOptions): Link {
     async run() {
       while (!signal.aborted) await wait(await turn());
     },
-    renew(isNew) {
+    renew(isNew, why = "to connect with the renewed certificate") {
       if (state === "waiting") endWait();
-      else if (isNew && state === "connecting") isStale = true;
-      else if (isNew && state === "open") endPlanned();
+      else if (isNew && state === "connecting") stale = why;
+      else if (isNew && state === "open") endPlanned(why);
     },
   };
 }

@@ -8,6 +8,7 @@
 import type { Code } from "../core/codes.ts";
 import { failureFields, type UserError } from "../core/errors.ts";
 import { createRepeats, type Logger, type Repeats } from "../core/log.ts";
+import type { Qos } from "../core/message.ts";
 
 /** Milliseconds between summaries of what was published: on a terminal, and elsewhere. */
 const SUMMARY_MS = { terminal: 10_000, elsewhere: 600_000 } as const;
@@ -18,11 +19,16 @@ const EARLY_MS = 900;
 /** Milliseconds between looks whether a drop or a failure is due. */
 const LOOK_MS = 10_000;
 
-/** A message that was delivered. */
+/** A message that was delivered, or a pack of them. */
 export interface Delivered {
   readonly topic: string;
+  /** Of a pack, that of the last sample. */
   readonly seq: number;
+  /** Of what a pack is made. */
+  readonly of?: { readonly firstSeq: number; readonly samples: number } | undefined;
   readonly bytes: number;
+  /** @default {1} */
+  readonly qos?: Qos;
   /** From sending to PUBACK. */
   readonly ms: number;
   /** When that came, ms of the monotonic clock. */
@@ -43,9 +49,13 @@ export interface Reports {
   quarantined(message: { seq: number; topic: string }, why: string, code: Code): void;
   /** Says what is still unsaid, and waits for nothing any more. */
   flush(): void;
+  /** How often each source failed. */
+  readonly failures: ReadonlyMap<string, number>;
   /** Messages published and dropped so far. */
   readonly totals: {
     published: number;
+    /** PUBLISH packets that they took. */
+    publishes: number;
     dropped: number;
     /** Of lines handed in, where there is a socket for them. */
     intake?: { handedIn: number; refused: number };
@@ -65,14 +75,17 @@ export function createReports(
   every: (ms: number, action: () => void) => () => void = () => () => {},
   isTerminal = false,
 ): Reports {
-  const totals: Reports["totals"] = { published: 0, dropped: 0 };
+  const totals: Reports["totals"] = { published: 0, publishes: 0, dropped: 0 };
   const counted = new Counted(monotonicMs, every);
   const deliveries = new Deliveries(log, monotonicMs, every, isTerminal);
+  const failures = new Map<string, number>();
   return {
     totals,
+    failures,
     connected: () => deliveries.connected(),
     published(message) {
-      totals.published++;
+      totals.published += message.of?.samples ?? 1;
+      totals.publishes++;
       deliveries.published(message);
     },
     dropped(n, why) {
@@ -81,6 +94,7 @@ export function createReports(
       counted.add(`dropped ${why}`, n, (messages) => log.warn("dropped", { messages, cause: why }));
     },
     sourceFailed(source, error, times = 1) {
+      failures.set(source, (failures.get(source) ?? 0) + times);
       // The hint tells one kind of failure of a source from another.
       counted.add(`source ${source} ${error.hint}`, times, (failures) =>
         log.warn("source-failed", {
@@ -134,9 +148,11 @@ class Deliveries {
   /** From summary to summary. */
   readonly #summaryMs: number;
   /** What the next summary says. */
-  readonly #summary = { messages: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
+  readonly #summary = { messages: 0, publishes: 0, bytes: 0, sinceMs: 0, lastSeq: 0 };
   /** When the next line is due, on a terminal. */
   #dueMs = 0;
+  /** Packs were delivered: packets are counted besides. */
+  #isPacking = false;
   /** No message was logged since the session began. */
   #isFirst = true;
   /** Ends the summaries. */
@@ -154,15 +170,23 @@ class Deliveries {
     this.#isFirst = true;
   }
 
-  published({ topic, seq, bytes, ms, atMs }: Delivered): void {
+  published({ topic, seq, of, bytes, ms, atMs }: Delivered): void {
     const hasLine = this.#isDue(atMs);
+    this.#isPacking ||= of !== undefined;
     this.#isFirst = false;
     const say = hasLine ? this.#log.info : this.#log.debug;
-    say("published", { topic, seq, bytes, ms: Math.round(ms) });
+    say("published", {
+      topic,
+      seq: of === undefined ? seq : `${of.firstSeq}-${seq}`,
+      samples: of?.samples,
+      bytes,
+      ms: Math.round(ms),
+    });
     if (hasLine) return;
     const summary = this.#summary;
     if (summary.messages === 0) summary.sinceMs = atMs;
-    summary.messages++;
+    summary.messages += of?.samples ?? 1;
+    summary.publishes++;
     summary.bytes += bytes;
     summary.lastSeq = seq;
     this.#end ??= this.#every(this.#summaryMs, () => this.#saySummary());
@@ -181,14 +205,15 @@ class Deliveries {
   }
 
   #saySummary(): void {
-    const { messages, bytes, lastSeq, sinceMs } = this.#summary;
+    const { messages, publishes, bytes, lastSeq, sinceMs } = this.#summary;
     if (messages > 0) {
       const ms = Math.round(this.#monotonicMs() - sinceMs);
-      this.#log.info("published", { messages, bytes, seq: lastSeq, ms });
+      const packets = this.#isPacking ? { publishes } : {};
+      this.#log.info("published", { messages, ...packets, bytes, seq: lastSeq, ms });
     }
-    this.#summary.messages = this.#summary.bytes = 0;
-    // Messages that come faster than lines may go on in summaries.
-    if (!this.#isTerminal || messages <= this.#summaryMs / LINE_MS) this.#endSummaries();
+    this.#summary.messages = this.#summary.publishes = this.#summary.bytes = 0;
+    // Packets that come faster than lines may go on in summaries.
+    if (!this.#isTerminal || publishes <= this.#summaryMs / LINE_MS) this.#endSummaries();
   }
 
   #endSummaries(): void {

@@ -6,15 +6,17 @@
  */
 
 import type { Target } from "../core/endpoint.ts";
-import type { Connection } from "../connection/mod.ts";
+import type { Connection, Opening } from "../connection/mod.ts";
 import { Delivery } from "./delivery.ts";
 import { EXIT, type ExitCode, failureFields, UserError } from "../core/errors.ts";
 import { type Draft, numbered, tooLarge } from "./drafts.ts";
 import { orAborted, sleep } from "../core/wait.ts";
+import { OnlineStatus } from "./online_status.ts";
 import { createLink, type Link, type LinkState } from "./reconnect.ts";
 import type { Logger } from "../core/log.ts";
 import { Outage, type SessionEnd } from "./outage.ts";
 import { AWS_BYTES_PER_S, AWS_MESSAGES_PER_S, createPacer } from "./pacer.ts";
+import { packingOf } from "./packing.ts";
 import type { PutOptions, PutResult, Queue } from "../queue/mod.ts";
 import type { Reports } from "./reports.ts";
 import type { Settings } from "../settings/mod.ts";
@@ -29,7 +31,7 @@ export interface PublisherOptions {
   readonly log: Logger;
   readonly reports: Reports;
   /** Opens one session. */
-  readonly connect: (signal: AbortSignal) => Promise<Connection>;
+  readonly connect: (signal: AbortSignal, opening?: Opening) => Promise<Connection>;
   /**
    * Gathers messages until its input ends or the signal comes. `room` settles when something left the queue.
    */
@@ -50,6 +52,7 @@ export interface PublisherOptions {
   readonly leave: AbortSignal;
   /** From 0 to 1. */
   readonly random: () => number;
+  readonly now: () => Date;
   /** ms of a clock that never jumps. */
   readonly monotonicMs: () => number;
 }
@@ -77,6 +80,8 @@ class Run {
   readonly #pacer = createPacer();
   readonly #outage: Outage;
   readonly #link: Link;
+  /** Where the broker is told whether this device is online. */
+  readonly #status: OnlineStatus | undefined;
   /** Ends connecting and publishing. */
   readonly #over = new AbortController();
   /** The session that is open, and its deliveries. */
@@ -95,8 +100,13 @@ class Run {
     this.#options = options;
     this.#outage = new Outage(options);
     this.#progressMs = options.monotonicMs();
+    const { settings: { statusTopic: topic, ackTimeout: ackTimeoutMs } } = options;
+    this.#status = topic === undefined
+      ? undefined
+      : new OnlineStatus({ ...options, topic, ackTimeoutMs });
     this.#link = createLink({
       ...options,
+      connect: (signal) => this.#connect(signal),
       outage: this.#outage,
       use: (connection) => this.#use(connection),
       handOver: () => void this.#handOver(),
@@ -122,9 +132,25 @@ class Run {
     await this.#drainAtTheEnd();
     this.#over.abort();
     if (leave.aborted) this.#open?.abort();
-    else await this.#open?.end();
+    else await this.#end();
     await loop;
     return this.#close();
+  }
+
+  async #connect(signal: AbortSignal): Promise<Connection> {
+    try {
+      return await this.#options.connect(signal, this.#status?.begin());
+    } catch (error) {
+      throw this.#status?.failed(error) ?? error;
+    }
+  }
+
+  /** Ends the session that is open. */
+  async #end(): Promise<void> {
+    const connection = this.#open;
+    if (connection === undefined) return;
+    const hasRoom = (this.#delivery?.inFlight ?? 0) < connection.facts.receiveMaximum;
+    await (this.#status?.stop(connection, hasRoom, this.#options.leave) ?? connection.end());
   }
 
   /** Gathers until the input ends or a signal comes. */
@@ -179,15 +205,37 @@ class Run {
     const { queue, reports, monotonicMs } = this.#options;
     this.#open = connection;
     if (!this.#outage.isFlapping()) reports.connected();
-    const backlog = queue.waiting.messages;
     const startMs = monotonicMs();
+    if (await this.#status?.online(connection)) {
+      return this.#left(await connection.closed, startMs, { delivered: 0, inFlight: 0 });
+    }
+    this.#sayAgain(connection);
+    const backlog = queue.waiting.messages;
     const delivery = this.#deliver(connection);
     this.#delivery = delivery;
     if (backlog > 1) this.#tellOfDrain(delivery, backlog, startMs);
     const reason = await connection.closed;
-    this.#open = this.#delivery = undefined;
     delivery.stop(reason !== undefined);
-    return { reason, ms: monotonicMs() - startMs, ...delivery.counts, inFlight: delivery.inFlight };
+    return this.#left(reason, startMs, { ...delivery.counts, inFlight: delivery.inFlight });
+  }
+
+  /** A session has ended. */
+  #left(reason: UserError | undefined, startMs: number, doings: Omit<SessionEnd, "ms">) {
+    this.#open = this.#delivery = undefined;
+    this.#status?.ended(reason);
+    return { reason, ms: this.#options.monotonicMs() - startMs, ...doings };
+  }
+
+  /** Where the server did not take the status: another session tries it again after a while. */
+  #sayAgain({ closed }: Connection): void {
+    const ms = this.#status?.leftOutMs;
+    if (ms === undefined) return;
+    const over = new AbortController();
+    void closed.then(() => over.abort());
+    void sleep(ms, over.signal).then(() => {
+      if (over.signal.aborted || this.#status?.leftOutMs === undefined) return;
+      this.#link.renew(true, "to say again that this device is online");
+    });
   }
 
   #deliver(connection: Connection): Delivery {
@@ -209,6 +257,7 @@ class Run {
         },
       },
       inflight: Math.min(settings.inflight, connection.facts.receiveMaximum),
+      packing: packingOf(settings, connection),
       ackTimeoutMs: settings.ackTimeout,
       rates: {
         live: { messages: maxRate, bytes },
@@ -222,30 +271,40 @@ class Run {
     const { log, reports, monotonicMs } = this.#options;
     const say = this.#outage.isFlapping() ? log.debug : log.info;
     say("draining", { messages: backlog });
-    const total = reports.totals.published;
+    const { published, publishes } = reports.totals;
     void delivery.idle().then(() => {
-      const messages = reports.totals.published - total;
-      say("drained", { messages, ms: Math.round(monotonicMs() - startMs) });
+      const { totals } = reports;
+      say("drained", {
+        messages: totals.published - published,
+        ...this.#packets(totals.publishes - publishes),
+        ms: Math.round(monotonicMs() - startMs),
+      });
     });
+  }
+
+  /** A count of PUBLISH packets for the log, where it is not that of messages. */
+  #packets(publishes: number): { publishes?: number } {
+    return this.#options.settings.pack === undefined ? {} : { publishes };
   }
 
   /** Ends the session for a new identity: its PUBACKs are awaited first. */
   async #handOver(): Promise<void> {
     const { settings, monotonicMs } = this.#options;
     const [connection, delivery] = [this.#open, this.#delivery];
-    if (connection === undefined || delivery === undefined) return;
-    delivery.hold();
+    if (connection === undefined) return;
+    delivery?.hold();
     const deadlineMs = monotonicMs() + Math.min(DRAIN_MS, settings.ackTimeout);
     const gone = new AbortController();
     void connection.closed.then(() => gone.abort());
-    while (delivery.inFlight > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
+    while ((delivery?.inFlight ?? 0) > 0 && !gone.signal.aborted && monotonicMs() < deadlineMs) {
       await sleep(HAND_OVER_POLL_MS, gone.signal);
     }
-    await connection.end();
+    await connection.end({ keepsWill: this.#status?.isSaid ?? false });
   }
 
   async #drainAtTheEnd(): Promise<void> {
     const { settings, queue, log, stop, leave, monotonicMs } = this.#options;
+    this.#delivery?.hurry();
     if (stop.aborted || leave.aborted) {
       log.info("stopping", { waiting: queue.waiting.messages });
       const deadlineMs = monotonicMs() + DRAIN_MS;
@@ -291,7 +350,7 @@ class Run {
       });
     }
     reports.flush();
-    const { published, intake } = reports.totals;
+    const { published, publishes, intake } = reports.totals;
     const code = exitCode({
       waiting,
       // What was left out of input that ended by itself, and what a disk did not take, is not "done".
@@ -303,7 +362,8 @@ class Run {
     const why = code === EXIT.ok || !this.#lastFailure ? {} : failureFields(this.#lastFailure);
     const say = code === EXIT.ok && lost === 0 ? log.info : log.warn;
     const dropped = reports.totals.dropped + lost;
-    say("stopped", { published, queued: waiting - lost, dropped, ...intake, ...why });
+    const packets = this.#packets(publishes);
+    say("stopped", { published, ...packets, queued: waiting - lost, dropped, ...intake, ...why });
     return code === EXIT.ok ? this.#inputFailure?.exitCode ?? code : code;
   }
 }

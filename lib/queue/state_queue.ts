@@ -133,6 +133,12 @@ export class StateQueue implements Queue {
     return { used, most: { messages: maxMessages, bytes: maxBytes } };
   }
 
+  /** Whether the disk takes messages; `none` where all is kept in memory. */
+  get diskState(): "ok" | "failing" | "none" {
+    if (this.#options.directory === undefined) return "none";
+    return this.#isFailing ? "failing" : "ok";
+  }
+
   put(messages: readonly NewMessage[], options: PutOptions = {}): PutResult {
     const numbered = { ...options, firstSeq: this.nextSeq };
     const onDisk = this.#onDisk((disk) => disk.put(messages, numbered));

@@ -10,6 +10,14 @@ export function settingsDoubt(
 ): { readonly code: Code; readonly cause: string; readonly hint: string } | undefined {
   const format = formatDoubt(settings);
   if (format) return { code: "shadow-format", ...format };
+  const { pack, packAs, packWait } = settings;
+  if (pack === undefined && (packWait > 0 || packAs !== "samples")) {
+    return {
+      code: "pack-unused",
+      cause: "packWait or packAs is set, and has no effect while pack is none",
+      hint: "pass --pack 5KiB; or leave them out",
+    };
+  }
   if (settings.clientId !== "localhost") return undefined;
   return {
     code: "client-id-common",

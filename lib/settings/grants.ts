@@ -12,6 +12,7 @@ import {
   NOTIFY_PATH,
   NOTIFY_VARIABLES,
   PROXY_VARIABLES,
+  STATUS_PATH,
   TRUST_VARIABLES,
   WARNED_VARIABLES,
 } from "./places.ts";
@@ -65,6 +66,7 @@ export function generalGrants(proxyPorts: readonly number[] = []): Grants {
     sys: unique(["hostname", "uid", ...sourceSysKinds(["system"])]),
     notify: NOTIFY_PATH,
     listen: SOCKET_PATH,
+    status: STATUS_PATH,
   };
 }
 
@@ -78,11 +80,17 @@ const CREDENTIALS = "/run/credentials/mqtt443.service";
  * The grants of an executable for one site.
  *
  * @param isCertsGiven Whether its settings file names the certificate directory; else both standard ones are granted.
+ * @param isStatusGiven Whether it says where the status file goes, or that there is none; else the default is granted.
  */
-export function siteGrants(settings: Settings, isCertsGiven: boolean): Grants {
+export function siteGrants(
+  settings: Settings,
+  isCertsGiven: boolean,
+  isStatusGiven = false,
+): Grants {
   // Where systemd listens, `send` is to reach it.
   const listen = settings.listen === "systemd" ? { listen: SOCKET_PATH } : {};
-  const grants = { ...grantsOf(settings, undefined), notify: NOTIFY_PATH, ...listen };
+  const status = isStatusGiven ? {} : { status: STATUS_PATH };
+  const grants = { ...grantsOf(settings, undefined), notify: NOTIFY_PATH, ...listen, ...status };
   return isCertsGiven ? grants : { ...grants, read: unique([...grants.read, ...CERTS_PATHS]) };
 }
 
@@ -108,6 +116,8 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
       ...files,
       USERS_PATH,
       ...(settings.durability === "none" ? [] : [state]),
+      // For `status`, whoever types it.
+      settings.statusFile ?? STATUS_PATH,
       TIMESYNC,
       ...sourcePaths(settings.source),
     ]),
@@ -115,6 +125,7 @@ export function grantsOf(settings: Settings, configPath: string | undefined): Gr
     env: VARIABLES,
     sys: unique(["hostname", "uid", ...sourceSysKinds(settings.source)]),
     ...(settings.listen?.startsWith("/") && { listen: settings.listen }),
+    ...(settings.statusFile !== undefined && { status: settings.statusFile }),
   };
 }
 
@@ -125,20 +136,27 @@ function netOf(settings: Settings): string[] {
 }
 
 /**
- * The grants with what the two sockets take: Deno wants each both as an address and as a file, which it only writes to
- * where it is told something, and reads too where it listens or awaits an answer.
+ * The grants with what the two sockets and the status file take. Deno wants a socket both as an address and as a file,
+ * which it only writes to where it is told something, and reads too where it listens or awaits an answer. The status file
+ * is made beside its place and renamed; its folder is not granted, see grantsOf.
  */
 export function allGrants(
-  { notify, listen, ...grants }: Grants,
-): Omit<Grants, "notify" | "listen"> {
+  { notify, listen, status, ...grants }: Grants,
+): Omit<Grants, "notify" | "listen" | "status"> {
   const sockets = [notify, listen].filter((path) => path !== undefined);
-  return sockets.length === 0 ? grants : {
+  const files = status === undefined ? [] : [status, newStatusPath(status)];
+  return {
     ...grants,
     net: [...grants.net, ...sockets.map((path) => `unix:${path}`)],
-    read: listen === undefined ? grants.read : unique([...grants.read, listen]),
-    write: unique([...grants.write, ...sockets]),
+    read: unique([...grants.read, ...(listen === undefined ? [] : [listen]), ...files]),
+    write: unique([...grants.write, ...sockets, ...files]),
     env: notify === undefined ? grants.env : [...grants.env, ...NOTIFY_VARIABLES],
   };
+}
+
+/** Where the status file is made before it goes to its place. */
+export function newStatusPath(path: string): string {
+  return `${path}.new`;
 }
 
 /** The grants as flags: no prompt, no subprocess, no native code; every other variable reads as unset. */

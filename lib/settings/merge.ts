@@ -46,22 +46,27 @@ export function mergeSettings(
   const check = (key: keyof Settings, problem: string | undefined, fallback = "default") => {
     if (problem === undefined || wrong.has(key)) return;
     const from = origins[key]?.from ?? fallback;
-    problems.push(`${key}: ${problem}: current value is ${quote(settings[key])} (from ${from})`);
+    const value = fileValue(TABLE.find((spec) => spec.key === key)!, settings[key]);
+    problems.push(`${key}: ${problem}: current value is ${quote(value)} (from ${from})`);
   };
   if (needEndpoint && !("endpoint" in given) && !wrong.has("endpoint")) {
     problems.push("endpoint: required: set it in the file, MQTT443_ENDPOINT or --endpoint HOST");
   }
   check("clientId", clientIdProblem(settings.clientId), "the host name");
   check("source", sourcesProblem(settings.source));
-  for (const key of ["topic", "topicPrefix"] as const) {
+  for (const key of ["topic", "topicPrefix", "statusTopic"] as const) {
     const topic = settings[key] && topicProblem(settings[key]);
     check(key, topic && `${topic}, with {clientId} replaced`);
   }
+  if (settings.statusTopic === settings.topic) check("statusTopic", "must not be the topic");
   if (settings.listen === undefined && settings.source.includes("none")) {
     check("source", "must not be none without listen");
   }
   if (settings.listen === "systemd" && "listenMode" in given) {
     check("listenMode", "must not be given with listen systemd, whose SocketMode= counts");
+  }
+  if (settings.pack !== undefined && settings.format !== "json") {
+    check("pack", `must be none with format ${settings.format}, as packs are json`);
   }
   const { username, passwordFile, mqttVersion, proxy, proxyCa } = settings;
   if (passwordFile !== undefined && username === undefined && mqttVersion !== "5") {
@@ -139,11 +144,12 @@ function withDefaults(given: Readonly<Record<string, unknown>>, machine: Machine
     key,
     key in given ? given[key] : compute ? compute(given, machine) : parse(text),
   ])) as unknown as Settings;
-  const { topic, topicPrefix, clientId } = settings;
+  const { topic, topicPrefix, statusTopic, clientId } = settings;
   return {
     ...settings,
     topic: expandTopic(topic, clientId),
     topicPrefix: topicPrefix && expandTopic(topicPrefix, clientId),
+    statusTopic: statusTopic && expandTopic(statusTopic, clientId),
   };
 }
 

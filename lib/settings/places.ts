@@ -24,5 +24,8 @@ export const NOTIFY_VARIABLES = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID
 /** The variables by which systemd hands over a socket. */
 export const LISTEN_VARIABLES = ["LISTEN_PID", "LISTEN_FDS"] as const;
 
+/** Where the running publisher says how it fares, if nothing else is set. */
+export const STATUS_PATH = "/run/mqtt443/status.json";
+
 /** Where systemd listens for notifications. */
 export const NOTIFY_PATH = "/run/systemd/notify";

@@ -17,6 +17,7 @@ import {
   secretFile,
   SOCKET,
   SOURCES,
+  STATUS_TOPIC,
   TAGS,
   TOPIC,
   USERNAME,
@@ -28,6 +29,8 @@ export interface Machine {
   readonly hostName: string;
   /** Default of `certs`. */
   readonly certs: string;
+  /** Default of `statusFile`. */
+  readonly statusFile?: string | undefined;
 }
 
 /** One row of the table. */
@@ -195,11 +198,36 @@ const TABLE = {
     "messages handed in may name a topic below it; {clientId} is replaced",
     { example: "dt/mqtt443/{clientId}" },
   ),
+  /** `{clientId}` already replaced. */
+  statusTopic: setting(
+    orNone(STATUS_TOPIC),
+    "none",
+    "where the broker keeps whether this device is online",
+    { example: "dt/mqtt443/{clientId}/status" },
+  ),
+  statusFile: setting(
+    orNone(path("FILE", "path of a file")),
+    "/run/mqtt443/status.json, if /run/mqtt443 is this user's",
+    "where `mqtt443 status` reads how the publisher fares",
+    { compute: (_given, { statusFile }) => statusFile, example: "/run/mqtt443/status.json" },
+  ),
   format: setting(
     choice("FORMAT", ["json", "text", "shadow"]),
     "json",
     "how readings become a payload",
   ),
+  pack: setting(
+    orNone(size("1KiB", "128KiB")),
+    "none",
+    "messages share a PUBLISH of at most so many bytes; AWS bills each 5KiB",
+    { example: "5KiB" },
+  ),
+  packAs: setting(
+    choice("FORM", ["samples", "columns"]),
+    "samples",
+    "form of a pack: whole messages, or names once and rows of values",
+  ),
+  packWait: setting(duration("0s", "1h"), "0s", "how long a message may wait for others"),
   message: setting(
     optional(MESSAGE),
     "none",
@@ -241,19 +269,19 @@ const TABLE = {
   drainRate: setting(
     orNone(integer(1, 100_000)),
     "none",
-    "messages per second while a backlog is sent",
+    "PUBLISH packets per second while a backlog is sent",
   ),
   maxRate: setting(
     orNone(integer(1, 100_000)),
     `${AWS_LIMIT} on *.amazonaws.com, else none`,
-    "messages per second at most; AWS discards above 100",
+    "PUBLISH packets per second at most; AWS discards above 100",
     {
       compute: ({ endpoint }) => isAws(String(endpoint)) ? AWS_LIMIT : undefined,
       example: "100",
       awsMax: AWS_LIMIT,
     },
   ),
-  inflight: setting(integer(1, 1000), "20", "unacknowledged QoS 1 messages at most", {
+  inflight: setting(integer(1, 1000), "20", "unacknowledged PUBLISH packets of QoS 1 at most", {
     awsMax: AWS_LIMIT,
   }),
   logFormat: setting(choice("FORMAT", ["text", "json"]), "text", "form of a log line"),

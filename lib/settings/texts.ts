@@ -156,6 +156,18 @@ export const TOPIC: Kind<string> = checked("TOPIC", topicProblem, {
   pattern: `^(\\$aws/rules/${LEVEL}+/)?${LEVEL}*(/${LEVEL}*){0,${MAX_TOPIC_SLASHES}}$`,
 });
 
+/** Where a status is kept: no topic with a meaning of the broker's. */
+export const STATUS_TOPIC: Kind<string> = checked(
+  "TOPIC",
+  (text) => text.startsWith("$") ? "must not begin with $" : topicProblem(text),
+  {
+    allowed: `no $ first; no wildcards; ${MAX_TOPIC_BYTES} bytes, ${MAX_TOPIC_SLASHES} slashes`,
+    minLength: 1,
+    maxLength: MAX_TOPIC_BYTES,
+    pattern: `^(?!\\$)${LEVEL}*(/${LEVEL}*){0,${MAX_TOPIC_SLASHES}}$`,
+  },
+);
+
 /** Where lines are handed in. */
 export const SOCKET: Kind<string> = checked("PATH", listenProblem, {
   allowed: "absolute path of a Unix socket, systemd",
@@ -173,7 +185,7 @@ export const MESSAGE: Kind<string> = checked("TEXT", messageProblem, {
 /** Names of sources with commas between them; a JSON array in the file arrives here joined. */
 export const SOURCES: Kind<readonly string[]> = {
   parse: (text) => text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== ""),
-  allowed: "stdin, none, system, clock, file:NAME=PATH[*SCALE], disk:NAME=DIR",
+  allowed: "stdin, none, system, clock, self, file:NAME=PATH[*SCALE], disk:NAME=DIR",
   placeholder: "LIST",
   mayBeList: true,
   schema: () => ({ anyOf: [SOURCE, { type: "array", minItems: 1, items: SOURCE }] }),

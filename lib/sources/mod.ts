@@ -5,6 +5,7 @@
  */
 
 import { settingsError, type UserError } from "../core/errors.ts";
+import type { Reading } from "../core/message.ts";
 import { clockReadings } from "./clock.ts";
 import { diskReader } from "./disk.ts";
 import { readNumberFile } from "./file.ts";
@@ -39,6 +40,8 @@ export interface OpenSourcesOptions {
   readonly now?: () => Date;
   /** The variable TZ. */
   readonly tz?: string | undefined;
+  /** What this program knows of itself, for `self`. @default nothing */
+  readonly self?: () => readonly Reading[];
 }
 
 /**
@@ -48,14 +51,14 @@ export interface OpenSourcesOptions {
  */
 export function openSources(
   specs: readonly string[],
-  { root = "/", now = () => new Date(), tz }: OpenSourcesOptions = {},
+  { root = "/", now = () => new Date(), tz, self = () => [] }: OpenSourcesOptions = {},
 ): (Source | SourceGroup)[] {
   const host = openHost(root);
   return specs.flatMap((text) => {
     const spec = parseSpec(text);
     if (typeof spec === "string") throw specError(text, spec);
     const { intervalMs } = spec;
-    return openOne(text, spec, host, { root, now, tz }).map((source) => ({
+    return openOne(text, spec, host, { root, now, tz, self }).map((source) => ({
       ...source,
       intervalMs,
     }));
@@ -66,7 +69,7 @@ function openOne(
   name: string,
   spec: Spec,
   host: Host,
-  { root, now, tz }: { root: string; now: () => Date; tz: string | undefined },
+  { root, now, tz, self }: Required<Omit<OpenSourcesOptions, "tz">> & { tz: string | undefined },
 ): (Source | SourceGroup)[] {
   switch (spec.kind) {
     case "system":
@@ -85,6 +88,8 @@ function openOne(
       };
       return [{ name, read: () => clockReadings(now(), zone()(now())) }, { name, read: tell }];
     }
+    case "self":
+      return [{ name, read: self }];
     case "file":
       return [onceAtATime({ name, read: () => readNumberFile(spec, host) })];
     case "disk": {

@@ -1,5 +1,5 @@
 /**
- * The words of the `source` setting: `system`, `clock`, `stdin`, `file:NAME=PATH[*SCALE]`, `disk:NAME=PATH`, each but
+ * The words of the `source` setting: `system`, `clock`, `self`, `stdin`, `file:NAME=PATH[*SCALE]`, `disk:NAME=PATH`, each but
  * `stdin` with `@INTERVAL` after it if it is not read at the setting `interval`.
  *
  * Pure: what a word means, what is wrong with it, and what it takes to read it.
@@ -13,7 +13,7 @@ import { GROUP_FILES } from "./meminfo.ts";
 
 /** One entry of the `source` setting. */
 export type Spec =
-  | (Timed & { readonly kind: "system" | "clock" | "stdin" | "none" })
+  | (Timed & { readonly kind: "system" | "clock" | "self" | "stdin" | "none" })
   | (Timed & FileSpec)
   | (Timed & DiskSpec);
 
@@ -42,8 +42,8 @@ export interface DiskSpec {
   readonly path: string;
 }
 
-const PLAIN = ["system", "clock", "stdin", "none"] as const;
-const FORMS = "system, clock, stdin, none, file:NAME=PATH or disk:NAME=PATH";
+const PLAIN = ["system", "clock", "self", "stdin", "none"] as const;
+const FORMS = "system, clock, self, stdin, none, file:NAME=PATH or disk:NAME=PATH";
 const FILE_FORM = "file:NAME=PATH or file:NAME=PATH*SCALE";
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 /** What begins like a scale and is none is not taken for a part of a path. */
@@ -77,7 +77,7 @@ export function parseDecimal(text: string): number | undefined {
  * });
  * assertEquals(
  *   parseSpec("sytem"),
- *   'must be system, clock, stdin, none, file:NAME=PATH or disk:NAME=PATH: did you mean "system"?',
+ *   'must be system, clock, self, stdin, none, file:NAME=PATH or disk:NAME=PATH: did you mean "system"?',
  * );
  * ```
  */

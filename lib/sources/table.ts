@@ -1,5 +1,5 @@
 /**
- * All readings of `system`, `clock` and `disk:`, for people: lib/sources/README.md shows this table, and a test holds every
+ * All readings of `system`, `clock`, `self` and `disk:`, for people: lib/sources/README.md shows this table, and a test holds every
  * reading of every machine against it.
  */
 
@@ -89,6 +89,19 @@ export const READINGS: readonly ReadingRow[] = [
     "with hardware monitors",
   ),
   row("under_voltage", "0 or 1", "in0_lcrit_alarm of rpi_volt", "Raspberry Pi"),
+  row("queue_messages", "", "the queue", "source self"),
+  row("queue_bytes", "bytes", "the queue", "source self"),
+  row("queue_oldest_seconds", "seconds", "the queue: 0 if nothing waits", "source self"),
+  row("published_total, dropped_total", "", "this program, since its start", "source self"),
+  row("quarantined_total", "", "the queue: what is kept set aside", "source self"),
+  row("reconnects_total", "", "this program: sessions after the first", "source self"),
+  row(
+    "puback_p50_seconds, puback_p99_seconds",
+    "seconds",
+    "the last 512 PUBACKs",
+    "source self, after the first PUBACK",
+  ),
+  row("certificate_days_left", "days", "the device certificate", "source self, with a certificate"),
   row(
     "local_time",
     "YYYY-MM-DDTHH:MM:SS",

@@ -27,7 +27,7 @@ const STARTS: Readonly<Record<string, readonly [string[], string]>> = {
 const TYPED: readonly (readonly [string, readonly string[]])[] = [
   ["pub\t--log-f\tj\t", ["publish", "--log-format", "json"]],
   ["doc\t--offl\t--policy-f\tpol\t", ["doctor", "--offline", "--policy-file", "policy.json"]],
-  ["queue cl\t--st\tfol\t", ["queue", "clear", "--state", "folder/"]],
+  ["queue cl\t--state\tfol\t", ["queue", "clear", "--state", "folder/"]],
   ["watch '#' --queue-fu\tdrop-n\t", ["watch", "#", "--queue-full", "drop-newest"]],
   ["completion fi\t", ["completion", "fish"]],
   ["help sett\t", ["help", "settings"]],

@@ -296,3 +296,47 @@ Deno.test("length watch follows packets however they are cut", () => {
     assertEquals(watch(HUGE_LENGTH), 268_435_455);
   }
 });
+
+Deno.test("connection says a topic by its alias once the server has acknowledged one with both (K8)", async () => {
+  await using endpoint = await start({ limits: { topicAliasMaximum: 2 } });
+  const connection = await connectTo(endpoint);
+  const publish = (topic: string) => {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    connection.publish({ topic, payload: "x", qos: 1 }, resolve);
+    return promise;
+  };
+  await Promise.all([publish("dt/a"), publish("dt/a")]);
+  for (const topic of ["dt/a", "dt/b", "dt/c", "dt/b", "dt/c", "dt/a"]) await publish(topic);
+  assertEquals(
+    endpoint.received.map(({ topic, isAlias }) => [topic, isAlias]),
+    [
+      ...[["dt/a", false], ["dt/a", false], ["dt/a", true], ["dt/b", false], ["dt/c", false]],
+      ...[["dt/b", true], ["dt/c", false], ["dt/a", true]],
+    ],
+  );
+  await connection.end();
+  const older = await connectTo(endpoint, { mqttVersion: "3.1.1" });
+  await new Promise((resolve) =>
+    older.publish({ topic: "dt/a", payload: "x", qos: 1 }, () => resolve(undefined))
+  );
+  assertEquals(endpoint.received.at(-1)!.isAlias, false);
+  await older.end();
+});
+
+Deno.test("connection gives no alias to a topic whose message was refused, or where it would not fit (K8)", async () => {
+  const limits = { topicAliasMaximum: 8, maximumPacketSize: 100 };
+  await using endpoint = await start({ limits, faults: { refusePublish: 1, pubackCode: 0x87 } });
+  const connection = await connectTo(endpoint);
+  const publish = (bytes: number) => {
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    connection.publish({ topic: "dt/a", payload: "x".repeat(bytes), qos: 1 }, resolve);
+    return promise;
+  };
+  assert(await publish(1) instanceof PublishRefusedError);
+  // A packet of exactly 100 bytes: with an alias it would have 103.
+  assertEquals(await publish(89), undefined);
+  assertEquals(await publish(1), undefined);
+  assertEquals(await publish(1), undefined);
+  assertEquals(endpoint.received.map(({ isAlias }) => isAlias), [false, false, true]);
+  await connection.end();
+});

@@ -46,6 +46,45 @@ Deno.test(
   },
 );
 
+for (
+  const [form, wanted] of [
+    ["samples", { device: "gw-7", samples: [{ device: "gw-7", doctor: "test message" }] }],
+    ["columns", { device: "gw-7", names: ["time", "doctor"], rows: [["test message"]] }],
+  ] as const
+) {
+  Deno.test(`doctor's test message has the form of a pack of ${form} (K7)`, DIRECT, async () => {
+    await withSite({}, async ({ args, received }) => {
+      await examine(args, ["--pack", "5KiB", "--pack-as", form]);
+      const payload = received()[0]!.payload.replace(/("time":)?"\d{4}-[^"]*Z",/, "");
+      assertEquals(JSON.parse(payload), wanted);
+    });
+  });
+}
+
+Deno.test(
+  "doctor advises packs where AWS gets more than 50 messages a second (K7)",
+  DIRECT,
+  async () => {
+    const limits = { receiveMaximum: 100, maximumPacketSize: 149_504 };
+    const busy = [100, 101, 103, 107, 109, 113].map((ms) => `file:a${ms}=/etc/hostname@${ms}ms`);
+    const source = (specs: readonly string[]) => ["--source", specs.join(",")];
+    await withSite({ limits }, async ({ args }) => {
+      const publishOf = async (more: readonly string[]) =>
+        (await examine(args, more)).checks.find(({ name }) => name === "publish")!;
+      const { status, code, cause, hint } = await publishOf(source(busy));
+      assertEquals([status, code], ["warn", "pack-advised"]);
+      assertMatch(String(cause), /the sources give 5\d messages a second/);
+      assertMatch(String(hint), /--pack 5KiB/);
+      assertEquals((await publishOf([...source(busy), "--pack", "5KiB"])).status, "ok");
+      assertEquals((await publishOf(source(busy.slice(0, 5)))).status, "ok");
+    });
+    await withSite({}, async ({ args }) => {
+      const { checks } = await examine(args, source(busy));
+      assertEquals(checks.find(({ name }) => name === "publish")!.status, "ok");
+    });
+  },
+);
+
 Deno.test("doctor --offline connects nowhere and ends with the socket", async () => {
   await withSite({}, async ({ args, connections }) => {
     const report = await examine(args, ["--offline"]);

@@ -1,7 +1,7 @@
 /** Policies as people have them: AWS's own examples among them. */
 
 import { assertEquals, assertThrows } from "@std/assert";
-import { judgePolicy } from "../../lib/doctor/policy.ts";
+import { judgePolicy, policyDocument } from "../../lib/doctor/policy.ts";
 
 const DEVICE = { clientId: "gw-7", topic: "dt/gw-7/telemetry" };
 const arn = (what: string) => `arn:aws:iot:eu-central-1:123456789012:${what}`;
@@ -63,4 +63,22 @@ Deno.test("a policy for another topic, or with a Deny, lacks what is needed (D10
     ],
   );
   assertThrows(() => judgePolicy({}, DEVICE), TypeError);
+});
+
+Deno.test("a policy for a device with a status must let it publish there, and keep it (O2)", () => {
+  const device = { ...DEVICE, statusTopic: "st/gw-7" };
+  const account = { region: "eu-central-1", account: "123456789012" };
+  const least = policyDocument(device.clientId, device.topic, account, device);
+  assertEquals(judgePolicy(least, device), { missing: [], unjudged: [] });
+  assertEquals(least.Statement.slice(2), [
+    statement("iot:Publish", "topic/st/gw-7"),
+    statement("iot:RetainPublish", "topic/st/gw-7"),
+  ]);
+  const without = policyDocument(device.clientId, device.topic, account);
+  assertEquals(judgePolicy(without, device).missing, [
+    "iot:Publish on topic/st/gw-7",
+    "iot:RetainPublish on topic/st/gw-7",
+  ]);
+  const wide = policy(statement("iot:Connect", "*"), statement("iot:*Publish", "topic/*"));
+  assertEquals(judgePolicy(wide, device).missing, []);
 });

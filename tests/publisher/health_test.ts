@@ -2,7 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { UserError } from "../../lib/core/errors.ts";
 import { createHealth, illnessOf, type Vitals } from "../../lib/publisher/health.ts";
 
-const LIMITS = { connectTimeout: 15_000, ackTimeout: 20_000 };
+const LIMITS = { connectTimeout: 15_000, ackTimeout: 20_000, packWait: 0 };
 const DAY_MS = 86_400_000;
 const WELL: Vitals = { link: "open", forMs: DAY_MS, waitMs: 0, owedMs: 0 };
 

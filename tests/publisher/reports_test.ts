@@ -1,6 +1,6 @@
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { EXIT, UserError } from "../../lib/core/errors.ts";
-import { createRepeats, type Fields } from "../../lib/core/log.ts";
+import { createRepeats, type Fields, type Logger } from "../../lib/core/log.ts";
 import { PublishRefusedError } from "../../lib/connection/reason_codes.ts";
 import { createReports, type Reports } from "../../lib/publisher/reports.ts";
 
@@ -127,6 +127,33 @@ Deno.test("reports on a terminal tell of each message again when there are fewer
     pass(1000);
   }
   assertEquals(said, ["published seq 51", "published seq 52", "published seq 53"]);
+});
+
+Deno.test("reports of packs name their first and last sample, and count samples and packets (K7)", () => {
+  const lines: [string, unknown][] = [];
+  const log = {
+    debug() {},
+    info: (...line: typeof lines[0]) => lines.push(line),
+    warn() {},
+    error() {},
+  };
+  const reports = createReports(log as Logger, () => 0);
+  reports.connected();
+  const published = (seq: number, samples?: number) => {
+    const of = samples === undefined ? undefined : { firstSeq: seq - samples + 1, samples };
+    reports.published({ topic: "t", seq, of, bytes: 10, ms: 5, atMs: 0 });
+  };
+  published(18, 18);
+  published(19, 1);
+  published(30, 11);
+  published(31);
+  reports.flush();
+  assertEquals(lines, [
+    ["published", { topic: "t", seq: "1-18", samples: 18, bytes: 10, ms: 5 }],
+    ["published", { messages: 13, publishes: 3, bytes: 30, seq: 31, ms: 0 }],
+  ]);
+  const { totals } = reports;
+  assertEquals([totals.published, totals.publishes], [31, 4]);
 });
 
 Deno.test("reports tell of drops once a minute, and count them all", () => {

@@ -196,10 +196,10 @@ Deno.test("service feeds the watchdog while deliveries go on, and not while they
     await using manager = listen(`${folder}/notify`);
     let ms = 0;
     let tick = () => {};
-    const totals = { published: 0, dropped: 0 };
+    const totals = { published: 0, publishes: 0, dropped: 0 };
     const errors: unknown[] = [];
     const service = openService(`${folder}/notify`, {
-      settings: { connectTimeout: 15_000, ackTimeout: 20_000 } as Settings,
+      settings: { connectTimeout: 15_000, ackTimeout: 20_000, packWait: 0 } as Settings,
       target: { endpoint: "gw.example", port: 443 } as Target,
       queue: { waiting: { messages: 5, bytes: 0 } },
       reports: { totals },

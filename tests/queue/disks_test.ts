@@ -5,28 +5,17 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fillsInRun, fullAtEnd, fullAtStart, onDisk } from "../support/full_disk.ts";
-import { canMount, mountAt, succeeds } from "../support/mounting.ts";
+import { mountAt, succeeds } from "../support/mounting.ts";
 import {
   firsts,
   inputOf,
-  makeRig,
   numbered,
   openInput,
   queueOffline,
   range,
-  type Rig,
   seqsOf,
 } from "../support/publishing.ts";
-import { hasProgram } from "../support/queueing.ts";
-import {
-  countsOf,
-  type Disk,
-  feeder,
-  fill,
-  inMemory,
-  isHealed,
-  memory,
-} from "../support/small_disks.ts";
+import { countsOf, feeder, fill, inMemory, isHealed, memory } from "../support/small_disks.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

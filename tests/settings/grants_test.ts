@@ -207,12 +207,13 @@ Deno.test("grants of an executable let it tell the service manager at one socket
     write: [],
     env: [],
     listen: "/run/in.sock",
+    status: "/run/status.json",
   });
   for (
     const flag of [
       "--unstable-net",
       "--allow-net=unix:/run/systemd/notify,unix:/run/in.sock",
-      "--allow-write=/run/systemd/notify,/run/in.sock",
+      "--allow-write=/run/systemd/notify,/run/in.sock,/run/status.json,/run/status.json.new",
       "--allow-env=NOTIFY_SOCKET,WATCHDOG_USEC,WATCHDOG_PID",
     ]
   ) assert(flags.includes(flag), flag);
@@ -262,7 +263,12 @@ Deno.test("grants of an executable for one site are one endpoint, one certificat
     { hostName: "build-machine", certs: "./certs", sourcesProblem: () => undefined },
     { needEndpoint: true },
   );
-  const { net, read, write } = siteGrants(settings, true);
+  const { net, read, write, status } = siteGrants(settings, true);
+  assertEquals(status, "/run/mqtt443/status.json");
+  // Where the settings say that there is none, or another one.
+  assertEquals(siteGrants(settings, true, true).status, undefined);
+  const own = { ...settings, statusFile: "/data/status.json" };
+  assertEquals(siteGrants(own, true, true).status, "/data/status.json");
   assertEquals(net, ["gw.example:8443"]);
   assertEquals(write, ["/data/state"]);
   assertEquals(read, [
@@ -271,6 +277,7 @@ Deno.test("grants of an executable for one site are one endpoint, one certificat
     "/data/certs",
     "/etc/passwd",
     "/data/state",
+    "/run/mqtt443/status.json",
     "/run/systemd/timesync",
     "/data/t",
   ]);
@@ -311,6 +318,7 @@ Deno.test("grants name the files that settings name, and never the folder around
     ...["/ca.pem", "/etc/gw.crt", "/etc/gw.key", "/root/pass"],
     "/etc/passwd",
     "./state",
+    "/run/mqtt443/status.json",
     "/run/systemd/timesync",
     "/etc/localtime",
   ]);

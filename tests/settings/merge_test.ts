@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
 import { UserError } from "../../lib/core/errors.ts";
 import { environmentLayer, mergeSettings, settingsDocument } from "../../lib/settings/merge.ts";
 import { fileLayer } from "../../lib/settings/file.ts";
@@ -57,7 +57,12 @@ Deno.test("settings are the documented defaults if nothing is given", () => {
     listen: undefined,
     listenMode: "0660",
     topicPrefix: undefined,
+    statusTopic: undefined,
+    statusFile: undefined,
     format: "json",
+    pack: undefined,
+    packAs: "samples",
+    packWait: 0,
     message: undefined,
     giveUpAfter: 30_000,
     keepAlive: 60_000,
@@ -308,4 +313,21 @@ Deno.test("what settingsDocument shows of given settings means the same in a fil
   const shown = Object.entries(settingsDocument(first))
     .filter(([, { origin }]) => origin === "flag").map(([key, { value }]) => [key, value]);
   assertEquals(merged([file(Object.fromEntries(shown))]).settings, first.settings);
+});
+
+Deno.test("statusTopic is a topic of its own, with the client id in it, and none of the broker's", () => {
+  const { settings } = merged([file({ clientId: "gw-8", statusTopic: "st/{clientId}" })]);
+  assertEquals(settings.statusTopic, "st/gw-8");
+  assertEquals(merged([file({ statusTopic: null })]).settings.statusTopic, undefined);
+  for (
+    const [statusTopic, problem] of [
+      ["$aws/rules/x/y", "must not begin with $"],
+      ["st/+", "must hold no wildcard"],
+      ["dt/mqtt443/gw-7/telemetry", "must not be the topic"],
+    ] as const
+  ) {
+    const [told, ...others] = problemsOf([file({ statusTopic })]);
+    assertEquals(others, []);
+    assertStringIncludes(told!, `statusTopic: ${problem}`);
+  }
 });

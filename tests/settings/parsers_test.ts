@@ -114,7 +114,7 @@ Deno.test("formatDuration picks the largest unit that is exact", () => {
     "24h",
     "100001ms",
     "86399999ms",
-    "0ms",
+    "0s",
   ]);
 });
 

@@ -85,6 +85,7 @@ const VALUES: readonly unknown[] = [
     "64MiB",
   ],
   ...["64GiB", "65GiB", "68719476736B", "68719476737B", "64MB", "64mib", "1.5GiB"],
+  ...["samples", "columns", "rows", "5KiB", "1KiB", "1023B", "0s", "0ms"],
   ...["x", "gw-7", "$x", "a$b", "a+b", "a#", "a\0", "a\nb", "ü", "\u0085", "é/ü"],
   ...["x".repeat(63), "x".repeat(64), "x".repeat(128), "x".repeat(129), "x".repeat(255)],
   ...["x".repeat(256), "x".repeat(257), "x".repeat(131_072), "x".repeat(131_073), "~".repeat(255)],

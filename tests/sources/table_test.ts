@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { openSources, readAll } from "../../lib/sources/mod.ts";
 import { READINGS } from "../../lib/sources/table.ts";
+import type { Reading } from "../../lib/core/message.ts";
 import { MACHINES, makeMachine } from "../support/machines.ts";
+import { makeRig } from "../support/publishing.ts";
 
 /** Names in the table, each with the pattern of the names of readings that it stands for. */
 const NAMES = READINGS.flatMap(({ name, type }) =>
@@ -27,8 +29,24 @@ Deno.test("each reading of each machine is in the table, and each name of the ta
       assertEquals(name.endsWith("_total"), rows[0]!.type === "counter", name);
     }
   }
-  assertEquals(NAMES.map(({ each }) => each).filter((each) => !seen.has(each)), []);
+  const unseen = NAMES.map(({ each }) => each).filter((each) => !seen.has(each));
+  const own = (await selfReadings()).map(({ name }) => name);
+  assertEquals(unseen, own);
 });
+
+/** What `self` reads of a run with a PUBACK and a certificate. */
+async function selfReadings(): Promise<readonly Reading[]> {
+  await using rig = await makeRig();
+  rig.publish(["--source", "self", "--interval", "100ms"]);
+  const { endpoint: { received, until } } = rig;
+  const last = (): Record<string, number> => JSON.parse(received.at(-1)?.payload ?? "{}").metrics;
+  await until(() => last()?.published_total! > 0 && last().queue_messages === 0);
+  const metrics = last();
+  assertEquals([metrics.reconnects_total, metrics.dropped_total], [0, 0]);
+  assertEquals([metrics.queue_bytes, metrics.queue_oldest_seconds], [0, 0]);
+  assert(metrics.puback_p50_seconds! > 0 && metrics.puback_p50_seconds! < 10);
+  return Object.entries(metrics).map(([name, value]) => ({ name, value }));
+}
 
 Deno.test("units of the table are in the names", () => {
   const words: Record<string, string> = {

@@ -13,7 +13,7 @@ export interface Site {
   readonly args: readonly string[];
   readonly certs: string;
   readonly endpointPort: number;
-  readonly received: () => readonly { topic: string }[];
+  readonly received: () => readonly { topic: string; payload: string }[];
   readonly connections: () => number;
 }
 

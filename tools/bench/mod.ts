@@ -13,6 +13,7 @@ import { chartOf } from "./chart.ts";
 import { measureDrain } from "./drain.ts";
 import { findForms, sizeFigure } from "./forms.ts";
 import { measureIntake } from "./intake.ts";
+import { measurePacks } from "./packs.ts";
 import { findPeers } from "./peers.ts";
 import { isFile } from "./run.ts";
 import { measureProxy } from "./proxy.ts";
@@ -24,7 +25,7 @@ import { PEERS } from "./targets.ts";
 import { denoDir } from "../build/run_deno.ts";
 
 /** In their order. */
-const PHASES = ["start", "steady", "bulk", "intake", "drain", "proxy"] as const;
+const PHASES = ["start", "steady", "bulk", "intake", "drain", "packs", "proxy"] as const;
 
 const HELP =
   `Measures start-up, memory, CPU and throughput beside other clients that are installed here.
@@ -129,6 +130,13 @@ export async function bench(
     rates.find(({ id }) => id === rateId(window))?.samples[PEERS.c] ?? [],
   ]));
   await phase("drain", () => measureDrain({ ...all, live }));
+  await phase("packs", () =>
+    measurePacks({
+      ...all,
+      runs: Math.min(size.runs, 3),
+      peersAt: async (port) =>
+        (await findPeers({ dir, server: { ...servers.main, port }, paths, cache, signal })).peers,
+    }));
   await phase("proxy", () => measureProxy({ ...all, runs: Math.min(size.runs, 3) }));
   return { figures: [sizeFigure(forms), ...[...figures.values()].flat()], failed };
 }

@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly onText?: (said: string, child: Deno.ChildProcess) => void;
   readonly stdin?: "null" | "piped";
   readonly cwd?: string;
+  /** After how many ms it is killed. @default a minute */
+  readonly forMs?: number;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface RunOptions {
  */
 export async function run(
   command: CommandLine,
-  { signal, onText, stdin = "null", cwd }: RunOptions,
+  { signal, onText, stdin = "null", cwd, forMs }: RunOptions,
 ): Promise<string> {
   signal.throwIfAborted();
   const child = commandOf(command, {
@@ -60,7 +62,7 @@ export async function run(
     onText?.(said, child);
   };
   const reading = Promise.all([follow(child.stdout, hear), follow(child.stderr, hear)]);
-  const isGood = await endOf(child);
+  const isGood = await endOf(child, forMs);
   await reading;
   signal.removeEventListener("abort", onAbort);
   signal.throwIfAborted();

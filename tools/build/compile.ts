@@ -172,9 +172,9 @@ function parse(args: readonly string[]): CompileOptions & { json: boolean } | "h
 
 function textOf({ path, bytes, sha256, runtime, build }: Built): string {
   const { scope, grants, commit, date } = build;
-  const { notify, listen, ...others } = grants;
+  const { notify, listen, status, ...others } = grants;
   const one = (path: string | undefined) => path === undefined ? [] : [path];
-  const lists = { ...others, notify: one(notify), listen: one(listen) };
+  const lists = { ...others, notify: one(notify), listen: one(listen), status: one(status) };
   const grantLines = Object.entries(lists).map(([name, values]) =>
     `  ${name.padEnd(8)} ${values.join(" ") || "none"}`
   );

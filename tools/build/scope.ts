@@ -27,5 +27,8 @@ export function scopeOf(
   );
   const isCertsGiven = "certs" in origins;
   const certs = isCertsGiven ? settings.certs : CERTS_PATHS[0];
-  return { scope: "site", grants: siteGrants({ ...settings, certs }, isCertsGiven) };
+  return {
+    scope: "site",
+    grants: siteGrants({ ...settings, certs }, isCertsGiven, "statusFile" in origins),
+  };
 }

@@ -61,6 +61,24 @@ export const PROMISES: Readonly<Record<string, string>> = {
   I3: "a queue or disk that is full: the line is taken or answered with retry, as the policy says",
   I4: "the socket: only the users it is meant for can connect, and nothing planted is believed",
   I5: "the socket of systemd: a client that connects during a restart waits",
+  K1: "samples in packs: what was put comes out, byte for byte, in either form",
+  K2:
+    "packs: consecutive messages of one topic and QoS, oldest first; a loss repeats what was in flight at most",
+  K3: "a message under suspicion or refused: packs hold one, and it alone is set aside",
+  K4:
+    "the size of a pack: bounded by `pack`, Maximum Packet Size and 500 samples; rates count packets",
+  K5:
+    "`packWait`: a pack leaves when it is full, has waited, at the end, and at once while a backlog is sent",
+  K6: "what did not become json here, and a message over the size: by itself, as it is",
+  K7: "packs in the log and in doctor: samples are counted, and packets besides",
+  K8: "topic aliases: only where the server takes them, and only once it knows them",
+  O1:
+    "a device that is killed, stopped, cut off or taken over: a second client sees it on `statusTopic`, now and later",
+  O2:
+    "a status topic or will that is refused: told once with the actions that it needs, and nothing else stops",
+  O3:
+    "the status file: whole at any time, gone after a clean end; a full disk, a read-only or foreign place stops nothing",
+  O4: "`mqtt443 status`: what the file says, how old it is, in 80 columns, and by its exit code",
   X1: "SIGTERM: what is in flight is awaited, then DISCONNECT and exit 0",
   X2: "SIGTERM while offline, in a handshake, in a wait: exit 0, the queue whole",
   X3:

@@ -20,6 +20,7 @@ export function recordOf(
     protocolVersion: packet.protocolVersion ?? 4,
     keepAliveS: packet.keepalive ?? 0,
     clean: packet.clean ?? true,
+    willTopic: packet.will?.topic,
     alpn: socket.alpnProtocol || undefined,
     serverName: servername || undefined,
     tls: socket.getProtocol() ?? "",
@@ -35,15 +36,17 @@ export function recordOf(
  *
  * @param serverKeepAliveS Said if it is not what the client asked for.
  * @param assignedId Said if the client left its id to us.
+ * @param isPresent Whether the session that it asked for was kept.
  */
 export function connackOf(
   limits: Limits,
   serverKeepAliveS: number | undefined,
   assignedId: string | undefined,
+  isPresent: boolean,
 ): IConnackPacket {
   return {
     cmd: "connack",
-    sessionPresent: false,
+    sessionPresent: isPresent,
     returnCode: 0,
     reasonCode: 0,
     properties: {
@@ -51,6 +54,7 @@ export function connackOf(
       maximumQoS: 1,
       retainAvailable: true,
       maximumPacketSize: limits.maximumPacketSize,
+      topicAliasMaximum: limits.topicAliasMaximum,
       wildcardSubscriptionAvailable: true,
       subscriptionIdentifiersAvailable: false,
       sharedSubscriptionAvailable: false,

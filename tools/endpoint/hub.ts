@@ -9,6 +9,7 @@ import type { Link } from "./link.ts";
 import type { ConnectRecord, Observer } from "./observe.ts";
 import type { EndpointOptions, Limits, Policy } from "./options.ts";
 import { matches } from "./topics.ts";
+import { type Will, Wills } from "./wills.ts";
 
 /** A connection whose CONNECT was accepted. */
 export interface Session {
@@ -16,8 +17,12 @@ export interface Session {
   readonly connection: number;
   readonly record: ConnectRecord;
   readonly link: Link;
+  /** What is sent if it ends without DISCONNECT. */
+  will: Will | undefined;
   /** Subscriptions: filter and QoS. */
   readonly filters: Map<string, number>;
+  /** Topics by the aliases that the client gave them. */
+  readonly aliases: Map<number, string>;
   /** QoS 1 messages from the client that have no PUBACK yet. */
   inFlight: number;
   /** Packet id of the last QoS 1 message to the client. */
@@ -50,8 +55,12 @@ export interface Hub {
   readonly links: Set<Link>;
   /** Every session, by client id. */
   readonly sessions: ReadonlyMap<string, Session>;
-  /** Add a session; an older one with the same client id is taken over. */
-  enter(session: Session): void;
+  /**
+   * Add a session; an older one with the same client id is taken over.
+   *
+   * @param resumes Whether the client asks for the session that it had. Returns whether there is one.
+   */
+  enter(session: Session, resumes: boolean): boolean;
   /** Forget a session. */
   leave(session: Session): void;
   /** Hand a message to everybody who subscribed to it. */
@@ -60,6 +69,8 @@ export interface Hub {
   retain(message: Delivery): void;
   /** Send a new subscriber what is retained. */
   deliverRetained(session: Session, filter: string, qos: number): void;
+  /** Forget the wills that wait. */
+  close(): void;
 }
 
 /** A hub with nobody connected. */
@@ -81,19 +92,27 @@ export function makeHub(shared: Pick<Hub, "options" | "faults" | "limits" | "obs
     });
   }
 
-  return {
+  const wills = new Wills((will) => {
+    if (will.retain) hub.retain(will);
+    hub.deliver(will);
+  });
+  const hub: Hub = {
     ...shared,
     policy: shared.options.policy ?? {},
     links: new Set(),
     sessions,
-    enter(session) {
-      sessions.get(session.clientId)?.end("session taken over", 0x8e);
-      sessions.set(session.clientId, session);
+    enter(session, resumes) {
+      const { clientId } = session;
+      const old = sessions.get(clientId);
+      if (old?.will) wills.lost(clientId, old.will);
+      if (old) old.will = undefined;
+      old?.end("session taken over", 0x8e);
+      sessions.set(clientId, session);
+      return wills.back(clientId, resumes);
     },
     leave(session) {
-      if (sessions.get(session.clientId) === session) {
-        sessions.delete(session.clientId);
-      }
+      if (sessions.get(session.clientId) === session) sessions.delete(session.clientId);
+      if (session.will) wills.lost(session.clientId, session.will);
     },
     deliver(message) {
       for (const session of sessions.values()) {
@@ -113,5 +132,7 @@ export function makeHub(shared: Pick<Hub, "options" | "faults" | "limits" | "obs
         if (matches(filter, message.topic)) send(session, message, qos, true);
       }
     },
+    close: () => wills.close(),
   };
+  return hub;
 }

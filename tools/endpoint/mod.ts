@@ -2,8 +2,8 @@
  * A stand-in for AWS IoT Core for demo, tests and benches: mutual TLS, ALPN, MQTT 5 and 3.1.1 at QoS 0
  * and 1, AWS's limits, and faults on demand. Import {@linkcode startEndpoint}, or run this file.
  *
- * It listens on 127.0.0.1 only, is no broker for any other purpose (no sessions across connections, no
- * wills, no shared subscriptions) and is never part of the executable.
+ * It listens on 127.0.0.1 only, is no broker for any other purpose (of sessions across connections
+ * it keeps the will, and there are no shared subscriptions) and is never part of the executable.
  */
 
 import { parseArgs } from "@std/cli/parse-args";

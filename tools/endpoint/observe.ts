@@ -20,6 +20,8 @@ export interface ReceivedMessage {
   readonly retain: boolean;
   /** Packet identifier; absent at QoS 0. */
   readonly messageId: number | undefined;
+  /** Its topic was said by an alias. */
+  readonly isAlias: boolean;
   readonly atMs: number;
 }
 
@@ -33,6 +35,8 @@ export interface ConnectRecord {
   /** As the client asked, in seconds. */
   readonly keepAliveS: number;
   readonly clean: boolean;
+  /** Absent without a will. */
+  readonly willTopic: string | undefined;
   /** Negotiated protocol; absent if none was. */
   readonly alpn: string | undefined;
   /** SNI; absent if none was sent. */

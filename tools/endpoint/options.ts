@@ -20,6 +20,8 @@ export interface Policy {
   readonly connect?: Rule;
   /** Topics that may be published to. */
   readonly publish?: Rule;
+  /** Topics on which a message may be kept, of those that may be published to. */
+  readonly retain?: Rule;
   /** Topic filters that may be subscribed to. */
   readonly subscribe?: Rule;
 }
@@ -42,6 +44,8 @@ export interface Limits {
   receiveMaximum: number;
   /** Said in CONNACK on MQTT 5. AWS says 149504, by which it is known and its rates are kept. @default 150000 */
   maximumPacketSize: number;
+  /** Topic aliases of a client; said in CONNACK on MQTT 5. @default 8 */
+  topicAliasMaximum: number;
 }
 
 /** What {@linkcode startEndpoint} can be told. */
@@ -111,6 +115,7 @@ export function makeLimits(given: Partial<Limits> = {}): Limits {
     keepAliveMaxS: 1200,
     receiveMaximum: 100,
     maximumPacketSize: 150_000,
+    topicAliasMaximum: 8,
     ...given,
   };
 }

@@ -8,6 +8,7 @@ import { Buffer } from "node:buffer";
 import { fires } from "./faults.ts";
 import type { Hub, Session } from "./hub.ts";
 import type { ReceivedMessage } from "./observe.ts";
+import type { Limits } from "./options.ts";
 import { isAllowed, isTopic } from "./topics.ts";
 
 /** Deal with one PUBLISH of a session. */
@@ -15,8 +16,9 @@ export function takePublish(session: Session, packet: IPublishPacket, hub: Hub):
   const { faults, limits, observer } = hub;
   const { link, record } = session;
   const payload = typeof packet.payload === "string" ? Buffer.from(packet.payload) : packet.payload;
-  const { topic } = packet;
+  const topic = topicOf(session, packet, limits);
   record.publishes++;
+  if (topic === undefined) return session.end("topic alias invalid", 0x94);
 
   if (packet.qos === 2) {
     observer.counts.refused++;
@@ -45,6 +47,9 @@ export function takePublish(session: Session, packet: IPublishPacket, hub: Hub):
       `not allowed to publish to "${topic}"`,
       0x87,
     );
+  }
+  if (packet.retain && !isAllowed(hub.policy.retain, session.clientId, topic)) {
+    return refuse(session, packet, hub, `not allowed to keep a message on "${topic}"`, 0x87);
   }
   if (isThrottled(session, hub)) {
     observer.counts.discarded++;
@@ -80,6 +85,19 @@ export function takePublish(session: Session, packet: IPublishPacket, hub: Hub):
   if (fires(faults, "forgetPuback", about)) return;
   if (faults.pubackDelayMs === 0) return link.ack(packet.messageId);
   ackLater(session, packet.messageId, faults.pubackDelayMs);
+}
+
+/** The topic of a PUBLISH, which an alias may stand for; undefined: nobody knows it. */
+function topicOf(
+  { aliases }: Session,
+  { topic, properties }: IPublishPacket,
+  { topicAliasMaximum }: Limits,
+): string | undefined {
+  const alias = properties?.topicAlias;
+  if (alias === undefined) return topic;
+  if (alias === 0 || alias > topicAliasMaximum) return undefined;
+  if (topic !== "") aliases.set(alias, topic);
+  return aliases.get(alias);
 }
 
 function refuse(
@@ -150,6 +168,7 @@ function messageOf(
     dup: packet.dup,
     retain: packet.retain,
     messageId: packet.messageId,
+    isAlias: packet.topic === "",
     atMs,
   };
 }

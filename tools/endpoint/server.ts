@@ -177,6 +177,7 @@ export async function startEndpoint(options: EndpointOptions = {}): Promise<Endp
       for (const socket of sockets) socket.destroy();
       const isEmpty = () => sockets.size + relayed.size + hub.links.size === 0;
       await observer.until(isEmpty, { what: "its sockets to close" });
+      hub.close();
       observer.close();
     },
     [Symbol.asyncDispose]: () => endpoint.close(),

@@ -14,6 +14,7 @@ import type { CloseRecord, ConnectRecord } from "./observe.ts";
 import { takePublish } from "./publishing.ts";
 import { takeSubscribe } from "./subscribing.ts";
 import { isAllowed } from "./topics.ts";
+import { willOf } from "./wills.ts";
 
 /** AWS drops a connection silent for this many keep-alive intervals (its developer guide, page "mqtt", and quotas page "iot-core"). */
 const KEEP_ALIVE_FACTOR = 1.5;
@@ -92,20 +93,28 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
       return isV5 ? refuse(0x87, "not allowed to connect") : end("not allowed to connect");
     }
 
+    const will = willOf(packet);
+    const rules = [hub.policy.publish, will?.retain ? hub.policy.retain : undefined];
+    if (will && !rules.every((rule) => isAllowed(rule, clientId, will.topic))) {
+      return isV5 ? refuse(0x87, "not allowed to have that will") : end("not allowed that will");
+    }
+
     session = {
       clientId,
+      will,
       connection,
       record: seen,
       link,
       end,
       filters: new Map(),
+      aliases: new Map(),
       inFlight: 0,
       lastMessageId: 0,
       publishTimesMs: [],
       ackBatch: undefined,
       ackTimers: new Set(),
     };
-    hub.enter(session);
+    const isPresent = hub.enter(session, packet.clean === false);
     if (fires(faults, "publishBeforeConnack", about)) {
       link.send({
         cmd: "publish",
@@ -121,6 +130,7 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
       limits,
       keepAliveS === seen.keepAliveS ? undefined : keepAliveS,
       packet.clientId === "" ? clientId : undefined,
+      isPresent,
     );
     link.send(connack);
     if (fires(faults, "secondConnack", about)) link.send(connack);
@@ -165,6 +175,8 @@ export function serveSession(socket: TLSSocket, connection: number, hub: Hub): v
         return;
       case "disconnect":
         recordEnd("client", `DISCONNECT ${packet.reasonCode ?? 0}`);
+        // 0x04: disconnect with will message.
+        if (packet.reasonCode !== 0x04) current.will = undefined;
         return link.hangUp();
       default:
         return end(`unexpected ${packet.cmd}`, 0x82);

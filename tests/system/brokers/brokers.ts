@@ -47,8 +47,12 @@ export interface Brokers extends AsyncDisposable {
   startMosquitto(): Promise<void>;
   /** Starts a `mosquitto_sub` that sees every message; settles when it is subscribed. */
   witness(options?: WitnessOptions): Promise<Witness>;
-  /** Publishes with `mosquitto_pub`. */
-  publish(topic: string, payload: string, options?: { readonly retain?: boolean }): Promise<void>;
+  /** Publishes with `mosquitto_pub`, under a client id of its own or another's. */
+  publish(
+    topic: string,
+    payload: string,
+    options?: { readonly retain?: boolean; readonly clientId?: string },
+  ): Promise<void>;
   /** A directory with a device certificate of another CA, for `--certs`. */
   foreignCerts(): Promise<string>;
 }
@@ -74,8 +78,14 @@ export interface Witness extends AsyncDisposable {
   until(check: (seen: readonly Seen[]) => boolean, what: string): Promise<Seen[]>;
 }
 
-/** Starts the brokers. */
-export async function startBrokers(): Promise<Brokers> {
+/**
+ * Starts the brokers.
+ *
+ * @param more More lines of mosquitto's configuration, and what an `acl_file` in the directory holds.
+ */
+export async function startBrokers(
+  { more = "", acl }: { readonly more?: string; readonly acl?: string } = {},
+): Promise<Brokers> {
   await using cleanup = new AsyncDisposableStack();
   const dir = await Deno.makeTempDir({ prefix: "mqtt443-brokers-" });
   cleanup.defer(() => Deno.remove(dir, { recursive: true }));
@@ -88,8 +98,10 @@ export async function startBrokers(): Promise<Brokers> {
   await Deno.writeTextFile(`${dir}/haproxy.cfg`, haproxyConfig({ dir, ca, front, plain }));
   await Deno.writeTextFile(
     `${dir}/mosquitto.conf`,
-    mosquittoConfig({ dir, ca, server, plain, tls: plainTls }),
+    mosquittoConfig({ dir, ca, server, plain, tls: plainTls }) +
+      `${more}\n${acl === undefined ? "" : `acl_file ${dir}/acl\n`}`,
   );
+  if (acl !== undefined) await Deno.writeTextFile(`${dir}/acl`, acl, { mode: 0o600 });
   const startMosquitto = () =>
     started(
       spawn(programs.mosquitto, ["-c", `${dir}/mosquitto.conf`]),
@@ -146,13 +158,14 @@ export async function startBrokers(): Promise<Brokers> {
     stopMosquitto: async () => void await mosquitto.stop(),
     startMosquitto: async () => void (mosquitto = await startMosquitto()),
     witness,
-    async publish(topic, payload, { retain = false } = {}) {
+    async publish(topic, payload, { retain = false, clientId } = {}) {
       // From a file: an argument has 128 KiB at most.
       const file = `${dir}/payload-${crypto.randomUUID()}`;
       await Deno.writeTextFile(file, payload);
       await using child = spawn(programs.mosquitto_pub, [
         ...["-h", "127.0.0.1", "-p", `${plain}`, "-q", "1", "-t", topic, "-f", file],
         ...(retain ? ["-r"] : []),
+        ...(clientId === undefined ? [] : ["-i", clientId]),
       ]);
       const code = await child.ended;
       if (code !== 0) throw new Error(`mosquitto_pub ended with ${code}: ${child.stderr.all}`);

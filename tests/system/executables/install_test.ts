@@ -575,11 +575,8 @@ ls /usr/local/bin /var/lib /etc/systemd/system | grep mqtt443 || :`,
       assertEquals(text("told").trim().split("\n"), [
         ...["daemon-reload", "is-active --quiet mqtt443.service"],
         ...["daemon-reload", "is-active --quiet mqtt443.service", "restart mqtt443.service"],
-        ...[
-          "disable --now mqtt443.service mqtt443.socket",
-          "disable --now mqtt443.service",
-          "daemon-reload",
-        ],
+        ...Array(2).fill("disable --now mqtt443.service mqtt443.socket"),
+        ...["stop mqtt443-wait.target", "daemon-reload"],
       ]);
     }),
 });

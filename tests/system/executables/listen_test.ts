@@ -64,6 +64,10 @@ for (const isExecutable of [false, true]) {
       await endpoint.waitFor(1);
       assertEquals(endpoint.received[0]!.topic, "dt/gw-7/early");
       assertMatch((await show("ActiveState")).ActiveState!, /^active/);
+      // It is still that of who may connect, and the service's status lies beside it.
+      const after = Deno.lstatSync(`${machine.root}${SOCKET}`);
+      assertEquals([after.mode! & 0o7777, after.uid, after.gid], [0o660, 0, GROUP_ID]);
+      assert(Deno.lstatSync(`${machine.root}/run/mqtt443/status.json`).isFile);
       await systemctl("stop", "mqtt443");
       using waiting = await connect(gateway);
       await waiting.write("while it was stopped\n");
@@ -91,7 +95,7 @@ for (const isExecutable of [false, true]) {
 atMachine(
   "service listens at a path beside what the unit binds there, with a drop-in",
   async () => {
-    const service = ["RuntimeDirectory=mqtt443", "SystemCallFilter=listen accept4"];
+    const service = ["SystemCallFilter=listen accept4"];
     await using gateway = await makeListening(SOCKET, { service });
     const { endpoint, machine, systemctl } = gateway;
     await systemctl("start", "mqtt443");

@@ -31,6 +31,32 @@ Deno.test({
   },
 });
 
+atMachine(
+  "service says how it fares to any user, and leaves nothing of that when it is stopped (O3, O4)",
+  async () => {
+    await using gateway = await makeGateway();
+    const { endpoint, machine, systemctl } = gateway;
+    await systemctl("start", "mqtt443");
+    await endpoint.waitFor(3);
+    const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    const status = async () =>
+      JSON.parse(
+        await machine.run(...nobody, "env", "HOME=/tmp", "mqtt443", "status", "--json"),
+      );
+    const { link, endpoint: place, diskState } = await status();
+    assertEquals([link.state, place, diskState], ["connected", `localhost:${endpoint.port}`, "ok"]);
+    const run = `${machine.root}/run/mqtt443`;
+    const { mode, uid } = Deno.lstatSync(run);
+    assertEquals([mode! & 0o7777, uid], [0o755, USER_ID]);
+    await systemctl("restart", "mqtt443");
+    await endpoint.until(() => endpoint.connects.length === 2);
+    await systemctl("kill", "--signal=KILL", "mqtt443");
+    await systemctl("stop", "mqtt443");
+    await assertRejects(() => Deno.lstat(run), Deno.errors.NotFound);
+    assertEquals(troublesOf(gateway.log()), []);
+  },
+);
+
 const STATE = "/var/lib/mqtt443/state";
 /** Where an executable unpacks itself that install.sh did not install. */
 const RUNTIME = "/var/lib/mqtt443/.cache/mqtt443";

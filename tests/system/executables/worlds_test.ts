@@ -20,7 +20,7 @@ Deno.test("tasks compile, kit and test run where jsr.io answers, and make what t
     await world.deno("task", "--quiet", "kit", ...KIT);
   }
   const names = [...Deno.readDirSync(join(jsr.root, "dist"))].map(({ name }) => name).sort();
-  assertEquals(names.length, 3, names.join());
+  assertEquals(names.length, 4, names.join());
   for (const name of names) {
     const [one, other] = [jsr, elsewhere].map(({ root }) => join(root, "dist", name));
     assertEquals((await runCommand(["cmp", one!, other!])).code, 0, name);

@@ -190,12 +190,15 @@ do_uninstall() {
       out=$(systemctl disable --now $(cd "$UNITS" && ls mqtt443.service mqtt443.socket 2>/dev/null) 2>&1) ||
         die "$SERVICE_ERROR" "Cannot stop the service: ${out##*"$nl"}; nothing was removed" \
           "systemctl status mqtt443 tells more; --no-service removes the rest all the same"
+      systemctl stop mqtt443-wait.target >/dev/null 2>&1 || :
       say "stopped and disabled the service"
     fi
   fi
   remove executable "$BIN"
   remove 'unfinished copy' "${BIN%/*}/.${BIN##*/}.new"
   remove 'unpacked runtime' "$LIB"
+  # Where mqtt443.socket was; the service alone has taken it away when it stopped.
+  [ -z "$live" ] || [ -z "$service" ] || remove 'folder of the socket' /run/mqtt443
   units=''
   while read -r name dest; do
     case $name in
