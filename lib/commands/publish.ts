@@ -6,12 +6,8 @@ import {
   createClockWatch,
   createReports,
   type Draft,
-  gatherLines,
-  gatherTicks,
-  lineDraft,
   numbered,
   openService,
-  type Reports,
   runPublisher,
   RunStatus,
   type StatusFile,
@@ -23,7 +19,7 @@ import {
   targetOf,
   warnOfProxyVariable,
 } from "../connection/mod.ts";
-import { EXIT, type ExitCode, failureFields, messageOf, UserError } from "../core/errors.ts";
+import { EXIT, type ExitCode, failureFields, type UserError } from "../core/errors.ts";
 import { EXPIRY_LOOK_MS } from "../identity/mod.ts";
 import type { Logger } from "../core/log.ts";
 import {
@@ -32,29 +28,16 @@ import {
   type Settings,
   settingsDoubt,
 } from "../settings/mod.ts";
-import { type IntakeCounts, openStateQueue, type Queue } from "../queue/mod.ts";
-import {
-  answering,
-  type Intake,
-  notWithListen,
-  oddLine,
-  openIntake,
-  type Refusal,
-  refusedLine,
-} from "../intake/mod.ts";
+import { openStateQueue } from "../queue/mod.ts";
+import { answering, type Intake } from "../intake/mod.ts";
 import { aborted } from "../core/wait.ts";
 import { isAws } from "../core/endpoint.ts";
-import {
-  isSynchronised,
-  nameFilter,
-  openSources,
-  readAll,
-  readLines,
-  sourceLimits,
-} from "../sources/mod.ts";
+import { isSynchronised, sourceLimits } from "../sources/mod.ts";
 import { BUILT_AT, VERSION } from "../core/build.ts";
 import type { World } from "../core/process.ts";
+import { gather } from "./gather.ts";
 import { openLogOf } from "./open_log.ts";
+import { countsFor, openIntakeOf } from "./publish_intake.ts";
 import { idleStatus, statusFileOf } from "./publish_status.ts";
 
 /** Runs until stopped, or until its input has ended and is delivered. */
@@ -97,13 +80,7 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
     intake = intakeCounts &&
       await openIntakeOf(settings, world, { clock, reports, status, log, counts: intakeCounts });
     log.info("start", startFields(loaded, certificate()?.subject, queue.waiting.messages));
-    const doubt = settingsDoubt(settings);
-    if (doubt) log.warn("warning", { step: "settings", ...doubt });
-    // Only the service's unit can bind what is missing; elsewhere doctor reports it.
-    const limits = service && settings.message === undefined
-      ? sourceLimits(settings.source)
-      : undefined;
-    if (limits) log.warn("warning", failureFields(limits));
+    warnOfSettings(settings, log, { isService: service !== undefined });
     statusFile = statusFileOf(loaded, world, { status, log });
     service?.ready();
     return await runPublisher({
@@ -147,6 +124,21 @@ export async function publishCommand(command: Command, world: World): Promise<Ex
   }
 }
 
+/** Warns of settings that are allowed, and may not be meant. */
+function warnOfSettings(
+  settings: Settings,
+  log: Logger,
+  { isService }: { isService: boolean },
+): void {
+  const doubt = settingsDoubt(settings);
+  if (doubt) log.warn("warning", { step: "settings", ...doubt });
+  // Only the service's unit can bind what is missing; elsewhere doctor reports it.
+  const limits = isService && settings.message === undefined
+    ? sourceLimits(settings.source)
+    : undefined;
+  if (limits) log.warn("warning", failureFields(limits));
+}
+
 function startFields(
   { settings, configPath }: LoadedSettings,
   certificate: string | undefined,
@@ -166,117 +158,6 @@ function openClock(world: World, log: Logger): ClockWatch {
     isSynchronised: isSynchronised(),
     log,
   });
-}
-
-/**
- * Where it is counted what is handed in; undefined: nothing is.
- *
- * @throws {UserError} If the settings name a socket beside what it does not go with.
- */
-function countsFor({ listen, message, count, source }: Settings): IntakeCounts | undefined {
-  if (listen === undefined) return undefined;
-  const flag = message !== undefined
-    ? "--message"
-    : count !== undefined
-    ? "--count"
-    : source.includes("stdin")
-    ? "--source stdin"
-    : undefined;
-  if (flag !== undefined) throw notWithListen(flag);
-  return { handedIn: 0, refused: 0 };
-}
-
-/** @throws {UserError} If the socket cannot be opened. */
-async function openIntakeOf(
-  settings: Settings,
-  world: World,
-  { clock, reports, status, log, counts }: {
-    clock: ClockWatch;
-    reports: Reports;
-    status: RunStatus;
-    log: Logger;
-    counts: IntakeCounts;
-  },
-): Promise<Intake> {
-  return await openIntake({
-    settings,
-    env: world.env,
-    sampleTime: clock.sampleTime,
-    makeDraft: (now, line) => lineDraft(settings, now, line),
-    log,
-    reports: {
-      handedIn(messages) {
-        counts.handedIn += messages;
-        status.read([{ name: "listen" }]);
-      },
-      refused({ error }: Refusal) {
-        counts.refused++;
-        reports.sourceFailed("listen", refusedLine(error));
-      },
-      odd: (note) => reports.sourceFailed("listen", oddLine(note)),
-      unread: (error) => log.warn("warning", failureFields(error)),
-    },
-  });
-}
-
-interface GatherTools {
-  readonly put: (drafts: readonly Draft[]) => void;
-  readonly room: (signal: AbortSignal) => Promise<void>;
-  readonly signal: AbortSignal;
-  readonly reports: Reports;
-  readonly status: Pick<RunStatus, "read" | "readings">;
-  readonly clock: ClockWatch;
-  readonly queue: Pick<Queue, "load">;
-}
-
-async function gather(settings: Settings, world: World, tools: GatherTools): Promise<void> {
-  const { sampleTime } = tools.clock;
-  if (settings.message !== undefined) {
-    const { topic, qos, message } = settings;
-    tools.put([{ topic, qos, timeMs: sampleTime().timeMs, payload: () => message }]);
-    return;
-  }
-  const options = { ...tools, settings, sampleTime, monotonicMs: world.monotonicMs };
-  if (settings.source.includes("stdin")) {
-    const lines = readable(readLines(world.input(), { signal: tools.signal }));
-    const put: typeof tools.put = (drafts) => {
-      tools.put(drafts);
-      tools.status.read([{ name: "stdin" }]);
-    };
-    return await gatherLines(lines, { ...options, put });
-  }
-  const self = () => tools.status.readings();
-  const sources = openSources(settings.source, { now: world.now, tz: world.env.get("TZ"), self });
-  if (sources.length === 0) return;
-  const intervalOf = (source: typeof sources[number]) => source.intervalMs ?? settings.interval;
-  const intervalsMs = [...new Set(sources.map(intervalOf))];
-  // A source that hangs delays the others by an interval at most; 1-Wire sensors take 0.75 s each, one after the other.
-  const timeoutMs = Math.min(Math.max(Math.min(...intervalsMs) / 2, 1000), 5000);
-  const wants = nameFilter(settings.only, settings.except);
-  return await gatherTicks(
-    async (dueMs) => {
-      const due = sources.filter((source) => dueMs.includes(intervalOf(source)));
-      const result = await readAll(due, { timeoutMs, wants });
-      tools.status.read(due, result.failures);
-      return result;
-    },
-    { ...options, intervalsMs },
-  );
-}
-
-/** Standard input, with read errors in words. */
-async function* readable<T>(batches: AsyncIterable<T>): AsyncGenerator<T> {
-  try {
-    yield* batches;
-  } catch (cause) {
-    throw new UserError(`Cannot read standard input: ${messageOf(cause)}`, {
-      code: "input-failed",
-      hint: "give it a pipe or a file: `cat FILE | mqtt443 publish --source stdin`",
-      exitCode: EXIT.config,
-      step: "source",
-      cause,
-    });
-  }
 }
 
 /** Prints what would be sent, numbered from 1; nothing is queued. */

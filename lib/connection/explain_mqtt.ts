@@ -21,23 +21,26 @@ export function explainHangUp(
   error: unknown,
   target: Target,
   now: Date,
+  version: "5" | "3.1.1" = "5",
 ): UserError {
   if (error instanceof UserError) return error;
   const text = error === undefined ? "" : messageOf(error);
   const told = spokenWords(text, target, { now });
   if (told !== undefined) return failure(told, error);
   const how = /reset/i.test(text) ? " (connection reset)" : "";
-  return failure(reached === "connect" ? noConnack(target) : noMore(reached, how, target), error);
+  const words = reached === "connect" ? noConnack(target, version) : noMore(reached, how, target);
+  return failure(words, error);
 }
 
-function noConnack(target: Target): Words {
+function noConnack(target: Target, version: "5" | "3.1.1"): Words {
+  const older = version === "5" ? ", and it may speak MQTT 3.1.1 alone (--mqtt-version 3.1.1)" : "";
   return {
     code: "connect-hung-up",
     message: `${place(target)} hung up before CONNACK`,
     hint: `${inspection(target)}in the AWS IoT console see that the certificate is active and ` +
       `attached to a policy that allows iot:Connect for client/${target.clientId}; watch ${
         presenceTopic("connect_failed", target)
-      }; another broker: its log says why, and it may speak MQTT 3.1.1 alone (--mqtt-version 3.1.1)`,
+      }; another broker: its log says why${older}`,
     step: "mqtt",
   };
 }

@@ -238,7 +238,8 @@ export class MqttSession implements Omit<Connection, "facts"> {
 
   #hungUp(): UserError {
     const when = this.#isOpen ? this.doings() : "connect";
-    return explainHangUp(when, this.#transport.failure(), this.#target, this.#now());
+    const { mqttVersion } = this.#settings;
+    return explainHangUp(when, this.#transport.failure(), this.#target, this.#now(), mqttVersion);
   }
 
   /** From now on messages that are too long are acknowledged and told, and not gathered. */

@@ -105,6 +105,11 @@ export class OnlineStatus {
     return outcome !== "late";
   }
 
+  /** Whether its PUBACK is still to come: it is one more message in flight. */
+  get isAwaited(): boolean {
+    return this.isSaid && !this.#isTaken;
+  }
+
   /** How long the session that is open goes on without it, in ms; undefined: it has it. */
   get leftOutMs(): number | undefined {
     return this.#isTaken ? undefined : this.#untilMs - this.#options.monotonicMs();

@@ -256,7 +256,13 @@ class Run {
           reports.published(message);
         },
       },
-      inflight: Math.min(settings.inflight, connection.facts.receiveMaximum),
+      inflight: Math.max(
+        1,
+        Math.min(
+          settings.inflight,
+          connection.facts.receiveMaximum - (this.#status?.isAwaited ? 1 : 0),
+        ),
+      ),
       packing: packingOf(settings, connection),
       ackTimeoutMs: settings.ackTimeout,
       rates: {

@@ -490,9 +490,9 @@ Deno.test("connection says that a proxy with https:// does not speak TLS", async
   listener.close();
 });
 
-Deno.test("connection keeps no socket of 200 attempts that a proxy ends in each way", async () => {
+Deno.test("connection keeps no socket of 100 attempts that a proxy ends in each way", async () => {
   const answers = ["hang-up", "HTTP/1.1 403 No\r\n\r\n", BASIC, "SSH-2.0-x\r\n"];
-  for (let n = 0; n < 200; n++) {
+  for (let n = 0; n < 100; n++) {
     await using proxy = await startScheme("http", { answer: answers[n % answers.length]! });
     await failureOf(connectThrough(proxy, 8443));
     await proxy.until(() => proxy.open() === 0);

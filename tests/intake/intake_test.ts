@@ -97,19 +97,19 @@ Deno.test("a topic is refused where topicPrefix is not set", async () => {
   assertMatch(refusalOf(receipt).error, /^topic: .*topicPrefix/);
 });
 
-Deno.test("64 clients hand in 1,000 lines each: all are answered in order and delivered once (I2)", async () => {
+Deno.test("64 clients hand in 300 lines each: all are answered in order and delivered once (I2)", async () => {
   await using rig = await makeRig(FAST);
   const { path, flags } = listening(rig);
   await rig.publish([...flags, "--inflight", "100"]).said("start");
   const clients = await Promise.all(Array.from({ length: 64 }, (_, client) => {
-    const lines = range(1, 1000).map((n) => `{"client":${client},"n":${n}}\n`);
+    const lines = range(1, 300).map((n) => `{"client":${client},"n":${n}}\n`);
     return handInAll(path, lines.join(""));
   }));
   const seqs = clients.map(seqsIn);
   for (const own of seqs) assertEquals(own, own.toSorted((a, b) => a - b), "in order");
-  assertSame(seqs.flat(), range(1, 64_000));
-  await rig.endpoint.waitFor(64_000, { deadlineMs: 120_000 });
-  assertEquals(seqsOf(rig.endpoint.received), range(1, 64_000));
+  assertSame(seqs.flat(), range(1, 19_200));
+  await rig.endpoint.waitFor(19_200, { deadlineMs: 120_000 });
+  assertEquals(seqsOf(rig.endpoint.received), range(1, 19_200));
   const byClient = new Map<number, number>();
   for (const { payload } of rig.endpoint.received) {
     const { seq, metrics: { client, n } } = JSON.parse(payload);

@@ -75,7 +75,10 @@ Deno.test({
   ignore: !hasProgram("node"),
   fn: () =>
     withPublisher(async (rig, path) => {
-      assertEquals(await run(rig, "node", "-e", recipe("js", path)), "{ ok: true, seq: 1 }\n");
+      assertEquals(
+        await run(rig, "node", "-e", recipe("js ignore", path)),
+        "{ ok: true, seq: 1 }\n",
+      );
     }, [["dt/gw-7/node-red/boiler", '{"on":true}}']]),
 });
 

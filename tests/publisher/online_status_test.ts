@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { VERSION } from "../../lib/core/build.ts";
-import { makeRig, type Rig, type Run } from "../support/publishing.ts";
+import { makeRig, queueOffline, type Rig, type Run } from "../support/publishing.ts";
 import { dialMqtt } from "../support/raw_client.ts";
 import { STATUS_TOPIC, witnessStatus } from "../support/status_watching.ts";
 
@@ -167,4 +167,16 @@ Deno.test("without statusTopic nothing is said and no will is left", async () =>
   assertEquals(rig.endpoint.connects[0]!.willTopic, undefined);
   assertEquals(rig.endpoint.received.length, 2);
   assert(!rig.endpoint.received.some(({ retain }) => retain));
+});
+
+Deno.test("online status that is never acknowledged counts as one message in flight (O2, P6)", async () => {
+  await using rig = await makeRig({
+    limits: { receiveMaximum: 3 },
+    faults: { forgetPuback: ({ topic }) => topic === STATUS_TOPIC, pubackDelayMs: 300 },
+  });
+  await queueOffline(rig, 20);
+  await online(rig, "5", ["--ack-timeout", "1s", "--inflight", "10"]);
+  await rig.endpoint.waitFor(20);
+  // The endpoint ends a session in which there are more.
+  assertEquals(rig.endpoint.connects.map(({ maxInFlight }) => maxInFlight), [3]);
 });

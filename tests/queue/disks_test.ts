@@ -116,13 +116,13 @@ onDisk(
   TMPFS,
   async (rig) => {
     rig.endpoint.pause();
-    const run = rig.publish(["--source", "stdin"], { input: inputOf(numbered(1, 40_000)) });
+    const run = rig.publish(["--source", "stdin"], { input: inputOf(numbered(1, 20_000)) });
     await run.said("warning", inMemory);
     await rig.endpoint.resume();
     assertEquals(await run.code, 0);
     const { published, dropped, queued } = await run.said("stopped");
-    assertEquals({ published, dropped, queued }, { published: 40_000, dropped: 0, queued: 0 });
-    assertEquals(firsts(seqsOf(rig.endpoint.received)), range(1, 40_000));
+    assertEquals({ published, dropped, queued }, { published: 20_000, dropped: 0, queued: 0 });
+    assertEquals(firsts(seqsOf(rig.endpoint.received)), range(1, 20_000));
   },
 );
 

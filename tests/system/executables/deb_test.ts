@@ -143,6 +143,9 @@ Deno.test({
               await sh("stat -c '%U %a' /etc/mqtt443/certs/*.key"),
               "mqtt443 600\n",
             );
+            // Whoever is at the gateway sees how it fares.
+            const text = await sh("runuser -u nobody -- mqtt443 status --json");
+            assertEquals(JSON.parse(text).link.state, "connected");
             assertMatch(
               await sh("readlink /proc/$(systemctl show -P MainPID mqtt443)/exe"),
               /^\/usr\/lib\/mqtt443\/mqtt443-[\w.-]+\/mqtt443\n$/,
@@ -179,6 +182,7 @@ Deno.test({
           assertEquals(await sh("grep -lx mqtt443 /proc/[0-9]*/comm 2>/dev/null || :"), "");
           assertStringIncludes(await sh(`ls ${STATE}/state`), "queue.db");
           await sh("dpkg --purge mqtt443-site");
+          assertEquals(await sh("ls -d /run/mqtt443* 2>/dev/null || :"), "");
           assertEquals(await filesOf(machine), before);
           assertEquals(await sh("getent passwd mqtt443 || getent group mqtt443 || :"), "");
           assertEquals(await sh("systemctl list-units --all --no-legend 'mqtt443*'"), "");
