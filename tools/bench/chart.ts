@@ -36,7 +36,7 @@ export function chartOf(figures: readonly Figure[]): string {
     {
       bars: sorted(values("outage, lost")),
       title: "Samples lost when the link is cut and the publisher killed",
-      unit: whatOf("outage, lost"),
+      unit: whatOf("outage, lost").replace(": lost", ""),
     },
     {
       bars: sorted(values("month, wire")),
