@@ -102,10 +102,10 @@ Deno.test("JSON nested as deep as the file may be is refused in words (G6)", () 
       open.repeat(depth) + close.repeat(depth);
     const documents = [
       nested("[", "]", 100_000),
-      `{"endpoint":${nested("[", "]", 500_000)}}`,
+      `{"endpoint":${nested("[", "]", 200_000)}}`,
       `{"source":${nested("[", "]", 100_000)}}`,
       `{"a":`.repeat(100_000) + "1" + "}".repeat(100_000),
-      "[".repeat(1_000_000),
+      "[".repeat(500_000),
     ];
     for (const text of documents) {
       Deno.writeTextFileSync(path, text);
