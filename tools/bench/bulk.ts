@@ -52,7 +52,7 @@ export async function measureBulk(options: BulkPhaseOptions): Promise<Figure[]> 
         what: `QoS 1 in memory, window ${inflight}`,
         unit: "messages/s",
         samples: rates,
-        targets: TARGETS.rate,
+        targets: TARGETS.rate[inflight],
       },
       {
         id: `cpu, window ${inflight}`,

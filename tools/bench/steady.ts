@@ -107,6 +107,7 @@ export async function measureSteady(options: SteadyOptions): Promise<Figure[]> {
         what: "written to disk per message at 1 Hz",
         unit: "bytes",
         samples: { [OURS]: perMessage(written[OURS]!) },
+        targets: TARGETS.writtenAt1Hz,
       },
       {
         id: "wake-ups at 1 Hz",
