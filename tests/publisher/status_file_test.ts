@@ -183,7 +183,7 @@ for (const [what, { make, isWritten }] of Object.entries(FOLDERS)) {
     ignore: !canUnshare,
     async fn() {
       await using rig = await makeRig();
-      const flags = ["--interval", "100ms"];
+      const flags = ["--interval", "100ms", "--durability", "crash"];
       const grants = testGrants(["publish", ...rig.flags, ...flags], { cwd: rig.folder });
       const run = rig.publish(flags, {
         // A /run of its own, in which this process looks through that one's root.

@@ -72,7 +72,7 @@ export async function startForwarder(to: number, shape: Shape = {}): Promise<For
       cutAll(sockets, how);
     },
     async [Symbol.asyncDispose]() {
-      forwarder.pause();
+      front.close();
       for (const lane of lanes.values()) lane.stop();
       const closing = [...sockets].map((socket) => once(socket, "close"));
       for (const socket of sockets) socket.destroy();

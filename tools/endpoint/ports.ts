@@ -1,5 +1,6 @@
 /** Ports to listen on that are still ours after they were closed for a while. */
 
+import dgram from "node:dgram";
 import { once } from "node:events";
 import net, { type AddressInfo, type Server, type Socket } from "node:net";
 
@@ -26,6 +27,8 @@ export interface Front {
   pause(): void;
   /** Takes connections again, at the same port. */
   resume(): Promise<void>;
+  /** Takes no more for good. */
+  close(): void;
 }
 
 /**
@@ -39,16 +42,45 @@ export async function openFront(
 ): Promise<Front> {
   let server: Server | undefined = await listenAt(options, accept);
   const { port } = server.address() as AddressInfo;
+  /** While it is paused, so that nobody else here picks the port. */
+  let claim: dgram.Socket | undefined;
   return {
     port,
     pause() {
-      server?.close();
+      if (server === undefined) return;
+      claim = claimOf(port);
+      server.close();
       server = undefined;
     },
     async resume() {
       server ??= await listenAt({ ...options, port }, accept);
+      claim?.close();
+      claim = undefined;
+    },
+    close() {
+      server?.close();
+      claim?.close();
+      server = claim = undefined;
     },
   };
+}
+
+/** Claims a port for a while: by the UDP port of the same number, which nothing here uses. */
+function claimOf(port: number): dgram.Socket {
+  return dgram.createSocket("udp4").on("error", () => {}).bind(port, "127.0.0.1");
+}
+
+/** Whether a port that is picked is somebody's who has paused. */
+async function isClaimed(port: number): Promise<boolean> {
+  const claim = dgram.createSocket("udp4").bind(port, "127.0.0.1");
+  try {
+    await once(claim, "listening");
+    return false;
+  } catch {
+    return true;
+  } finally {
+    claim.close();
+  }
 }
 
 /** Drops connections. */
@@ -69,8 +101,10 @@ async function listenAt(
   accept: (socket: Socket) => void,
 ): Promise<Server> {
   for (let attempt = 1;; attempt++) {
+    const picked = port || FIRST + Math.floor(Math.random() * PORTS);
+    if (port === 0 && attempt < ATTEMPTS && await isClaimed(picked)) continue;
     const server = net.createServer({ allowHalfOpen }, accept);
-    server.listen(port || FIRST + Math.floor(Math.random() * PORTS), address);
+    server.listen(picked, address);
     try {
       await once(server, "listening");
       return server;

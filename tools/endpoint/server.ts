@@ -173,7 +173,7 @@ export async function startEndpoint(options: EndpointOptions = {}): Promise<Endp
       cutAll(sockets, how);
     },
     async close() {
-      endpoint.pause();
+      front.close();
       for (const socket of sockets) socket.destroy();
       const isEmpty = () => sockets.size + relayed.size + hub.links.size === 0;
       await observer.until(isEmpty, { what: "its sockets to close" });
