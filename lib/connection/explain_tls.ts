@@ -124,8 +124,8 @@ function wrongName(error: unknown, target: Target): Words | undefined {
       code: "server-name",
       message: `${head} a host named ${quote(target.endpoint)}, not for the address`,
       hint:
-        `have it made anew with subjectAltName=IP:${target.endpoint}, or pass --endpoint with the ` +
-        "broker's name",
+        `have it made anew with subjectAltName=IP:${target.endpoint}, or with the broker's name, and ` +
+        "pass that with --endpoint",
       step: "tls",
     };
   }

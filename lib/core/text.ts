@@ -68,11 +68,14 @@ function editDistance(a: string, b: string): number {
   return last[b.length]!;
 }
 
-/** A text in lines of so many columns, broken at spaces alone. */
+/**
+ * A text in lines of so many columns, broken at spaces alone, and nowhere between backticks: a command that is too long
+ * for a line gets one of its own, to be copied whole.
+ */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
-  for (const word of text.split(/\s+/)) {
+  for (const word of text.match(/[^\s`]*`[^`]*`[^\s`]*|\S+/g) ?? []) {
     if (line !== "" && line.length + 1 + word.length > width) {
       lines.push(line);
       line = "";

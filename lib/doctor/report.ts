@@ -39,7 +39,9 @@ export function resultText(
   const head = `${paint(status, status.padEnd(7))} ${name.padEnd(LABEL - 8)}`;
   const lines = wrap(status === "ok" ? brief ?? saw : saw, WIDTH - LABEL);
   const more = [
-    ...(cause !== undefined && cause !== saw ? wrap(`cause: ${cause}`, WIDTH - LABEL) : []),
+    ...(cause !== undefined && !saw.startsWith(cause)
+      ? wrap(`cause: ${cause}`, WIDTH - LABEL)
+      : []),
     ...(said !== undefined ? wrap(`it said: ${JSON.stringify(said)}`, WIDTH - LABEL) : []),
     ...(hint !== undefined ? wrap(`hint: ${hint}`, WIDTH - LABEL) : []),
   ];

@@ -86,7 +86,8 @@ async function lookAtLimits({ facts }: Connection, site: Site): Promise<Finding>
     ? undefined
     : publishBytes({ ...settings, payload }, settings.mqttVersion);
   const granted = [
-    `Receive Maximum ${receiveMaximum}`,
+    // MQTT 3.1.1 has none.
+    ...(settings.mqttVersion === "5" ? [`Receive Maximum ${receiveMaximum}`] : []),
     ...(maximumQos === undefined ? [] : [`Maximum QoS ${maximumQos}`]),
     ...(maximumPacketSize === undefined ? [] : [
       `Maximum Packet Size ${maximumPacketSize} bytes` +
@@ -97,9 +98,9 @@ async function lookAtLimits({ facts }: Connection, site: Site): Promise<Finding>
     ...(limits.isRetainAvailable === false ? ["no retained messages"] : []),
     ...(assignedClientId === undefined ? [] : [`client id ${quote(assignedClientId)} assigned`]),
     ...(isAws ? ["the limits are AWS IoT Core's"] : []),
-  ].join(", ");
-  const saw = `CONNACK 0 (accepted) for client id ${quote(settings.clientId)} in ${ms} ms; MQTT ` +
-    `${settings.mqttVersion}, ${granted}`;
+  ];
+  const saw = `CONNACK 0 (accepted) for client id ${quote(settings.clientId)} in ${ms} ms; ` +
+    [`MQTT ${settings.mqttVersion}`, ...granted].join(", ");
   const evidence: Evidence[] = [{
     probe: "mqtt",
     version: settings.mqttVersion,

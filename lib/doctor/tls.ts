@@ -176,7 +176,7 @@ function inspected(issuer: string, { target }: Site): Finding {
       `${quote(issuer)} issued the certificate of ${target.endpoint}, and AWS's are issued by ` +
       "Amazon: TLS is inspected on the way, and that CA is among those trusted here",
     hint: `ask who runs the network to let ${target.endpoint} through without TLS inspection: it ` +
-      "cannot hand on this device's certificate; then take its CA out of the CA files",
+      "cannot hand on this device's certificate; then trust AmazonRootCA1.pem in place of its CA",
   };
 }
 
@@ -222,9 +222,7 @@ function explainCertificate(error: UserError, { look }: TlsProbe, site: Site): F
     return error.code === "server-signature"
       ? {
         ...finding,
-        saw: `Cannot trust ${
-          place(target)
-        }: a signature does not fit, also where no CA is asked for`,
+        saw: `Cannot trust ${place(target)}: a signature does not fit, and it is none of a CA`,
         cause:
           "the server's own signature in the handshake is not taken: its key is too small (RSA " +
           "below 2048 bits), or is not that of its certificate",

@@ -57,8 +57,10 @@ export function verdictOnIssuer(
       code: "server-signature",
       cause:
         `${by} holds a CA named ${quote(top)}, and another key signed the server's certificate: ` +
-        "the CA was made anew under the same name",
-      hint: "get the CA's present certificate from who runs the broker, and pass it with --ca PATH",
+        "the CA was made anew under the same name, or another server poses as this one",
+      hint:
+        "get the CA's present certificate from who runs the broker, on a way you trust, and pass " +
+        "it with --ca PATH",
     };
   }
   return {
@@ -78,7 +80,7 @@ const TLS_ALERT = "\x15\x03";
 
 /** What was seen of it, as the end of a sentence. */
 export function describeSpeech(speech: Speech): string {
-  if (speech === "closed") return "it hangs up on plain text, too";
+  if (speech === "closed") return "on plain text it hangs up";
   if (speech === "silent") return "nothing comes in plain text either";
   if (speech.said.startsWith(TLS_ALERT)) return "to plain text it answers with a TLS alert";
   return `in plain text it says ${quote(speech.said.split(/[\r\n]/)[0]!.slice(0, 60))}`;

@@ -24,11 +24,11 @@ export const ROWS_AT_ONCE = 10;
  *
  * @example
  * ```ts
- * import { assertNotEquals } from "@std/assert";
+ * import { assert } from "@std/assert";
  * import { checksumOf } from "./row.ts";
  *
  * const message = { seq: 1, topic: "t", qos: 1, timeMs: 0, payload: "21.5" } as const;
- * assertNotEquals(checksumOf(message), checksumOf({ ...message, payload: "21.7" }));
+ * assert(checksumOf(message) !== checksumOf({ ...message, payload: "21.7" }));
  * ```
  */
 export function checksumOf({ seq, topic, qos, timeMs, payload }: QueuedMessage): number {

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { didYouMean, nearest, oneLine, quote, shellWord } from "../../lib/core/text.ts";
+import { didYouMean, nearest, oneLine, quote, shellWord, wrap } from "../../lib/core/text.ts";
 
 const KNOWN = ["interval", "topic", "keepAlive", "count"];
 
@@ -64,6 +64,15 @@ Deno.test("quote and oneLine show nothing of a PEM block (S1)", () => {
   assertEquals(quote(pem), '"-----BEGIN … (not shown)"');
   assertEquals(quote({ key: pem }), '"{\\"key\\":\\"-----BEGIN … (not shown)"');
   assertEquals(oneLine(`a ${pem} b`), "a -----BEGIN … (not shown)");
+});
+
+Deno.test("wrap breaks lines at spaces, and no command between backticks (F20)", () => {
+  const long = "`sed -n p <a/very/long/name >another/very/long/name.new`";
+  assertEquals(wrap(`hint: make it with ${long}, and look at (\`a b\`)`, 30), [
+    "hint: make it with",
+    `${long},`,
+    "and look at (`a b`)",
+  ]);
 });
 
 Deno.test("oneLine leaves every other character alone", () => {
