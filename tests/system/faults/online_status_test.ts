@@ -1,10 +1,10 @@
 /** What another client of the broker sees of a device: killed, stopped, cut off, taken over, and refused. */
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { VERSION } from "../../lib/core/build.ts";
-import { makeRig, queueOffline, type Rig, type Run } from "../support/publishing.ts";
-import { dialMqtt } from "../support/raw_client.ts";
-import { STATUS_TOPIC, witnessStatus } from "../support/status_watching.ts";
+import { VERSION } from "../../../lib/core/build.ts";
+import { makeRig, queueOffline, type Rig, type Run } from "../../support/publishing.ts";
+import { dialMqtt } from "../../support/raw_client.ts";
+import { STATUS_TOPIC, witnessStatus } from "../../support/status_watching.ts";
 
 const FLAGS = ["--status-topic", "dt/{clientId}/status", "--interval", "100ms"];
 const VERSIONS = ["5", "3.1.1"] as const;

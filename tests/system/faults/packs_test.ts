@@ -1,8 +1,8 @@
 /** Packs, in the form that ships: drains, kills, poison, limits, and what the log counts. */
 
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
-import type { ReceivedMessage } from "../../tools/endpoint/mod.ts";
-import { lastQueued, startChild } from "../support/children.ts";
+import type { ReceivedMessage } from "../../../tools/endpoint/mod.ts";
+import { lastQueued, startChild } from "../../support/children.ts";
 import {
   countsOf,
   firsts,
@@ -14,8 +14,8 @@ import {
   range,
   type Rig,
   writeIdentity,
-} from "../support/publishing.ts";
-import { sampleSeqs, samplesOf } from "../support/samples.ts";
+} from "../../support/publishing.ts";
+import { sampleSeqs, samplesOf } from "../../support/samples.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -1,12 +1,12 @@
 /** PEM files in every form: what OpenSSL takes is taken; what it does not is named, and the command of the hint mends it. */
 
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { UserError } from "../../lib/core/errors.ts";
-import { readIdentityTexts } from "../../lib/identity/files.ts";
-import { type Identity, type IdentityFiles, inspectIdentity } from "../../lib/identity/parse.ts";
-import { inFolder } from "../support/command_line.ts";
-import { makePki } from "../../tools/endpoint/mod.ts";
-import { sh } from "../support/key_kinds.ts";
+import { UserError } from "../../../lib/core/errors.ts";
+import { readIdentityTexts } from "../../../lib/identity/files.ts";
+import { type Identity, type IdentityFiles, inspectIdentity } from "../../../lib/identity/parse.ts";
+import { inFolder } from "../../support/command_line.ts";
+import { makePki } from "../../../tools/endpoint/mod.ts";
+import { sh } from "../../support/key_kinds.ts";
 
 const pki = await makePki();
 const pair = await pki.authority.issue("gw-7", { keyType: "rsa" });

@@ -1,10 +1,10 @@
 /** The gateway's post box: its own source, three that hand in, packs, an outage and kills in it. */
 
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
-import { type Child, startChild } from "../support/children.ts";
-import { handIn } from "../support/handing_in.ts";
-import { makeRig, type Rig } from "../support/publishing.ts";
-import { type PutSample, samplesOf } from "../support/samples.ts";
+import { type Child, startChild } from "../../support/children.ts";
+import { handIn } from "../../support/handing_in.ts";
+import { makeRig, type Rig } from "../../support/publishing.ts";
+import { type PutSample, samplesOf } from "../../support/samples.ts";
 
 Deno.test.sanitizer({ ops: true, resources: true });
 

@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { type ProxyScript, startProxy } from "../support/scripted_proxy.ts";
+import { type ProxyScript, startProxy } from "../../support/scripted_proxy.ts";
 import {
   firsts,
   inputOf,
@@ -14,9 +14,9 @@ import {
   replaced,
   type Rig,
   type Run,
-} from "../support/publishing.ts";
-import { startScriptedBroker } from "../support/scripted_broker.ts";
-import { pki } from "../support/publishing.ts";
+} from "../../support/publishing.ts";
+import { startScriptedBroker } from "../../support/scripted_broker.ts";
+import { pki } from "../../support/publishing.ts";
 
 const SECRET = "s3cret-marker";
 const BASIC = Buffer.from(`gw:${SECRET}`).toString("base64");
