@@ -29,6 +29,7 @@ export {
   checkDates,
   type ClockFacts,
   clockWarning,
+  wholeDaysLeft,
 } from "./validity.ts";
 
 /** Reads and checks the identity, except for its dates. @throws {UserError} With exit code 78. */

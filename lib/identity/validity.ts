@@ -67,7 +67,7 @@ export function checkDates(
       "make a new certificate in the AWS IoT console; if the clock is wrong, set it (`timedatectl`)",
     );
   }
-  const days = Math.floor((facts.validTo.getTime() - now.getTime()) / DAY_MS);
+  const days = wholeDaysLeft(facts.validTo, now);
   if (days >= STAGES[0]) return [];
   return [fileError(
     "certificate-expires-soon",
@@ -129,6 +129,11 @@ export function authorityWarning(
     }${more > 0 ? `, and so on (${more} more)` : ""}; servers that it signed are still trusted`,
     "ask who runs the endpoint which CA signs its certificate now (AWS: AmazonRootCA1.pem), and use that one instead",
   );
+}
+
+/** Whole days until a certificate expires; below 0 when it has. */
+export function wholeDaysLeft(validTo: Date, now: Date): number {
+  return Math.floor((validTo.getTime() - now.getTime()) / DAY_MS);
 }
 
 /** The stage that a certificate has reached: 30, 7 or 1 (days left at most), 0 (expired), or Infinity before. */

@@ -93,7 +93,7 @@ class Run {
   #inputFailure: UserError | undefined;
   /** When the last PUBACK came, ms of the monotonic clock. */
   #progressMs: number;
-  /** Settles when something leaves the queue. */
+  /** Who waits for something to leave the queue. */
   readonly #waiters = new Set<() => void>();
 
   constructor(options: PublisherOptions) {

@@ -9,6 +9,7 @@ import { VERSION } from "../core/build.ts";
 import { place, type Target } from "../core/endpoint.ts";
 import { failureFields } from "../core/errors.ts";
 import type { Reading } from "../core/message.ts";
+import { wholeDaysLeft } from "../identity/mod.ts";
 import type { Queue } from "../queue/mod.ts";
 import type { Settings } from "../settings/mod.ts";
 import type { LinkState } from "./reconnect.ts";
@@ -89,7 +90,6 @@ export interface RunStatusOptions {
 export const STATUS_MS = 5000;
 /** PUBACKs of which the times are remembered. */
 const ANSWERS = 512;
-const DAY_MS = 86_400_000;
 
 const LINK_WORDS = { connecting: "connecting", open: "connected", waiting: "waiting" } as const;
 
@@ -245,8 +245,7 @@ export class RunStatus {
 
   #certificate(now: Date) {
     const facts = this.#options.certificate();
-    const leftMs = facts && facts.validTo.getTime() - now.getTime();
-    return { facts, daysLeft: leftMs === undefined ? undefined : Math.floor(leftMs / DAY_MS) };
+    return { facts, daysLeft: facts && wholeDaysLeft(facts.validTo, now) };
   }
 
   /** To a tenth of a millisecond. */

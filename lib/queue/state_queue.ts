@@ -24,10 +24,8 @@ import type {
 
 /** What memory holds while the disk fails. */
 const MOST_IN_MEMORY: Amount = { messages: 10_000, bytes: 8 * 1024 ** 2 };
-/** How often a disk that fails is tried, in ms. */
+/** How long rows of accepted messages may stay, and how often a disk that fails is tried, in ms. */
 const RETRY_MS = 1000;
-/** How long rows of accepted messages may stay, in ms: a second, and so much that the next message of 1 Hz takes them along. */
-const LEAVE_MS = 1100;
 /** How old the status beside the file may be, in ms: 4 writes a second where thousands of messages come and go. */
 const NOTE_MS = 250;
 /**
@@ -388,7 +386,7 @@ export class StateQueue implements Queue {
       this.#timer = undefined;
       this.#flush();
       if (this.#isFailing) this.#onDisk(() => true);
-    }, LEAVE_MS);
+    }, RETRY_MS);
   }
 
   #fail(error: unknown): void {

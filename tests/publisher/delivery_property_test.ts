@@ -6,6 +6,7 @@ import { Delivery } from "../../lib/publisher/delivery.ts";
 import { Poison } from "../../lib/publisher/poison.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
 import { seeded } from "../../tools/shared/seeded.ts";
+import { TARGET } from "../support/publishing.ts";
 import { memoryQueue, message } from "../support/queueing.ts";
 
 type Done = Parameters<Connection["publish"]>[1];
@@ -56,11 +57,7 @@ async function run(seed: number): Promise<void> {
     const delivery = new Delivery({
       ...{ connection, queue, poison, reports, log: LOG, inflight: 20, ackTimeoutMs: 60_000 },
       pacer: { waitMs: () => 0, sent() {} },
-      target: {
-        ...{ endpoint: "localhost", port: 1, clientId: "gw-7", caFiles: [] },
-        alpn: undefined,
-        tlsMin: "1.2",
-      },
+      target: TARGET,
       rates: { live: NONE, backlog: NONE },
       onAccepted() {},
       monotonicMs: () => 0,

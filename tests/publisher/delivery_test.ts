@@ -17,6 +17,7 @@ import {
   range,
   type Rig,
   seqsOf,
+  TARGET,
 } from "../support/publishing.ts";
 import { memoryQueue, messages } from "../support/queueing.ts";
 
@@ -207,14 +208,7 @@ Deno.test("delivery sends all of a backlog but its last at the backlog's rate, h
     pacer: { waitMs: () => 0, sent: (_nowMs, _bytes, rates) => void used.push(rates) },
     reports: createReports(log, monotonicMs),
     log,
-    target: {
-      endpoint: "localhost",
-      port: 1,
-      alpn: undefined,
-      clientId: "gw-7",
-      tlsMin: "1.2",
-      caFiles: [],
-    },
+    target: TARGET,
     inflight: 20,
     ackTimeoutMs: 20_000,
     rates: { live, backlog },

@@ -11,7 +11,7 @@ import { Poison } from "../../lib/publisher/poison.ts";
 import { createReports } from "../../lib/publisher/reports.ts";
 import { type FakeTime, fakeTime } from "../support/fake_time.ts";
 import { seeded } from "../../tools/shared/seeded.ts";
-import { range } from "../support/publishing.ts";
+import { range, TARGET } from "../support/publishing.ts";
 import { memoryQueue } from "../support/queueing.ts";
 import { taken } from "../support/samples.ts";
 
@@ -78,14 +78,7 @@ function openDevice(
       pacer: createPacer(),
       reports: createReports(log, time.nowMs),
       log,
-      target: {
-        endpoint: "localhost",
-        port: 1,
-        alpn: undefined,
-        clientId: "gw-7",
-        tlsMin: "1.2",
-        caFiles: [],
-      },
+      target: TARGET,
       inflight: 20,
       packing: { ...PACKING, ...packing },
       ackTimeoutMs: 1e9,

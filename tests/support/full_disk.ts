@@ -41,35 +41,18 @@ export async function fullAtStart(rig: Rig, state: string): Promise<void> {
 
 /** It heals, and a kill then loses nothing. */
 export async function fillsInRun(rig: Rig, state: string): Promise<void> {
-  rig.endpoint.pause();
-  const { stream, write } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream });
-  const feed = feeder(run, write);
-  await feed(50);
-  fill(state);
-  while (!run.log.some(inMemory)) await feed(20);
+  const { run, feed } = await outgrow(rig, state);
   const sent = await feed(50);
   Deno.removeSync(`${state}/other`);
   await run.said("queued", isHealed);
   run.signal("SIGKILL");
   await run.code;
-  await rig.endpoint.resume();
-  const again = rig.publish(["--source", "stdin"], { input: openInput().stream });
-  await rig.endpoint.waitFor(sent);
-  again.signal();
-  assertEquals(await again.code, 0);
-  assertEquals(seqsOf(rig.endpoint.received), range(1, sent));
+  await deliversAfterwards(rig, sent);
 }
 
 /** It tells what ends with it, and keeps the rest. */
 export async function fullAtEnd(rig: Rig, state: string): Promise<void> {
-  rig.endpoint.pause();
-  const { stream, write } = openInput();
-  const run = rig.publish(["--source", "stdin"], { input: stream });
-  const feed = feeder(run, write);
-  await feed(50);
-  fill(state);
-  while (!run.log.some(inMemory)) await feed(20);
+  const { run, feed } = await outgrow(rig, state);
   const sent = await feed(10);
   run.signal();
   assertEquals(await run.code, 73);
@@ -80,10 +63,27 @@ export async function fullAtEnd(rig: Rig, state: string): Promise<void> {
   assertMatch(String((await run.said("dropped")).cause), /end with this process/);
   const counts = await countsOf(rig);
   assertEquals([counts.waiting, counts.dropped], [queued, dropped]);
+  await deliversAfterwards(rig, queued);
+}
+
+/** Starts a run without a link, and fills its disk until it takes no more. */
+async function outgrow(rig: Rig, state: string) {
+  rig.endpoint.pause();
+  const { stream, write } = openInput();
+  const run = rig.publish(["--source", "stdin"], { input: stream });
+  const feed = feeder(run, write);
+  await feed(50);
+  fill(state);
+  while (!run.log.some(inMemory)) await feed(20);
+  return { run, feed };
+}
+
+/** With the link back another run delivers so many messages, each once and in order. */
+async function deliversAfterwards(rig: Rig, messages: number): Promise<void> {
   await rig.endpoint.resume();
   const again = rig.publish(["--source", "stdin"], { input: openInput().stream });
-  await rig.endpoint.waitFor(queued);
+  await rig.endpoint.waitFor(messages);
   again.signal();
   assertEquals(await again.code, 0);
-  assertEquals(seqsOf(rig.endpoint.received), range(1, queued));
+  assertEquals(seqsOf(rig.endpoint.received), range(1, messages));
 }

@@ -10,6 +10,7 @@ import {
   makePki,
   startEndpoint,
 } from "../../tools/endpoint/mod.ts";
+import type { Target } from "../../lib/core/endpoint.ts";
 import { atRest } from "./connecting.ts";
 import { TEST_PROXY } from "./program.ts";
 import {
@@ -23,6 +24,16 @@ import {
 } from "./runs.ts";
 
 export type { Line, Run, RunOptions } from "./runs.ts";
+
+/** Where deliveries go whose connection is a stand-in. */
+export const TARGET: Target = {
+  endpoint: "localhost",
+  port: 1,
+  alpn: undefined,
+  clientId: "gw-7",
+  tlsMin: "1.2",
+  caFiles: [],
+};
 
 /** Throw-away certificates for all tests of one file. */
 export const pki = await makePki();
